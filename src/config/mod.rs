@@ -1,0 +1,212 @@
+//! Configuration: files and flags become validated plain structs.
+//!
+//! Here: every setting and every default. Reading the files and refusing what is wrong is in the children.
+//! Elsewhere: what the settings do.
+//!
+//! Invariant: a [`Config`] that exists is valid; nobody downstream checks it again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::Regex;
+
+/// A whole `prometheus.yml` (with Cairn's own settings under its key `cairn`), validated, defaults filled in.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `global`
+    pub global: Global,
+    /// `scrape_configs`, job names unique.
+    pub scrape_configs: Vec<ScrapeConfig>,
+    /// `rule_files`: glob patterns, made absolute against the configuration file's folder.
+    pub rule_files: Vec<PathBuf>,
+    /// `storage.tsdb.retention`, if the file sets it.
+    pub retention: Retention,
+    /// `cairn`
+    pub cairn: CairnConfig,
+    /// The file's text with secrets masked, for `/api/v1/status/config`.
+    pub yaml: String,
+}
+
+/// `global`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Global {
+    /// Default 1m.
+    pub scrape_interval: Duration,
+    /// Default 10s, or the interval if that is shorter.
+    pub scrape_timeout: Duration,
+    /// Default 1m.
+    pub evaluation_interval: Duration,
+    /// Added to alerts and to what leaves this server.
+    pub external_labels: BTreeMap<String, String>,
+}
+
+/// One element of `scrape_configs`; what it leaves out is taken from `global`.
+#[derive(Debug, Clone)]
+pub struct ScrapeConfig {
+    /// `job_name`
+    pub job_name: String,
+    /// `scrape_interval`
+    pub scrape_interval: Duration,
+    /// `scrape_timeout`, never above the interval.
+    pub scrape_timeout: Duration,
+    /// `metrics_path`, default `/metrics`.
+    pub metrics_path: String,
+    /// `scheme`: `http` (default) or `https`.
+    pub scheme: String,
+    /// `params`: URL parameters.
+    pub params: BTreeMap<String, Vec<String>>,
+    /// `honor_labels`, default false.
+    pub honor_labels: bool,
+    /// `honor_timestamps`, default true.
+    pub honor_timestamps: bool,
+    /// `track_timestamps_staleness`, default false.
+    pub track_timestamps_staleness: bool,
+    /// How requests are made.
+    pub http: HttpClientConfig,
+    /// `static_configs`
+    pub static_configs: Vec<StaticConfig>,
+    /// `relabel_configs`
+    pub relabel_configs: Vec<RelabelConfig>,
+    /// `metric_relabel_configs`
+    pub metric_relabel_configs: Vec<RelabelConfig>,
+    /// Body, sample and label limits; 0 is no limit.
+    pub limits: ScrapeLimits,
+}
+
+/// Credentials and TLS of an HTTP client (the keys of Prometheus' `http_client_config` that are there).
+#[derive(Clone, Default, PartialEq)]
+pub struct HttpClientConfig {
+    /// `basic_auth`: user name and password.
+    pub basic_auth: Option<(String, Secret)>,
+    /// `authorization`: type (default `Bearer`) and credentials.
+    pub authorization: Option<(String, Secret)>,
+    /// `tls_config.ca_file`
+    pub ca_file: Option<PathBuf>,
+    /// `tls_config.insecure_skip_verify`
+    pub insecure_skip_verify: bool,
+    /// `follow_redirects`, default true in Prometheus; stored inverted so that `Default` is right.
+    pub refuse_redirects: bool,
+}
+
+impl std::fmt::Debug for HttpClientConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpClientConfig").field("basic_auth", &self.basic_auth).field("authorization", &self.authorization).finish_non_exhaustive()
+    }
+}
+
+/// A secret: given in place or in a file that is read again at each use. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// The text itself.
+    Inline(String),
+    /// A file whose trimmed content it is.
+    File(PathBuf),
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+/// `static_configs`: addresses with common labels.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StaticConfig {
+    /// `host:port`, verbatim.
+    pub targets: Vec<String>,
+    /// Labels of all of them.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Limits of one scrape; 0 is no limit.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ScrapeLimits {
+    /// `body_size_limit`, uncompressed bytes.
+    pub body_bytes: u64,
+    /// `sample_limit`, after metric relabelling.
+    pub samples: u64,
+    /// `label_limit`
+    pub labels: u64,
+    /// `label_name_length_limit`
+    pub label_name_bytes: u64,
+    /// `label_value_length_limit`
+    pub label_value_bytes: u64,
+    /// `target_limit`
+    pub targets: u64,
+}
+
+/// One relabelling step, as in Prometheus.
+#[derive(Debug, Clone)]
+pub struct RelabelConfig {
+    /// `source_labels`
+    pub source_labels: Vec<String>,
+    /// `separator`, default `;`
+    pub separator: String,
+    /// `target_label`
+    pub target_label: String,
+    /// `regex`, default `(.*)`; anchored, dot matches newline.
+    pub regex: Regex,
+    /// `modulus`
+    pub modulus: u64,
+    /// `replacement`, default `$1`
+    pub replacement: String,
+    /// `action`, default `replace`
+    pub action: RelabelAction,
+}
+
+/// What a relabelling step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "Prometheus' own names")]
+pub enum RelabelAction {
+    Replace,
+    Keep,
+    Drop,
+    KeepEqual,
+    DropEqual,
+    HashMod,
+    LabelMap,
+    LabelDrop,
+    LabelKeep,
+    Lowercase,
+    Uppercase,
+}
+
+/// How long samples are kept.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Retention {
+    /// `time`; the default of 15 d applies where neither file nor flag sets time or size.
+    pub time: Option<Duration>,
+    /// `size` in bytes.
+    pub size_bytes: Option<u64>,
+}
+
+/// Cairn's own settings: the top-level key `cairn` of the configuration file.
+#[derive(Debug, Clone, Default)]
+pub struct CairnConfig {
+    /// `multitenancy: on | off` (default off: everything is tenant `anonymous`).
+    pub multitenancy: bool,
+    /// `self_monitoring: true | false`: scrape Cairn itself. Default: true without a configuration file, else false.
+    pub self_monitoring: bool,
+    /// `host_monitoring: true | false`: the built-in host collector. Default as above.
+    pub host_monitoring: bool,
+    /// `credentials`: who may push from elsewhere than the loopback.
+    pub credentials: Vec<Credential>,
+    /// `alertmanager_config_file`: Alertmanager's YAML (routes and receivers), absolute.
+    pub alertmanager_config_file: Option<PathBuf>,
+    /// `dashboards`: folders with Grafana JSON files, absolute.
+    pub dashboard_dirs: Vec<PathBuf>,
+    /// `durability`: `ack` (default) or `interval`.
+    pub durability_interval: bool,
+}
+
+/// `cairn.credentials[]`: a name and a secret (Basic Auth, or `Bearer <secret>`), bound to a tenant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Credential {
+    /// Basic Auth user name.
+    pub name: String,
+    /// Basic Auth password or bearer token.
+    pub secret: Secret,
+    /// The tenant it pushes for; `None`: whatever the request names.
+    pub tenant: Option<String>,
+}

@@ -1,0 +1,3 @@
+//! The program's entry: flags, configuration, `server::run`, exit code.
+
+fn main() {}

@@ -1,0 +1,353 @@
+//! Label sets: the identity of a series.
+//!
+//! Here: [`Labels`], the immutable sorted set, and [`LabelsBuilder`], the way to change one.
+//! Elsewhere: selecting by label (`matcher`), interning of symbols (`head`, `index`), limits on lengths (the server).
+//!
+//! Invariant: names are unique and rise in byte order, no value is empty; so two sets are the same
+//! series if and only if their packed texts are equal.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+/// The label that holds the metric's name.
+pub const METRIC_NAME: &str = "__name__";
+
+/// A sorted, duplicate-free set of `name="value"` pairs. Cloning costs a reference count.
+///
+/// One allocation: the pairs are packed as `len name len value …` in one string. Lengths are written in base 64 with
+/// bytes below 0x80 (bit 6 says "more follows"), so that the whole stays valid UTF-8 and slices of it need no copy.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Labels(Arc<str>);
+
+/// Why a list of pairs is not a label set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LabelsError {
+    /// The same name came twice.
+    #[error("label {0:?} is given twice; remove one of them")]
+    Duplicate(String),
+    /// A label without a name.
+    #[error("a label has an empty name (its value is {0:?})")]
+    EmptyName(String),
+}
+
+impl Labels {
+    /// The set without labels, `{}`.
+    pub fn empty() -> Self {
+        Labels(Arc::from(""))
+    }
+
+    /// Builds a set from pairs in any order. Pairs with an empty value are dropped: they mean "no such label".
+    pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, LabelsError> {
+        let mut sorted: Vec<(&str, &str)> = pairs.into_iter().collect();
+        sorted.sort_by_key(|&(name, _)| name);
+        for pair in sorted.windows(2) {
+            if pair[0].0 == pair[1].0 {
+                return Err(LabelsError::Duplicate(pair[0].0.to_owned()));
+            }
+        }
+        if let Some((_, value)) = sorted.first().filter(|(name, _)| name.is_empty()) {
+            return Err(LabelsError::EmptyName((*value).to_owned()));
+        }
+        Ok(Self::pack(sorted.into_iter().filter(|(_, value)| !value.is_empty())))
+    }
+
+    /// `pairs` must already rise strictly by name, with no empty value: checked in debug builds.
+    fn pack<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut text = String::new();
+        let mut last: Option<&str> = None;
+        for (name, value) in pairs {
+            debug_assert!(last.is_none_or(|l| l < name) && !value.is_empty());
+            last = Some(name);
+            push_part(&mut text, name);
+            push_part(&mut text, value);
+        }
+        Labels(Arc::from(text))
+    }
+
+    /// Pairs in rising order of name.
+    pub fn iter(&self) -> LabelsIter<'_> {
+        LabelsIter { rest: &self.0 }
+    }
+
+    /// The value of `name`; `None` if the set has no such label.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().take_while(|&(n, _)| n <= name).find(|&(n, _)| n == name).map(|(_, v)| v)
+    }
+
+    /// The metric's name, empty if there is none.
+    pub fn metric_name(&self) -> &str {
+        self.get(METRIC_NAME).unwrap_or("")
+    }
+
+    /// How many pairs; walks the set.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// True for `{}`.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Bytes of the packed text, for memory accounting.
+    pub fn packed_bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Only the labels that `keep` accepts.
+    pub fn filter(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
+        Self::pack(self.iter().filter(|(name, _)| keep(name)))
+    }
+
+    /// The same set without the metric's name.
+    pub fn without_name(&self) -> Self {
+        self.filter(|name| name != METRIC_NAME)
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+/// By pairs, name before value, as Prometheus sorts series.
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// As in PromQL: `up{job="x"}`; names that are not identifiers are quoted.
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.metric_name();
+        let bare_name = is_metric_identifier(name);
+        if bare_name {
+            f.write_str(name)?;
+            if self.iter().all(|(n, _)| n == METRIC_NAME) {
+                return Ok(());
+            }
+        }
+        f.write_str("{")?;
+        let mut comma = false;
+        if !bare_name && !name.is_empty() {
+            write!(f, "\"{}\"", escape(name))?;
+            comma = true;
+        }
+        for (n, v) in self.iter().filter(|&(n, _)| n != METRIC_NAME) {
+            if comma {
+                f.write_str(", ")?;
+            }
+            comma = true;
+            if is_label_identifier(n) {
+                write!(f, "{n}=\"{}\"", escape(v))?;
+            } else {
+                write!(f, "\"{}\"=\"{}\"", escape(n), escape(v))?;
+            }
+        }
+        f.write_str("}")
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<'a> IntoIterator for &'a Labels {
+    type Item = (&'a str, &'a str);
+    type IntoIter = LabelsIter<'a>;
+    fn into_iter(self) -> LabelsIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterator over the pairs of a [`Labels`].
+#[derive(Clone)]
+pub struct LabelsIter<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for LabelsIter<'a> {
+    type Item = (&'a str, &'a str);
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (name, rest) = take_part(self.rest);
+        let (value, rest) = take_part(rest);
+        self.rest = rest;
+        Some((name, value))
+    }
+}
+
+/// A label set under construction, e.g. while relabelling. Setting an empty value removes the label.
+#[derive(Debug, Clone, Default)]
+pub struct LabelsBuilder {
+    pairs: Vec<(String, String)>,
+}
+
+impl LabelsBuilder {
+    /// An empty builder.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A builder that starts with the pairs of `base`.
+    pub fn from_labels(base: &Labels) -> Self {
+        LabelsBuilder { pairs: base.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect() }
+    }
+
+    /// The value of `name`, empty if it is not set.
+    pub fn get(&self, name: &str) -> &str {
+        self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v)
+    }
+
+    /// Sets `name`, replacing an earlier value.
+    pub fn set<'a>(&mut self, name: &str, value: impl Into<Cow<'a, str>>) -> &mut Self {
+        let value = value.into();
+        match self.pairs.iter_mut().find(|(n, _)| n == name) {
+            _ if value.is_empty() => return self.remove(name),
+            Some((_, v)) => *v = value.into_owned(),
+            None => self.pairs.push((name.to_owned(), value.into_owned())),
+        }
+        self
+    }
+
+    /// Removes `name` if it is there.
+    pub fn remove(&mut self, name: &str) -> &mut Self {
+        self.pairs.retain(|(n, _)| n != name);
+        self
+    }
+
+    /// The pairs in the order in which they were set.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str()))
+    }
+
+    /// Keeps only the labels that `keep` accepts.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
+        self.pairs.retain(|(n, v)| keep(n, v));
+    }
+
+    /// The finished set.
+    pub fn build(&self) -> Labels {
+        let mut sorted: Vec<(&str, &str)> = self.iter().filter(|(n, _)| !n.is_empty()).collect();
+        sorted.sort_by_key(|&(name, _)| name);
+        Labels::pack(sorted.into_iter())
+    }
+}
+
+/// `[a-zA-Z_:][a-zA-Z0-9_:]*`
+fn is_metric_identifier(name: &str) -> bool {
+    !name.is_empty()
+        && !name.as_bytes()[0].is_ascii_digit()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
+}
+
+/// `[a-zA-Z_][a-zA-Z0-9_]*`
+fn is_label_identifier(name: &str) -> bool {
+    is_metric_identifier(name) && !name.contains(':')
+}
+
+fn escape(value: &str) -> Cow<'_, str> {
+    if value.contains(['\\', '"', '\n']) {
+        Cow::Owned(value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+    } else {
+        Cow::Borrowed(value)
+    }
+}
+
+const LEN_MORE: u8 = 0x40;
+const LEN_BITS: u32 = 6;
+
+fn push_part(text: &mut String, part: &str) {
+    let mut len = part.len();
+    while len >= 1 << LEN_BITS {
+        text.push(char::from(LEN_MORE | (len & 0x3f) as u8));
+        len >>= LEN_BITS;
+    }
+    text.push(char::from(len as u8));
+    text.push_str(part);
+}
+
+fn take_part(packed: &str) -> (&str, &str) {
+    let bytes = packed.as_bytes();
+    let (mut len, mut shift, mut at) = (0usize, 0, 0);
+    loop {
+        let byte = bytes[at];
+        at += 1;
+        len |= usize::from(byte & 0x3f) << shift;
+        if byte & LEN_MORE == 0 {
+            break;
+        }
+        shift += LEN_BITS;
+    }
+    packed[at..].split_at(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(pairs: &[(&str, &str)]) -> Labels {
+        Labels::from_pairs(pairs.iter().copied()).unwrap()
+    }
+
+    #[test]
+    fn sorts_and_drops_empty_values() {
+        let l = set(&[("b", "2"), ("__name__", "up"), ("c", ""), ("a", "1")]);
+        assert_eq!(l.iter().collect::<Vec<_>>(), [("__name__", "up"), ("a", "1"), ("b", "2")]);
+        assert_eq!(l.get("b"), Some("2"));
+        assert_eq!(l.get("c"), None);
+        assert_eq!(l.len(), 3);
+        assert_eq!(l.without_name().to_string(), r#"{a="1", b="2"}"#);
+    }
+
+    #[test]
+    fn refuses_duplicates_and_empty_names() {
+        assert_eq!(Labels::from_pairs([("a", "1"), ("a", "1")]), Err(LabelsError::Duplicate("a".into())));
+        assert_eq!(Labels::from_pairs([("", "1")]), Err(LabelsError::EmptyName("1".into())));
+    }
+
+    #[test]
+    fn long_values_survive_packing() {
+        for len in [1, 63, 64, 65, 4095, 4096, 300_000] {
+            let v = "é".repeat(len);
+            assert_eq!(set(&[("a", &v), ("b", "x")]).iter().collect::<Vec<_>>(), [("a", v.as_str()), ("b", "x")]);
+        }
+    }
+
+    #[test]
+    fn orders_like_pairs_not_like_packed_bytes() {
+        assert!(set(&[("a", "zz")]) < set(&[("b", "a")]));
+        assert!(set(&[("a", "1")]) < set(&[("a", "1"), ("b", "1")]));
+        assert!(set(&[("a", "12345")]) < set(&[("a", "2")]));
+    }
+
+    #[test]
+    fn prints_as_promql() {
+        assert_eq!(set(&[("__name__", "up")]).to_string(), "up");
+        assert_eq!(set(&[("__name__", "up"), ("j", "a\"b")]).to_string(), r#"up{j="a\"b"}"#);
+        assert_eq!(set(&[("__name__", "my.metric"), ("a b", "c")]).to_string(), r#"{"my.metric", "a b"="c"}"#);
+        assert_eq!(Labels::empty().to_string(), "{}");
+    }
+
+    #[test]
+    fn builder_replaces_and_removes() {
+        let mut b = LabelsBuilder::from_labels(&set(&[("a", "1"), ("b", "2")]));
+        b.set("a", "3").set("c", "4").set("b", "");
+        assert_eq!(b.get("b"), "");
+        assert_eq!(b.build(), set(&[("a", "3"), ("c", "4")]));
+    }
+}
