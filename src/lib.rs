@@ -2,7 +2,6 @@
 //!
 //! A library only so that tests, benches and fuzz targets can reach the parts; the modules are in reading order.
 #![forbid(unsafe_code)]
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests may unwrap"))]
 
 pub mod clock;
 pub mod config;

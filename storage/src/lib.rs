@@ -4,7 +4,6 @@
 //! What the bytes on disk mean is written in `FORMAT.md`; why things are so, in each module's head.
 //!
 //! Reading order: [`labels`], [`matcher`], [`sample`], then [`db`], which ties the rest together.
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "tests may unwrap"))]
 
 mod db;
 mod labels;
