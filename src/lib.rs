@@ -3,7 +3,11 @@
 //! A library only so that tests, benches and fuzz targets can reach the parts; the modules are in reading order.
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod dashboards;
+pub mod meta;
 pub mod promql;
 pub mod telemetry;
+pub mod tenant;
