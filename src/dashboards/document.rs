@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 /// Largest document taken, in bytes (`cairn.limits.dashboard_bytes_max`): the largest public ones are near 1 MB.
-pub const DASHBOARD_BYTES_MAX: usize = 8 << 20;
+pub(super) const DASHBOARD_BYTES_MAX: usize = 8 << 20;
 
 /// Longest uid (Grafana's figure).
 const UID_BYTES_MAX: usize = 40;

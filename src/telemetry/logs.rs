@@ -1,4 +1,4 @@
-//! The log subscriber: one line an event on standard error, logfmt unless JSON-free text is asked for.
+//! The log subscriber: one line an event on standard error, logfmt unless text for people is asked for.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -35,7 +35,7 @@ pub fn start_logs(level: &str, format: LogFormat) -> Result<(), LogError> {
         .map_err(|e| LogError::Level { level: level.to_owned(), reason: e.to_string() })?;
     let base = tracing_subscriber::registry().with(filter);
     let started = match format {
-        LogFormat::Logfmt => base.with(tracing_logfmt::layer()).try_init(),
+        LogFormat::Logfmt => base.with(tracing_logfmt::layer().with_writer(std::io::stderr)).try_init(),
         LogFormat::Text => base.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).compact()).try_init(),
     };
     started.map_err(|_| LogError::Started)

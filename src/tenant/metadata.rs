@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Most metric families remembered for one tenant.
-pub const METADATA_FAMILIES_MAX: usize = 50_000;
+pub(super) const METADATA_FAMILIES_MAX: usize = 50_000;
 
 /// Most differing descriptions remembered for one family.
 const VARIANTS_MAX: usize = 10;
