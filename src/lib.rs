@@ -3,6 +3,7 @@
 //! A library only so that tests, benches and fuzz targets can reach the parts; the modules are in reading order.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod auth;
 pub mod clock;
 pub mod config;
@@ -11,3 +12,4 @@ pub mod meta;
 pub mod promql;
 pub mod telemetry;
 pub mod tenant;
+pub mod ui;

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::auth::Policy;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Retention};
 use crate::dashboards::Dashboards;
 use crate::promql::Engine;
 use crate::telemetry::Registry;
@@ -77,6 +77,8 @@ pub struct Live {
     pub config: Arc<Config>,
     /// Who may do what.
     pub policy: Arc<Policy>,
+    /// How long samples are kept: the file's word and the flags', resolved.
+    pub retention: Retention,
     /// When it was loaded, milliseconds since the epoch.
     pub loaded_ms: i64,
     /// Whether the last reload worked.

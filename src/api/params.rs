@@ -48,7 +48,7 @@ pub(crate) async fn read_body(body: Body, bytes_max: usize) -> Result<bytes::Byt
 impl Params {
     /// The first value of `name`; empty counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).next().filter(|v| !v.is_empty())
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
     }
 
     /// The first value of `name`, or an empty text.

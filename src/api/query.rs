@@ -13,7 +13,7 @@ use super::app::App;
 use super::error::ApiError;
 use super::params::Params;
 use crate::auth::Caller;
-use crate::promql::{QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries};
+use crate::promql::{self, QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries};
 use crate::tenant::TenantId;
 
 /// Most points of one series in a range answer (Prometheus' figure).
@@ -47,6 +47,12 @@ pub(super) async fn range(State(app): State<Arc<App>>, Extension(caller): Extens
     let engine = app.engine.clone();
     let work = move |source: &dyn Source, control: &QueryControl| engine.range(source, &query, start, end, step, control);
     Ok(Answer::query(&run(&app, &caller.tenant, timeout, work).await?))
+}
+
+pub(super) async fn format(params: Params) -> ApiResult {
+    let query = params.text("query");
+    let tree = promql::parse(query).map_err(|e| ApiError::parameter("query", e))?;
+    Answer::of(&tree.to_string())
 }
 
 /// The smaller of the server's timeout and the `timeout` parameter.

@@ -50,7 +50,7 @@ pub(super) async fn runtimeinfo(State(app): State<Arc<App>>, Extension(caller): 
         "GOMEMLIMIT": 0,
         "GOGC": "",
         "GODEBUG": "",
-        "storageRetention": app.retention().to_string(),
+        "storageRetention": live.retention.to_string(),
     }))
 }
 

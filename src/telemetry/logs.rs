@@ -35,7 +35,13 @@ pub fn start_logs(level: &str, format: LogFormat) -> Result<(), LogError> {
         .map_err(|e| LogError::Level { level: level.to_owned(), reason: e.to_string() })?;
     let base = tracing_subscriber::registry().with(filter);
     let started = match format {
-        LogFormat::Logfmt => base.with(tracing_logfmt::layer().with_writer(std::io::stderr)).try_init(),
+        LogFormat::Logfmt => {
+            let layer = tracing_subscriber::fmt::layer()
+                .event_format(tracing_logfmt::EventsFormatter::default())
+                .fmt_fields(tracing_logfmt::FieldsFormatter::default())
+                .with_writer(std::io::stderr);
+            base.with(layer).try_init()
+        },
         LogFormat::Text => base.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).compact()).try_init(),
     };
     started.map_err(|_| LogError::Started)
