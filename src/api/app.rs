@@ -57,10 +57,10 @@ pub struct About {
     /// When it started, milliseconds since the epoch.
     pub started_ms: i64,
     /// Every flag with its value.
-    pub flags: BTreeMap<String, String>,
+    pub flags: BTreeMap<&'static str, String>,
     /// Where users reach it, with scheme, host and path.
     pub external_url: String,
-    /// The path under which everything is served; starts with `/`, does not end with one unless it is `/`.
+    /// The path under which everything is served: empty, or `/like/this`.
     pub route_prefix: String,
     /// The configuration file, if there is one.
     pub config_file: Option<PathBuf>,

@@ -21,9 +21,9 @@ pub(super) enum Rewritten {
     Outside,
 }
 
-/// Takes `prefix` (`/` or `/x/y`), `/tenant/<id>` and an alias off `uri`.
+/// Takes `prefix` (empty, or `/like/this`), `/tenant/<id>` and an alias off `uri`.
 pub(super) fn rewrite(prefix: &str, uri: &Uri) -> Rewritten {
-    let Some(mut path) = strip(uri.path(), prefix.trim_end_matches('/')) else {
+    let Some(mut path) = strip(uri.path(), prefix) else {
         return if uri.path() == "/" { Rewritten::Redirect(format!("{prefix}/")) } else { Rewritten::Outside };
     };
     let mut tenant = None;
@@ -73,16 +73,16 @@ mod tests {
 
     #[test]
     fn strips_prefix_tenant_and_alias() {
-        check("/", "/", ("/", None));
-        check("/", "/targets/", ("/targets", None));
-        check("/", "/api/v1/query?query=up%2F", ("/api/v1/query?query=up%2F", None));
-        check("/", "/tenant/prod/api/v1/push", ("/api/v1/push", Some("prod")));
-        check("/", "/tenant/prod/prometheus/api/v1/query", ("/api/v1/query", Some("prod")));
-        check("/", "/tenant/%2e%2e/api/v1/push", ("/api/v1/push", Some("%2e%2e")));
-        check("/", "/tenant/prod", ("/", Some("prod")));
-        check("/", "/prometheus/api/v1/query", ("/api/v1/query", None));
-        check("/", "/api/mimir/api/v1/push", ("/api/v1/push", None));
-        check("/", "/prometheusx", ("/prometheusx", None));
+        check("", "/", ("/", None));
+        check("", "/targets/", ("/targets", None));
+        check("", "/api/v1/query?query=up%2F", ("/api/v1/query?query=up%2F", None));
+        check("", "/tenant/prod/api/v1/push", ("/api/v1/push", Some("prod")));
+        check("", "/tenant/prod/prometheus/api/v1/query", ("/api/v1/query", Some("prod")));
+        check("", "/tenant/%2e%2e/api/v1/push", ("/api/v1/push", Some("%2e%2e")));
+        check("", "/tenant/prod", ("/", Some("prod")));
+        check("", "/prometheus/api/v1/query", ("/api/v1/query", None));
+        check("", "/api/mimir/api/v1/push", ("/api/v1/push", None));
+        check("", "/prometheusx", ("/prometheusx", None));
         check("/mon/x", "/mon/x", ("/", None));
         check("/mon/x", "/mon/x/graph?g0.expr=up", ("/graph?g0.expr=up", None));
     }

@@ -43,7 +43,7 @@ pub struct Front {
 }
 
 impl Front {
-    /// Serves below `prefix` (`/` or `/x/y`).
+    /// Serves below `prefix` (empty, or `/like/this`).
     pub fn new(prefix: &str) -> Self {
         Front { prefix: prefix.to_owned(), router: OnceLock::new() }
     }

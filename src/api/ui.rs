@@ -17,7 +17,7 @@ const FOR_GOOD: &str = "public, max-age=31536000, immutable";
 static PACKED: LazyLock<ui::Packed> = LazyLock::new(ui::Packed::default);
 
 pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
-    let base = format!("{}/", app.about.route_prefix.trim_end_matches('/'));
+    let base = format!("{}/", app.about.route_prefix);
     match ui::page(&base) {
         Some(html) => {
             let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];

@@ -1,17 +1,8 @@
-//! The log subscriber: one line an event on standard error, logfmt unless text for people is asked for.
+//! The log subscriber: one logfmt line for each event, on standard error.
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// `ts=… level=info target=… message="…"`
-    Logfmt,
-    /// For people at a terminal.
-    Text,
-}
 
 /// Why logging cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -30,19 +21,12 @@ pub enum LogError {
 }
 
 /// Starts logging for the whole process. Libraries below us are heard from `warn` on.
-pub fn start_logs(level: &str, format: LogFormat) -> Result<(), LogError> {
+pub fn start_logs(level: &str) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(format!("warn,cairn={level},storage={level}"))
         .map_err(|e| LogError::Level { level: level.to_owned(), reason: e.to_string() })?;
-    let base = tracing_subscriber::registry().with(filter);
-    let started = match format {
-        LogFormat::Logfmt => {
-            let layer = tracing_subscriber::fmt::layer()
-                .event_format(tracing_logfmt::EventsFormatter::default())
-                .fmt_fields(tracing_logfmt::FieldsFormatter::default())
-                .with_writer(std::io::stderr);
-            base.with(layer).try_init()
-        },
-        LogFormat::Text => base.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).compact()).try_init(),
-    };
-    started.map_err(|_| LogError::Started)
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(tracing_logfmt::EventsFormatter::default())
+        .fmt_fields(tracing_logfmt::FieldsFormatter::default())
+        .with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(|_| LogError::Started)
 }

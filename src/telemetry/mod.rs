@@ -6,7 +6,7 @@
 mod logs;
 mod process;
 
-pub use logs::{LogError, LogFormat, start_logs};
+pub use logs::{LogError, start_logs};
 pub use process::ProcessCollector;
 
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -7,8 +7,10 @@
 
 mod id;
 mod metadata;
+mod metrics;
 mod registry;
 
 pub use id::{TenantId, TenantIdError};
 pub use metadata::{MetadataStore, MetricMetadata};
+pub use metrics::StorageCollector;
 pub use registry::{Tenant, TenantError, TenantOptions, Tenants};
