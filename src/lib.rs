@@ -3,13 +3,18 @@
 //! A library only so that tests, benches and fuzz targets can reach the parts; the modules are in reading order.
 #![forbid(unsafe_code)]
 
-pub mod api;
-pub mod auth;
 pub mod clock;
-pub mod config;
-pub mod dashboards;
-pub mod meta;
-pub mod promql;
 pub mod telemetry;
+
+pub mod config;
+pub mod meta;
+
+pub mod promql;
 pub mod tenant;
 pub mod ui;
+
+pub mod auth;
+pub mod dashboards;
+
+pub mod api;
+pub mod cli;
