@@ -9,7 +9,7 @@ const FLOORS: &[&[&str]] = &[
     &["clock", "telemetry"],
     &["config", "meta", "template"],
     &["tenant", "exposition", "promql", "notify", "ui", "host"],
-    &["auth", "scrape", "ingest", "rules", "dashboards", "remote"],
+    &["auth", "scrape", "ingest", "rules", "dashboards"],
     &["api", "cli"],
     &["server"],
 ];

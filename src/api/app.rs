@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Retention};
 use crate::dashboards::Dashboards;
 use crate::promql::Engine;
+use crate::scrape::ScrapeManager;
 use crate::telemetry::Registry;
 use crate::tenant::Tenants;
 
@@ -29,8 +30,10 @@ pub struct App {
     pub engine: Engine,
     /// Dashboard documents.
     pub dashboards: Arc<Dashboards>,
-    /// Limits of the API itself.
-    pub limits: ApiLimits,
+    /// Targets.
+    pub scrape: Arc<ScrapeManager>,
+    /// Longest run of a query (`--query.timeout`).
+    pub query_timeout: Duration,
     /// Permits for queries that run (`--query.max-concurrency`).
     pub queries: Arc<Semaphore>,
     /// What never changes while the process runs.
@@ -40,15 +43,6 @@ pub struct App {
     /// Whether everything is started: `/-/ready`.
     pub ready: AtomicBool,
     live: RwLock<Live>,
-}
-
-/// Limits of the API, each with its flag.
-#[derive(Debug, Clone)]
-pub struct ApiLimits {
-    /// `--query.timeout`
-    pub query_timeout: Duration,
-    /// Largest compressed push body in bytes (`cairn.limits.push_body_bytes_max`).
-    pub push_body_bytes_max: usize,
 }
 
 /// Facts about this process.
@@ -92,7 +86,8 @@ pub struct Parts {
     pub tenants: Arc<Tenants>,
     pub engine: Engine,
     pub dashboards: Arc<Dashboards>,
-    pub limits: ApiLimits,
+    pub scrape: Arc<ScrapeManager>,
+    pub query_timeout: Duration,
     pub query_concurrency: usize,
     pub about: About,
     pub reload: mpsc::Sender<oneshot::Sender<Result<(), String>>>,
@@ -108,7 +103,8 @@ impl App {
             tenants: parts.tenants,
             engine: parts.engine,
             dashboards: parts.dashboards,
-            limits: parts.limits,
+            scrape: parts.scrape,
+            query_timeout: parts.query_timeout,
             queries: Arc::new(Semaphore::new(parts.query_concurrency)),
             about: parts.about,
             reload: parts.reload,

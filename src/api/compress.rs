@@ -9,9 +9,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use http_body_util::BodyExt;
 
 use super::error::ApiError;
-use super::params::read_body;
 
 /// Below this a packet holds the answer anyway.
 const PAYS_FROM_BYTES: u64 = 1400;
@@ -24,10 +24,11 @@ pub(super) async fn compress(request: Request, next: Next) -> Response {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let plain = match read_body(body, usize::MAX).await {
-        Ok(plain) => plain,
-        Err(e) => return e.into_response(),
+    // Our own answer, in memory already.
+    let Ok(plain) = body.collect().await else {
+        return ApiError::Internal("the answer broke off".to_owned()).into_response();
     };
+    let plain = plain.to_bytes();
     match tokio::task::spawn_blocking(move || gzip(&plain)).await {
         Ok(packed) => {
             parts.headers.remove(header::CONTENT_LENGTH);

@@ -16,8 +16,8 @@ use super::params::read_body;
 use crate::auth::Caller;
 use crate::dashboards::{Dashboards, DashboardsError, Meta, Origin};
 
-/// Largest request body in bytes: one document and its wrapping.
-const IMPORT_BODY_BYTES_MAX: usize = 9 << 20;
+/// What an import's wrapping may add to the document.
+const WRAPPING_BYTES_MAX: usize = 64 << 10;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -82,7 +82,8 @@ pub(super) async fn import(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let body = read_body(body, IMPORT_BODY_BYTES_MAX).await?;
+    let bytes_max = app.live().config.cairn.limits.dashboard_bytes_max.saturating_add(WRAPPING_BYTES_MAX);
+    let body = read_body(body, bytes_max, "dashboard_bytes_max").await?;
     let uid = blocking(&app, move |dashboards| {
         let asked: ImportJson<'_> = serde_json::from_slice(&body).map_err(crate::dashboards::DocumentError::Json)?;
         dashboards.put(&caller.tenant, asked.dashboard.get(), &asked.folder, asked.overwrite)

@@ -19,12 +19,13 @@ mod routes;
 mod serve;
 mod series;
 mod status;
+mod targets;
 mod ui;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use app::{About, ApiLimits, App, Live, Parts};
+pub use app::{About, App, Live, Parts};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};

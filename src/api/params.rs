@@ -1,29 +1,29 @@
 //! Parameters of a request: the URL's query and a form body as one list, and how times and durations are written.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use axum::http::{Method, header};
 use http_body_util::{BodyExt, Limited};
 use storage::TimeRange;
 
+use super::app::App;
 use super::error::ApiError;
-
-/// Largest form body in bytes (`cairn.limits.query_body_bytes_max`).
-const QUERY_BODY_BYTES_MAX: usize = 10 << 20;
 
 /// Name-value pairs, the form's before the URL's as Go's `FormValue` orders them.
 #[derive(Debug, Default)]
 pub(crate) struct Params(Vec<(String, String)>);
 
-impl<S: Send + Sync> FromRequest<S> for Params {
+impl FromRequest<Arc<App>> for Params {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _state: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let mut pairs = Vec::new();
         let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         if parts.method == Method::POST && content_type.starts_with("application/x-www-form-urlencoded") {
-            pairs = parse(&read_body(body, QUERY_BODY_BYTES_MAX).await?);
+            pairs = parse(&read_body(body, app.live().config.cairn.limits.query_body_bytes_max, "query_body_bytes_max").await?);
         }
         pairs.extend(parse(parts.uri.query().unwrap_or("").as_bytes()));
         Ok(Params(pairs))
@@ -34,12 +34,12 @@ fn parse(encoded: &[u8]) -> Vec<(String, String)> {
     url::form_urlencoded::parse(encoded).into_owned().collect()
 }
 
-/// The whole body, if it is not over `bytes_max`.
-pub(crate) async fn read_body(body: Body, bytes_max: usize) -> Result<bytes::Bytes, ApiError> {
+/// The whole body, if it is not over `bytes_max`, the limit `cairn.limits.<key>`.
+pub(crate) async fn read_body(body: Body, bytes_max: usize, key: &str) -> Result<bytes::Bytes, ApiError> {
     match Limited::new(body, bytes_max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(e) if e.is::<http_body_util::LengthLimitError>() => {
-            Err(ApiError::TooLarge(format!("the body is larger than the limit of {bytes_max} bytes")))
+            Err(ApiError::TooLarge(format!("the body has more than {bytes_max} bytes; raise cairn.limits.{key}")))
         }
         Err(e) => Err(ApiError::BadData(format!("the body cannot be read: {e}"))),
     }

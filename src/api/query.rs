@@ -57,9 +57,9 @@ pub(super) async fn format(params: Params) -> ApiResult {
 
 /// The smaller of the server's timeout and the `timeout` parameter.
 fn timeout(app: &App, params: &Params) -> Result<Duration, ApiError> {
-    let Some(_) = params.get("timeout") else { return Ok(app.limits.query_timeout) };
+    let Some(_) = params.get("timeout") else { return Ok(app.query_timeout) };
     let asked = params.duration("timeout")?;
-    Ok(app.limits.query_timeout.min(Duration::from_millis(asked.max(0) as u64)))
+    Ok(app.query_timeout.min(Duration::from_millis(asked.max(0) as u64)))
 }
 
 /// Stops the query when the handler's future is dropped, which is what happens when the client hangs up.

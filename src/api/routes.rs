@@ -9,7 +9,7 @@ use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::app::App;
-use super::{admin, cairn, dashboards, query, series, status, ui};
+use super::{admin, cairn, dashboards, query, series, status, targets, ui};
 use crate::auth::Access;
 
 /// One row.
@@ -64,6 +64,9 @@ pub const ROUTES: &[Route] = &[
     route!("GET", "/api/v1/label/{name}/values", Read, series::label_values, "Values of one label."),
     route!("GET", "/api/v1/metadata", Read, series::metadata, "Type, help and unit of metrics."),
     // Prometheus: state.
+    route!("GET", "/api/v1/targets", Read, targets::targets, "Scrape targets, active and dropped."),
+    route!("GET", "/api/v1/targets/metadata", Read, targets::metadata, "What targets say about their metrics."),
+    route!("GET", "/api/v1/scrape_pools", Read, targets::scrape_pools, "Names of the scrape jobs."),
     route!("GET", "/api/v1/status/buildinfo", Read, status::buildinfo, "Version, in Prometheus' form."),
     route!("GET", "/api/v1/status/runtimeinfo", Read, status::runtimeinfo, "Start time, reload state, retention."),
     route!("GET", "/api/v1/status/config", Read, status::config, "The configuration in force, secrets masked."),

@@ -229,8 +229,37 @@ pub struct CairnConfig {
     pub alertmanager_config_file: Option<PathBuf>,
     /// `dashboards`: folders with Grafana JSON files, absolute.
     pub dashboard_dirs: Vec<PathBuf>,
+    /// `limits`
+    pub limits: Limits,
     /// `durability`: `ack` (default) or `interval`.
     pub durability_interval: bool,
+}
+
+/// `cairn.limits`: what a request may weigh and how many tenants there may be. Each message that refuses something names its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Most tenants of one appliance.
+    pub tenants_max: usize,
+    /// Largest compressed push, in bytes.
+    pub push_body_bytes_max: usize,
+    /// Largest push after decompression, in bytes.
+    pub push_decoded_bytes_max: usize,
+    /// Largest form body of a query, in bytes.
+    pub query_body_bytes_max: usize,
+    /// Largest dashboard document, in bytes: the largest public ones are near 1 MB.
+    pub dashboard_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            tenants_max: 1000,
+            push_body_bytes_max: 32 << 20,
+            push_decoded_bytes_max: 128 << 20,
+            query_body_bytes_max: 10 << 20,
+            dashboard_bytes_max: 8 << 20,
+        }
+    }
 }
 
 /// `cairn.credentials[]`: a name and a secret (Basic Auth, or `Bearer <secret>`), bound to a tenant.

@@ -4,9 +4,6 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-/// Largest document taken, in bytes (`cairn.limits.dashboard_bytes_max`): the largest public ones are near 1 MB.
-pub(super) const DASHBOARD_BYTES_MAX: usize = 8 << 20;
-
 /// Longest uid (Grafana's figure).
 const UID_BYTES_MAX: usize = 40;
 
@@ -45,20 +42,11 @@ pub enum DocumentError {
     /// JSON, but something else.
     #[error("this is not a dashboard: {0}")]
     NotADashboard(&'static str),
-    /// Over the limit.
-    #[error("the document has {found} bytes, more than cairn.limits.dashboard_bytes_max ({DASHBOARD_BYTES_MAX})")]
-    TooLarge {
-        /// Its size.
-        found: usize,
-    },
 }
 
 impl Meta {
     /// Reads what the list needs. A document without uid gets one from its title, so that importing it twice replaces it.
     pub fn of(json: &str, folder: &str, origin: Origin) -> Result<Self, DocumentError> {
-        if json.len() > DASHBOARD_BYTES_MAX {
-            return Err(DocumentError::TooLarge { found: json.len() });
-        }
         let document: Value = serde_json::from_str(json)?;
         let object = document.as_object().ok_or(DocumentError::NotADashboard("its outermost value is not an object"))?;
         if !["panels", "rows", "spec", "templating"].iter().any(|key| object.contains_key(*key)) {

@@ -7,9 +7,6 @@ use storage::{Batch, Durability};
 use crate::scrape::{AppendAnswer, FamilyMetadata, Sink};
 use crate::tenant::Tenant;
 
-/// Most tenants of one appliance.
-pub(super) const TENANTS_MAX: usize = 1000;
-
 /// Scraped samples go to one tenant. They are written at once and synced within a second by the tenants' keeper.
 pub(super) struct TenantSink(Arc<Tenant>);
 

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, About, ApiLimits, App, Front, Parts};
+use crate::api::{self, About, App, Front, Parts};
 use crate::cli::Flags;
 use crate::clock::Clock;
 use crate::dashboards::Dashboards;
@@ -59,8 +59,9 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
 
     // Data.
     let registry = Registry::new();
-    let (data_dir, db, opening_clock) = (flags.data_dir.clone(), db_options(&live), clock.clone());
-    let opened = tokio::task::spawn_blocking(move || open_data(&data_dir, db, opening_clock)).await?;
+    let (data_dir, db, tenants_max) = (flags.data_dir.clone(), db_options(&live), live.config.cairn.limits.tenants_max);
+    let open_clock = clock.clone();
+    let opened = tokio::task::spawn_blocking(move || open_data(&data_dir, db, tenants_max, open_clock)).await?;
     let (tenants, meta) = opened?;
     registry.with(|r| {
         r.register_collector(Box::new(ProcessCollector));
@@ -89,7 +90,7 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
         engine,
         dashboards: dashboards.clone(),
         scrape: scrape.clone(),
-        limits: ApiLimits { query_timeout: flags.query_timeout, ..ApiLimits::default() },
+        query_timeout: flags.query_timeout,
         query_concurrency: flags.query_concurrency_max,
         about: About {
             started_ms,
@@ -140,9 +141,9 @@ fn db_options(live: &api::Live) -> storage::Options {
     storage::Options { retention_ms, retention_bytes, ..storage::Options::default() }
 }
 
-fn open_data(dir: &Path, db: storage::Options, clock: Clock) -> anyhow::Result<(Arc<Tenants>, Meta)> {
+fn open_data(dir: &Path, db: storage::Options, tenants_max: usize, clock: Clock) -> anyhow::Result<(Arc<Tenants>, Meta)> {
     std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be created", dir.display()))?;
-    let options = TenantOptions { data_dir: dir.to_owned(), db, tenants_max: glue::TENANTS_MAX };
+    let options = TenantOptions { data_dir: dir.to_owned(), db, tenants_max };
     let tenants = Arc::new(Tenants::open(options, clock)?);
     Ok((tenants, Meta::open(&dir.join("meta.db"))?))
 }
