@@ -5,5 +5,6 @@
 
 pub mod clock;
 pub mod config;
+pub mod exposition;
 pub mod promql;
 pub mod telemetry;
