@@ -7,4 +7,5 @@ pub mod clock;
 pub mod config;
 pub mod exposition;
 pub mod promql;
+pub mod scrape;
 pub mod telemetry;
