@@ -9,12 +9,16 @@ pub mod telemetry;
 pub mod config;
 pub mod meta;
 
+pub mod exposition;
+pub mod host;
 pub mod promql;
 pub mod tenant;
 pub mod ui;
 
 pub mod auth;
 pub mod dashboards;
+pub mod scrape;
 
 pub mod api;
 pub mod cli;
+pub mod server;

@@ -13,12 +13,11 @@ use crate::clock::Clock;
 use crate::config::{Config, Retention};
 use crate::dashboards::Dashboards;
 use crate::promql::Engine;
-use crate::scrape::ScrapeManager;
+use crate::scrape::manager::ScrapeManager;
 use crate::telemetry::Registry;
 use crate::tenant::Tenants;
 
 /// The state behind all routes. Built by `server`, which also owns the tasks.
-#[derive(Debug)]
 pub struct App {
     /// Time.
     pub clock: Clock,

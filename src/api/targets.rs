@@ -20,7 +20,7 @@ use super::status::rfc3339;
 use crate::auth::Caller;
 use crate::config::format_duration;
 use crate::promql;
-use crate::scrape::{ActiveTarget, DroppedTarget, Targets};
+use crate::scrape::status::{ActiveTarget, DroppedTarget, Targets};
 use crate::tenant::TenantId;
 
 #[derive(Serialize)]

@@ -205,6 +205,9 @@ pub enum RelabelAction {
     Uppercase,
 }
 
+/// How long samples are kept where neither the file nor a flag says anything: Prometheus' 15 d.
+pub const DEFAULT_RETENTION: Duration = Duration::from_secs(15 * 86_400);
+
 /// How long samples are kept.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Retention {

@@ -25,7 +25,8 @@ use crate::clock::Clock;
 use crate::dashboards::Dashboards;
 use crate::meta::Meta;
 use crate::promql::{Engine, EngineOptions};
-use crate::scrape::ScrapeManager;
+use crate::scrape::manager::ScrapeManager;
+use crate::scrape::status::External;
 use crate::telemetry::{ProcessCollector, Registry};
 use crate::tenant::{StorageCollector, TenantId, TenantOptions, Tenants};
 
@@ -78,7 +79,11 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
         subquery_step: live.config.global.evaluation_interval,
         ..EngineOptions::default()
     });
-    let scrape = Arc::new(ScrapeManager::new(clock.clone(), registry.clone(), glue::TenantSink::new(home.clone())));
+    let hostname = glue::hostname();
+    let sink = glue::TenantSink::new(home.clone());
+    let seed = glue::scrape_seed(&hostname, &live.config);
+    let external = external(&external_url, &addresses);
+    let scrape = Arc::new(ScrapeManager::new(clock.clone(), &registry, sink, external, seed));
     let dashboards = Arc::new(Dashboards::new(meta, clock.clone(), live.config.cairn.dashboard_dirs.clone()));
 
     // The API.
@@ -104,7 +109,7 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
         reload: reload_sender,
         live: live.clone(),
     }));
-    let reloader = Reloader { flags: flags.clone(), app: app.clone(), hostname: glue::hostname() };
+    let reloader = Reloader { flags: flags.clone(), app: app.clone(), hostname };
     reloader.apply(live).await.map_err(|e| anyhow::anyhow!(e))?;
     front.open(app.clone());
     app.ready.store(true, Ordering::Release);
@@ -159,6 +164,17 @@ fn external_url(flags: &Flags, addresses: &[SocketAddr]) -> String {
         _ => glue::hostname(),
     };
     format!("http://{host}:{}{}/", address.map_or(9090, SocketAddr::port), flags.route_prefix())
+}
+
+/// How other machines see this one, for links to targets on the loopback.
+fn external(url: &str, addresses: &[SocketAddr]) -> External {
+    let parsed = url::Url::parse(url).ok();
+    let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
+    External {
+        scheme: part(parsed.as_ref().map(url::Url::scheme)),
+        host: part(parsed.as_ref().map(url::Url::authority)),
+        listen_port: addresses.first().map_or(0, SocketAddr::port),
+    }
 }
 
 /// The one line on standard output: where to point the browser.

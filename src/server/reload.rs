@@ -12,8 +12,8 @@ use crate::auth::{Credentials, Policy};
 use crate::cli::Flags;
 use crate::clock::Clock;
 use crate::config::{self, Config, Retention};
-use crate::host::HostCollector;
-use crate::scrape::LocalTarget;
+use crate::host::{HostCollector, Roots};
+use crate::scrape::manager::LocalTarget;
 
 /// Applies configurations to the running parts.
 pub(super) struct Reloader {
@@ -86,7 +86,7 @@ impl Reloader {
         let (retention_ms, retention_bytes) = retention_numbers(&live.retention);
         self.app.tenants.set_retention(retention_ms, retention_bytes);
         self.app.dashboards.set_dirs(config.cairn.dashboard_dirs.clone());
-        self.app.scrape.apply(&config.scrape_configs, self.local_targets(&config)).await;
+        self.app.scrape.apply(&config.scrape_configs, &self.local_targets(&config));
         self.app.set_live(live);
         Ok(())
     }
@@ -103,8 +103,11 @@ impl Reloader {
             targets.push(glue::local_target("cairn", &self.hostname, Arc::new(render)));
         }
         if config.cairn.host_monitoring {
-            let collector = HostCollector::default();
-            let render = move |out: &mut String| collector.render(out);
+            let collector = HostCollector::new(Roots::default(), self.app.clock.clone());
+            let render = move |out: &mut String| {
+                collector.render(out);
+                Ok(())
+            };
             targets.push(glue::local_target("host", &self.hostname, Arc::new(render)));
         }
         targets
