@@ -7,5 +7,6 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod host;
+pub mod ingest;
 pub mod promql;
 pub mod telemetry;
