@@ -11,6 +11,7 @@ pub mod meta;
 
 pub mod exposition;
 pub mod host;
+pub mod ingest;
 pub mod promql;
 pub mod tenant;
 pub mod ui;

@@ -188,21 +188,29 @@ fn node_exporter_page() -> Option<String> {
     program
         .arg("--collector.filesystem.mount-points-exclude=^/(dev|proc|run/credentials/.+|sys|var/lib/docker/.+)($|/)");
     program.args(COLLECTORS.iter().map(|(name, _)| format!("--collector.{name}")));
-    let mut child = program.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().ok()?;
+    let _running =
+        Running(program.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().ok()?);
     let deadline = Instant::now() + std::time::Duration::from_secs(10);
-    let page = loop {
+    loop {
         if let Ok(mut stream) = TcpStream::connect(&address) {
             write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").unwrap();
             let mut page = String::new();
             stream.read_to_string(&mut page).unwrap();
-            break page.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+            return page.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
         }
         assert!(Instant::now() < deadline, "node_exporter does not listen on {address}");
         std::thread::yield_now();
-    };
-    child.kill().unwrap();
-    child.wait().unwrap();
-    page
+    }
+}
+
+/// Ends its process when the test does, however it does.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// What node_exporter and we have apart from each other, and why that is right.
