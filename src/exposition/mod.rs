@@ -4,11 +4,13 @@
 //! Elsewhere: fetching and decompressing the body, relabelling, limits, duplicates (`scrape`).
 //!
 //! A sample comes with the raw text of its series, so that a caller who has seen that text before pays one hash lookup;
-//! only [`series::RawSeries::read_pairs`] decodes names and escapes. Families are not assembled: names are stored as they stand, so
-//! `ticket_created` may own a sample `ticket_created_created`, and `_created` samples are samples like others.
+//! only [`series::RawSeries::read_pairs`] decodes names and escapes. Families are not assembled: names are stored as
+//! they stand, so `ticket_created` may own a sample `ticket_created_created`, and `_created` samples are samples like
+//! others.
 //!
-//! Where we are stricter than Prometheus, so that a broken exporter is noticed: an unknown escape in a quoted text, and a raw
-//! line feed in a label value, are errors. Where we are more lenient: several blanks stand for one in OpenMetrics.
+//! Where we are stricter than Prometheus, so that a broken exporter is noticed: an unknown escape in a quoted text, and
+//! a raw line feed in a label value, are errors. Where we are more lenient: several blanks stand for one in
+//! OpenMetrics.
 //!
 //! Invariant: nothing in a body panics, and every error names line and byte.
 
@@ -136,10 +138,17 @@ impl<'a> Parser<'a> {
             }
         }
         if self.format == Format::OpenMetrics {
-            let end = Line { text: "", number: self.lines_read + 1, offset: self.body.len() };
-            return Err(end.error(0, "expected \"# EOF\", found the end of the body: it may be cut off"));
+            return Err(self.missing_eof());
         }
         Ok(None)
+    }
+
+    fn missing_eof(&self) -> ParseError {
+        // After a line feed the end is on a line of its own.
+        let start = self.body.iter().rposition(|&b| b == b'\n').map_or(0, |n| n + 1);
+        let number = self.lines_read + usize::from(start == self.body.len());
+        let last = Line { text: "", number, offset: start };
+        last.error(self.body.len() - start, "expected \"# EOF\", found the end of the body: it may be cut off")
     }
 
     fn finish_open_metrics(&self, eof: Line<'a>) -> Result<Option<Entry<'a>>, ParseError> {

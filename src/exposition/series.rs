@@ -1,6 +1,7 @@
 //! The text of a series, `name{label="value",…}`, and its slow reading into labels.
 //!
-//! Here: names, quoting, escapes, duplicates. Elsewhere: where the text ends (`mod`), what happens to the labels (`scrape`).
+//! Here: names, quoting, escapes, duplicates. Elsewhere: where the text ends (`mod`), what happens to the labels
+//! (`scrape`).
 //!
 //! Invariant: what this accepts has a metric name, no empty label name and no label name twice.
 

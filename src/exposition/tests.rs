@@ -81,7 +81,8 @@ fn open_metrics_accepts() {
 #[test]
 fn created_samples_keep_their_names() {
     let body = "# TYPE ticket_created counter\nticket_created_total 3\nticket_created_created 1.5e9\n# EOF\n";
-    let expected = "type \"ticket_created\" counter\nsample ticket_created_total = 3.0\nsample ticket_created_created = 1500000000.0";
+    let expected = "type \"ticket_created\" counter\nsample ticket_created_total = 3.0\n\
+        sample ticket_created_created = 1500000000.0";
     good(Format::OpenMetrics, body, expected);
 }
 
@@ -150,6 +151,8 @@ fn garbage_in_open_metrics_is_named_by_line_and_byte() {
     let bad = |body: &str, line, column, part| bad(Format::OpenMetrics, body, line, column, part);
     bad("m 1\n", 2, 1, "expected \"# EOF\", found the end of the body");
     bad("", 1, 1, "# EOF");
+    bad("m 1", 1, 4, "# EOF");
+    bad("m 1\n# HELP m", 2, 9, "# EOF");
     bad("# EOF\nm 1\n", 2, 1, "nothing after \"# EOF\"");
     bad("# EOF\n\n", 2, 1, "nothing after");
     bad("m 1\n\n# EOF\n", 2, 1, "no empty lines");
@@ -283,7 +286,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_back(values in proptest::collection::vec(("[a-z]{1,5}", "\\PC{0,8}", any::<f64>()), 0..8)) {
+    fn what_is_written_is_read_back(
+        values in proptest::collection::vec(("[a-z]{1,5}", "\\PC{0,8}", any::<f64>()), 0..8),
+    ) {
         let escape = |v: &str| v.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let body: String = values.iter().map(|(n, v, x)| format!("{n}{{a=\"{}\"}} {x}\n", escape(v))).collect();
         let mut read = Vec::new();

@@ -3,11 +3,11 @@
 //! Here: from the raw text of a series to its [`SeriesId`], duplicates on one page, which series ended.
 //! Elsewhere: reading the page (`page`), storing (`sink`).
 //!
-//! A known text costs one hash and one lookup; texts themselves are not kept, only 128 bits of keyed hash of each. A second
-//! key, the hash of the sorted labels, finds the same series under another spelling.
+//! A known text costs one hash and one lookup; texts themselves are not kept, only 128 bits of keyed hash of each. A
+//! second key, the hash of the sorted labels, finds the same series under another spelling.
 //!
-//! Invariant: an entry is `live` if and only if the last scrape left the series without a staleness marker and owes it one
-//! when it vanishes.
+//! Invariant: an entry is `live` if and only if the last scrape left the series without a staleness marker and owes it
+//! one when it vanishes.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -40,9 +40,12 @@ struct Entry {
     is_tracked: bool,
     /// Not on the last good page.
     is_gone: bool,
-    /// The time that the page gave at that scrape.
-    timestamp: Option<i64>,
+    /// The time that the page gave at that scrape, or [`NO_TIME`].
+    timestamp: i64,
 }
+
+/// Stands for "no time": an `Option` would cost eight bytes a series.
+const NO_TIME: i64 = i64::MIN;
 
 /// What [`SeriesCache::see`] says about a sample's series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +114,7 @@ impl SeriesCache {
                 live: false,
                 is_tracked: false,
                 is_gone: true,
-                timestamp: None,
+                timestamp: NO_TIME,
             });
             entries.len() as u32 - 1
         });
@@ -120,12 +123,14 @@ impl SeriesCache {
         Slot(index)
     }
 
-    /// Notes that the page holds a sample of the series with this time (as exposed) and whether it takes part in staleness.
+    /// Notes that the page holds a sample of the series with this time (as exposed) and whether it takes part in
+    /// staleness.
     pub(crate) fn see(&mut self, slot: Slot, timestamp: Option<i64>, is_tracked: bool) -> Seen {
         let scrape = self.scrape;
+        let timestamp = timestamp.unwrap_or(NO_TIME);
         let entry = self.entry_mut(slot);
         if entry.seen == scrape {
-            let is_same_time = entry.timestamp == timestamp || entry.timestamp.is_none() || timestamp.is_none();
+            let is_same_time = entry.timestamp == timestamp || entry.timestamp == NO_TIME || timestamp == NO_TIME;
             entry.timestamp = timestamp;
             entry.is_tracked |= is_tracked;
             return if is_same_time { Seen::Duplicate } else { Seen::Again };
@@ -162,8 +167,8 @@ impl SeriesCache {
         ended.append(&mut self.inherited);
     }
 
-    /// Takes out of `ended` what goes on: relabelling may make one stored series of several of the page's. To be called when
-    /// the fresh series of the page have their ids.
+    /// Takes out of `ended` what goes on: relabelling may make one stored series of several of the page's. To be called
+    /// when the fresh series of the page have their ids.
     pub(crate) fn drop_continued(&self, ended: &mut Vec<SeriesId>) {
         if !ended.is_empty() {
             let mut done: FxHashSet<SeriesId> = self.entries.iter().filter(|e| e.live).filter_map(Entry::id).collect();

@@ -1,6 +1,7 @@
 //! Getting a target's page: over HTTP, or from a collector inside this process.
 //!
-//! Here: the two ways and the errors they share. Elsewhere: the HTTP client (`http`), decompression (`body`), the format (`exposition`).
+//! Here: the two ways and the errors they share. Elsewhere: the HTTP client (`http`), decompression (`body`), the
+//! format (`exposition`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,10 +1,11 @@
 //! Scraping over HTTP.
 //!
-//! Here: the client of a pool, request headers, credentials, the answer's status and body, and the words for what goes wrong.
+//! Here: the client of a pool, request headers, credentials, the answer's status and body, and the words for what goes
+//! wrong.
 //! Elsewhere: decompression and its limit (`body`).
 //!
-//! The client is built at the first request, off the async threads: it reads certificates from disk. Credentials in files
-//! are read at every scrape.
+//! The client is built at the first request, off the async threads: it reads certificates from disk. Credentials in
+//! files are read at every scrape.
 
 use std::error::Error as _;
 use std::fmt::Write as _;

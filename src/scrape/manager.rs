@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use storage::{Labels, LabelsBuilder};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -24,7 +25,7 @@ use super::metrics::Metrics;
 use super::page::PageRules;
 use super::sink::Sink;
 use super::status::{DroppedTarget, External, Running, TargetMetadata, Targets};
-use super::target::{Populated, Target, populate};
+use super::target::{Populated, Target, TargetKey, populate};
 use super::target_loop::{End, Orders, Shared, TargetLoop};
 use crate::clock::Clock;
 use crate::config::{ScrapeConfig, ScrapeLimits};
@@ -100,8 +101,9 @@ enum Source {
 }
 
 impl ScrapeManager {
-    /// A manager without targets; must be called inside a tokio runtime. `seed` shifts the moments of scraping: any number that
-    /// two servers with the same targets do not share, the same after a restart (say, a hash of host name and external labels).
+    /// A manager without targets; must be called inside a tokio runtime. `seed` shifts the moments of scraping: any
+    /// number that two servers with the same targets do not share, the same after a restart (say, a hash of host name
+    /// and external labels).
     pub fn new(clock: Clock, registry: &Registry, sink: Arc<dyn Sink>, external: External, seed: u64) -> Self {
         let metrics = Metrics::register(registry);
         ScrapeManager {
@@ -114,9 +116,10 @@ impl ScrapeManager {
         }
     }
 
-    /// Makes the running targets those of `configs` and `locals`; for start and reload. A target whose settings stay runs on,
-    /// undisturbed; one whose settings change is restarted on the same grid; the series of one that is gone end at its next tick.
-    /// Does not block and does not fail: what is wrong with a target shows on the targets page or in the log.
+    /// Makes the running targets those of `configs` and `locals`; for start and reload. A target whose settings stay
+    /// runs on, undisturbed; one whose settings change is restarted on the same grid; the series of one that is gone
+    /// end at its next tick. Does not block and does not fail: what is wrong with a target shows on the targets page or
+    /// in the log.
     pub fn apply(&self, configs: &[ScrapeConfig], locals: &[LocalTarget]) {
         if self.stop.is_cancelled() {
             return;
@@ -181,6 +184,7 @@ impl ScrapeManager {
             target_limit: config.limits.targets,
         };
         let metric_relabel = Arc::from(config.metric_relabel_configs.as_slice());
+        let mut keys = FxHashSet::default();
         for group in &config.static_configs {
             for address in &group.targets {
                 let target = match populate(config, address, &group.labels) {
@@ -194,7 +198,7 @@ impl ScrapeManager {
                         continue;
                     }
                 };
-                if pool.targets.iter().any(|w| w.target.is_same_as(&target)) {
+                if !keys.insert(target.key()) {
                     continue;
                 }
                 let rules = PageRules {
@@ -243,10 +247,10 @@ impl ScrapeManager {
                 MapEntry::Vacant(place) => place.insert(Pool::default()),
             };
             (pool.dropped, pool.client) = (wanted.dropped, wanted.client);
-            let mut before = std::mem::take(&mut pool.running);
+            let before = std::mem::take(&mut pool.running).into_iter();
+            let mut before: FxHashMap<TargetKey, RunningLoop> = before.map(|l| (l.running.target.key(), l)).collect();
             for wanted in wanted.targets {
-                let known = before.iter().position(|l| l.running.target.is_same_as(&wanted.target));
-                pool.running.push(match known.map(|index| before.swap_remove(index)) {
+                pool.running.push(match before.remove(&wanted.target.key()) {
                     Some(old) if old.fingerprint == wanted.fingerprint => {
                         old.running.set_discovered(wanted.target.discovered);
                         old
@@ -254,7 +258,7 @@ impl ScrapeManager {
                     old => self.start(wanted, old),
                 });
             }
-            removed.append(&mut before);
+            removed.extend(before.into_values());
         }
         self.dismiss(state, removed);
     }
@@ -291,11 +295,10 @@ impl ScrapeManager {
             // The task says farewell on its own; the tracker waits for it.
             drop(old.end(End::Removed));
         }
-        let goes_on = |labels: &Labels| {
-            state.pools.values().any(|pool| pool.running.iter().any(|l| &l.running.target.labels == labels))
-        };
+        let loops = state.pools.values().flat_map(|pool| &pool.running);
+        let going_on: FxHashSet<&Labels> = loops.map(|l| &l.running.target.labels).collect();
         for (labels, no_farewell) in &state.leaving {
-            if goes_on(labels) {
+            if going_on.contains(labels) {
                 no_farewell.cancel();
             }
         }
@@ -350,8 +353,8 @@ fn wanted_local(local: &LocalTarget) -> Wanted {
     wanted
 }
 
-/// Two loops with equal fingerprints do the same. Renderers and clients are compared by address: a client is kept while its
-/// settings stay.
+/// Two loops with equal fingerprints do the same. Renderers and clients are compared by address: a client is kept while
+/// its settings stay.
 fn fingerprint(wanted: &Wanted) -> String {
     let Target { interval, timeout, .. } = &wanted.target;
     let source = match &wanted.source {

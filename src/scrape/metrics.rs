@@ -68,7 +68,7 @@ impl Metrics {
             );
             counter(
                 "prometheus_target_scrapes_sample_out_of_order",
-                "Total number of samples rejected due to not being out of the expected order (late samples are accepted)",
+                "Total number of samples rejected for being out of order; late samples are accepted",
                 &metrics.out_of_order,
             );
             counter(
@@ -113,8 +113,8 @@ fn pool_label(job_name: &str) -> Vec<(String, String)> {
     vec![("scrape_job".to_owned(), job_name.to_owned())]
 }
 
-/// `prometheus_target_interval_length_seconds`: actual time between two scrapes, by configured interval. A summary over the
-/// last [`WINDOW`] scrapes; written out by hand, since the client library has no summaries.
+/// `prometheus_target_interval_length_seconds`: actual time between two scrapes, by configured interval. A summary over
+/// the last [`WINDOW`] scrapes; written out by hand, since the client library has no summaries.
 #[derive(Default)]
 pub(crate) struct Intervals(Mutex<BTreeMap<Duration, Observed>>);
 

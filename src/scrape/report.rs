@@ -59,7 +59,8 @@ impl Report {
         }
     }
 
-    /// Takes the ids of an appended batch; true if the store had forgotten a series, so that the samples have to be pushed again.
+    /// Takes the ids of an appended batch; true if the store had forgotten a series, so that the samples have to be
+    /// pushed again.
     pub(crate) fn settle(&mut self, batch: &Batch, done: &Appended) -> bool {
         for (index, (_, id)) in self.series.iter_mut().enumerate() {
             *id = batch.id(self.first_index + index);

@@ -1,6 +1,7 @@
 //! Where scraped samples go.
 //!
-//! Here: the handle through which a scrape loop stores. Elsewhere: whose `Db` it is, and on which thread it blocks (the server).
+//! Here: the handle through which a scrape loop stores. Elsewhere: whose `Db` it is, and on which thread it blocks (the
+//! server).
 
 use std::future::Future;
 use std::pin::Pin;

@@ -181,11 +181,14 @@ impl Target {
         hash
     }
 
-    /// What makes it the same target after a reload.
-    pub(crate) fn is_same_as(&self, other: &Target) -> bool {
-        (&self.job_name, &self.labels, &self.url) == (&other.job_name, &other.labels, &other.url)
+    /// What makes it the same target of its job after a reload.
+    pub(crate) fn key(&self) -> TargetKey {
+        (self.labels.clone(), self.url.clone())
     }
 }
+
+/// Labels and URL.
+pub(crate) type TargetKey = (Labels, String);
 
 /// The first moment after `now` of the grid `offset_ms + n × interval_ms`.
 pub(crate) fn next_tick(now: i64, interval_ms: i64, offset_ms: i64) -> i64 {
@@ -223,7 +226,9 @@ mod tests {
     fn addresses_become_targets() {
         let target = active(&scrape_config("backend"), "pluto-next_backend_1:7676");
         assert_eq!(target.url, "http://pluto-next_backend_1:7676/metrics");
-        assert!(reqwest::Url::parse(&target.url).is_ok());
+        // Underscores are no host names to the letter, but Docker makes them: every layer must let them pass.
+        let uri: axum::http::Uri = reqwest::Url::parse(&target.url).unwrap().as_str().parse().unwrap();
+        assert_eq!(uri.host(), Some("pluto-next_backend_1"));
         assert_eq!(target.labels.to_string(), r#"{instance="pluto-next_backend_1:7676", job="backend"}"#);
         let discovered =
             r#"{__address__="pluto-next_backend_1:7676", __metrics_path__="/metrics", __scheme__="http", "#;

@@ -2,8 +2,9 @@
 //!
 //! Here: when things happen. Elsewhere: how (`fetch`, `page`, `report`), who starts and stops loops (`manager`).
 //!
-//! A target's ticks lie on a grid that its hash shifts within the interval, so that targets spread and a restart keeps the
-//! spacing. A scrape that starts within [`TICK_TOLERANCE_MS`] of its tick carries the tick's time: equal spacing compresses.
+//! A target's ticks lie on a grid that its hash shifts within the interval, so that targets spread and a restart keeps
+//! the spacing. A scrape that starts within [`TICK_TOLERANCE_MS`] of its tick carries the tick's time: equal spacing
+//! compresses.
 //!
 //! Invariant: a loop is the only one to append samples of its target; a successor begins when it has ended.
 
@@ -163,6 +164,9 @@ impl TargetLoop {
         self.has_reported |= stored.is_ok();
         self.publish_metadata();
         let error = outcome.error.or(stored.err().map(|e| format!("the samples could not be stored: {e}")));
+        if let Some(error) = &error {
+            tracing::debug!(url = self.running.target.url, error, "scrape failed");
+        }
         self.running.set_last(LastScrape { at_ms: t, took, samples: outcome.counts.scraped, error });
         true
     }
@@ -259,8 +263,8 @@ impl TargetLoop {
         }
     }
 
-    /// Ends all series at the tick that will not be. Prometheus waits longer, in case another server's loop goes on with them;
-    /// here a takeover is known at once and cancels the farewell.
+    /// Ends all series at the tick that will not be. Prometheus waits longer, in case another server's loop goes on
+    /// with them; here a takeover is known at once and cancels the farewell.
     async fn say_farewell(&mut self, tick: i64) {
         tokio::select! {
             biased;

@@ -157,6 +157,57 @@ async fn times_lie_on_the_grid_and_do_not_drift() {
 }
 
 #[tokio::test]
+async fn garbage_leaves_the_target_down_and_the_process_up() {
+    let long_line = format!("m{{a=\"{}\"}} 1\n", "x".repeat(1 << 20));
+    let cases: &[(&[u8], &str)] = &[
+        (b"ok 1\nm{a=\"\\x\"} 1\n", "line 2, byte 7"),
+        (b"m{a=\"b} 1\n", "line 1, byte 10"),
+        (b"m{a=\"b\" 1\n", "line 1, byte 9"),
+        (b"m{a=b} 1\n", "line 1, byte 5"),
+        (b"m{a} 1\n", "line 1, byte 4"),
+        (b"m{a=\"1\",a=\"2\"} 1\n", "line 1, byte 9"),
+        (b"m{1a=\"b\"} 1\n", "line 1, byte 3"),
+        (b"{a=\"b\"} 1\n", "line 1, byte 1"),
+        (b"9m 1\n", "line 1, byte 1"),
+        (b"my-metric 1\n", "line 1, byte 3"),
+        (b"<html>\n", "line 1, byte 1"),
+        (b"m\n", "line 1, byte 2"),
+        (b"m one\n", "line 1, byte 3"),
+        (b"m NaNs\n", "line 1, byte 3"),
+        (b"m -nan\n", "line 1, byte 3"),
+        (b"m 0x1p3\n", "line 1, byte 3"),
+        (b"m 1e999\n", "line 1, byte 3"),
+        (b"m 1 1.5\n", "line 1, byte 5"),
+        (b"m 1 2 3\n", "line 1, byte 7"),
+        (b"m 1\r\n", "line 1, byte 3"),
+        (b"# TYPE m wrong\n", "line 1, byte 10"),
+        (b"a 1\nb 1\na 2\n", "line 3, byte 1"),
+        (b"a 1\nm{a=\"\xff\"} 1\n", "line 2, byte 6"),
+        (b"m\0 1\n", "line 1, byte 2"),
+        (long_line.as_bytes(), "line 1, byte 1048577"),
+    ];
+    let (site, exporter) = scraped_once(|_| {}, Answer::text("fine 1\n")).await;
+    for (body, place) in cases {
+        exporter.set(Answer::page("", body));
+        site.step().await;
+        site.check_down(place);
+    }
+    for (body, place) in
+        [("m 1\n", "line 2, byte 1"), ("m 1\n# EOF\nm 2\n", "line 3, byte 1"), ("\n# EOF\n", "line 1, byte 1")]
+    {
+        exporter.set(Answer::page("Content-Type: application/openmetrics-text\r\n", body.as_bytes()));
+        site.step().await;
+        site.check_down(place);
+    }
+    exporter.set(Answer::text("fine 2\n"));
+    site.step().await;
+    assert_eq!(site.samples("fine"), ["1", "stale", "2"]);
+    let names = site.sink.db.label_values("__name__", &[], storage::TimeRange::ALL).unwrap();
+    assert_eq!(names.len(), 6, "nothing of a bad page is stored: {names:?}");
+    site.manager.stop().await;
+}
+
+#[tokio::test]
 async fn answers_are_understood_by_their_headers() {
     let open_metrics = "Content-Type: application/openmetrics-text; version=1.0.0\r\n";
     let (site, exporter) = scraped_once(|_| {}, Answer::page(open_metrics, b"a_total 1 1000000.5\n# EOF\n")).await;

@@ -1,11 +1,14 @@
 //! One scraped page becomes a batch.
 //!
-//! Here: labels of samples (`honor_labels`, metric relabelling), times (`honor_timestamps`), limits, duplicates, metadata.
-//! Elsewhere: the format (`exposition`), what is known of each series (`cache`), the series about the scrape (`report`).
+//! Here: labels of samples (`honor_labels`, metric relabelling), times (`honor_timestamps`), limits, duplicates,
+//! metadata.
+//! Elsewhere: the format (`exposition`), what is known of each series (`cache`), the series about the scrape
+//! (`report`).
 //!
-//! The very same series twice on one page, without times that differ, makes the page bad, with line and byte. (Prometheus
-//! keeps the first, warns and counts. But such an exporter is broken, and which of two values is right nobody knows.) Two series
-//! that only relabelling makes one are kept, as there, first come first served, and counted by what the store refuses.
+//! The very same series twice on one page, without times that differ, makes the page bad, with line and byte.
+//! (Prometheus keeps the first, warns and counts. But such an exporter is broken, and which of two values is right
+//! nobody knows.) Two series that only relabelling makes one are kept, as there, first come first served, and counted
+//! by what the store refuses.
 //!
 //! Invariant: a page is stored whole or, but for the markers of what ended, not at all.
 
@@ -63,7 +66,8 @@ pub(crate) struct PageReader {
     /// For each sample in the batch, in order: its entry, and where its series' text is in the body.
     placed: Vec<Placed>,
     fresh_count: usize,
-    /// Series that ended and whose markers wait until the fresh series have their ids; if storing fails, until the next scrape.
+    /// Series that ended and whose markers wait until the fresh series have their ids; if storing fails, until the next
+    /// scrape.
     ended: Vec<SeriesId>,
 }
 
@@ -95,8 +99,8 @@ impl PageReader {
         std::mem::replace(self, PageReader::new(self.rules.clone(), SeriesCache::new()))
     }
 
-    /// Reads a good answer. Fills the empty `batch` with its samples and, if no new series is among them, with the markers of what ended;
-    /// a page that cannot be stored leaves only markers. `t` is the scrape's time.
+    /// Reads a good answer. Fills the empty `batch` with its samples and, if no new series is among them, with the
+    /// markers of what ended; a page that cannot be stored leaves only markers. `t` is the scrape's time.
     pub(crate) fn read(
         &mut self,
         body: &[u8],
@@ -281,8 +285,8 @@ impl PageReader {
         labels
     }
 
-    /// Takes the ids of fresh series from an appended batch and counts what was refused. Fills `again` with what has to be
-    /// appended after it: samples of series that the store had forgotten, and markers that had to wait for the ids.
+    /// Takes the ids of fresh series from an appended batch and counts what was refused. Fills `again` with what has to
+    /// be appended after it: samples of series that the store had forgotten, and markers that had to wait for the ids.
     pub(crate) fn settle(
         &mut self,
         body: &[u8],
