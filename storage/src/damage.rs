@@ -57,6 +57,12 @@ impl DamageLog {
         self.lock().count += 1;
     }
 
+    /// Takes back one [`DamageLog::count_one`], before the same piece is added with its note.
+    pub(crate) fn forget_one(&self) {
+        let mut state = self.lock();
+        state.count = state.count.saturating_sub(1);
+    }
+
     /// Pieces so far.
     pub(crate) fn count(&self) -> u64 {
         self.lock().count

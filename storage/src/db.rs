@@ -13,9 +13,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use crate::append::{Window, Writer};
+use crate::block::Block;
+use crate::block::index::Index;
+use crate::block::meta::BlockId;
+use crate::blocks::{BLOCKS_DIR, Blocks};
+use crate::cut::Mark;
 use crate::damage::DamageLog;
 use crate::fs::{AtPath, Fs, RealFs};
 use crate::head::Head;
+use crate::index::Damage;
 use crate::querier::{self, Piece};
 use crate::wal::Wal;
 use crate::wal::replay::replay;
@@ -25,6 +31,8 @@ use crate::{
 
 const LOCK_FILE: &str = "lock";
 const WAL_DIR: &str = "wal";
+/// Sensible lengths of a block: shorter ones drown in files, longer ones never leave the head.
+const BLOCK_MS: std::ops::RangeInclusive<i64> = 1_000..=31_536_000_000;
 /// A select releases the head's lock after so many series, so that appends do not wait for a large query.
 const SNAPSHOT_SERIES: usize = 512;
 
@@ -62,23 +70,40 @@ pub enum Durability {
 /// Lock order: `writer`, then `head`; a select takes `head` and gives it back before it looks at blocks.
 #[derive(Debug)]
 pub struct Db {
-    dir: PathBuf,
-    fs: Arc<dyn Fs>,
-    options: Options,
-    retention: Mutex<Retention>,
-    wal: Wal,
-    writer: Mutex<Writer>,
-    head: RwLock<Head>,
-    damage: DamageLog,
+    pub(crate) dir: PathBuf,
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) options: Options,
+    pub(crate) retention: Mutex<Retention>,
+    pub(crate) wal: Wal,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) head: RwLock<Head>,
+    pub(crate) blocks: Blocks,
+    pub(crate) damage: DamageLog,
+    pub(crate) checkpoint_bytes: AtomicU64,
+    maintain: Mutex<MaintainState>,
     appended: AtomicU64,
     replayed: ReplayNumbers,
     _lock: File,
 }
 
+/// What maintenance remembers from run to run; whoever holds it is the one that maintains.
+#[derive(Debug)]
+pub(crate) struct MaintainState {
+    /// End of the last cut.
+    pub(crate) cut_t: i64,
+    /// Segments whose samples are all in blocks since an earlier cut.
+    pub(crate) emptied: Vec<u64>,
+    /// Blocks in which a merge met damage.
+    pub(crate) never_merge: BTreeSet<BlockId>,
+}
+
+/// The limits, changeable while running.
 #[derive(Debug, Clone, Copy)]
-struct Retention {
-    ms: Option<i64>,
-    bytes: Option<u64>,
+pub(crate) struct Retention {
+    /// [`Options::retention_ms`].
+    pub(crate) ms: Option<i64>,
+    /// [`Options::retention_bytes`].
+    pub(crate) bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -97,16 +122,23 @@ impl Db {
 
     pub(crate) fn open_with(dir: &Path, options: Options, fs: Arc<dyn Fs>) -> Result<Db, OpenError> {
         let start = Instant::now();
+        if !BLOCK_MS.contains(&options.block_ms) {
+            return Err(OpenError::BlockLength { block_ms: options.block_ms });
+        }
         let wal_dir = dir.join(WAL_DIR);
         fs.create_dir_all(&wal_dir).at(&wal_dir)?;
         let lock_path = dir.join(LOCK_FILE);
         let Some(lock) = fs.try_lock(&lock_path).at(&lock_path)? else {
             return Err(OpenError::Locked { path: dir.to_owned() });
         };
-        fs.sync_dir(dir).at(dir)?;
         let damage = DamageLog::new(fs.clone(), dir);
+        let mark = Mark::load(fs.as_ref(), dir, &damage)?;
+        let blocks = Blocks::open(fs.clone(), &dir.join(BLOCKS_DIR), &damage)?;
+        fs.sync_dir(dir).at(dir)?;
+        mark.iter().flat_map(|m| &m.blocks).chain(&blocks.known_ids()).for_each(|&id| blocks.skip_ids(id));
         let mut head = Head::new(options.block_ms);
-        let replayed = replay(&fs, &wal_dir, &mut head, None, &damage)?;
+        let done = mark.as_ref().and_then(|m| m.honoured(&blocks));
+        let replayed = replay(&fs, &wal_dir, &mut head, done, &damage)?;
         let (wal, log) = Wal::new(fs.clone(), &wal_dir, replayed.segments, replayed.next_number, replayed.next_seq)
             .at(&wal_dir)?;
         let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -118,7 +150,14 @@ impl Db {
             wal,
             writer: Mutex::new(Writer::new(log)),
             head: RwLock::new(head),
+            blocks,
             damage,
+            checkpoint_bytes: AtomicU64::new(replayed.checkpoint_bytes),
+            maintain: Mutex::new(MaintainState {
+                cut_t: done.map_or(i64::MIN, |done| done.cut_t),
+                emptied: Vec::new(),
+                never_merge: BTreeSet::new(),
+            }),
             appended: AtomicU64::new(0),
             replayed: ReplayNumbers { ms, torn_bytes: replayed.torn_bytes, orphans: replayed.orphans },
             _lock: lock,
@@ -151,8 +190,16 @@ impl Db {
     }
 
     /// Housekeeping, to be called every minute or so: cuts full ranges of the head into blocks, drops what retention ends.
-    pub fn maintain(&self, _now: i64) -> Result<(), OpenError> {
-        Ok(())
+    ///
+    /// May take long; appends and selects go on meanwhile. An error leaves everything readable, and the next call tries
+    /// again; limits on size are enforced all the same.
+    pub fn maintain(&self, now: i64) -> Result<(), OpenError> {
+        let mut state = lock(&self.maintain);
+        self.blocks.quarantine(&self.damage);
+        let cut = self.cut_if_due(&mut state, now);
+        let retained = self.retain(now);
+        let compacted = self.compact(&mut state);
+        Ok(cut.and(retained).and(compacted)?)
     }
 
     /// Changes retention while running (configuration reload).
@@ -162,8 +209,22 @@ impl Db {
 
     /// Series that satisfy all `matchers` and have a sample in `range`; a snapshot that later appends do not change.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, ReadError> {
+        // Head first: a cut lists its blocks before the head lets go, so nothing falls between the two.
         let head = self.select_head(matchers, range);
-        Ok(Selection { series: querier::join(head, range), warnings: self.damage.warnings(range) })
+        let mut warnings = self.damage.warnings(range);
+        let mut found = Vec::new();
+        for block in self.blocks_in(range) {
+            match block.select(matchers, range, &self.damage, &mut warnings) {
+                Ok(series) => found.extend(series),
+                Err(damage) => warnings.push(unserved(&damage)),
+            }
+        }
+        found.extend(head);
+        Ok(Selection { series: querier::join(found, range), warnings })
+    }
+
+    fn blocks_in(&self, range: TimeRange) -> Vec<Arc<Block>> {
+        self.blocks.list().iter().filter(|b| b.meta().range.overlaps(&range)).cloned().collect()
     }
 
     /// The head's part of a selection. Refs are resolved under one lock, samples copied in portions.
@@ -178,24 +239,80 @@ impl Db {
         found
     }
 
-    /// Names of the labels of the series that `matchers` select in `range`, sorted.
+    /// Names of the labels of the series that `matchers` select in `range`, sorted. `range` is honoured to the block:
+    /// a series counts if its head or block has any sample there. Blocks that cannot be read are left out.
     pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ReadError> {
-        let found = self.select(matchers, range)?;
-        let names: BTreeSet<&str> = found.series.iter().flat_map(|s| s.labels().iter().map(|(n, _)| n)).collect();
-        Ok(names.into_iter().map(str::to_owned).collect())
+        let mut names = BTreeSet::new();
+        self.visit_labels(matchers, range, |part| match part {
+            Part::Index(index) => index.names(|name| insert(&mut names, name)),
+            Part::Head(head) => {
+                head.names().for_each(|name| insert(&mut names, name));
+                Ok(())
+            }
+            Part::Series(labels) => {
+                labels.iter().for_each(|(name, _)| insert(&mut names, name));
+                Ok(())
+            }
+        });
+        Ok(names.into_iter().collect())
     }
 
-    /// Values of label `name` among the series that `matchers` select in `range`, sorted.
+    /// Values of label `name` among the series that `matchers` select in `range`, sorted; `range` as for
+    /// [`Db::label_names`].
     pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ReadError> {
-        let found = self.select(matchers, range)?;
-        let values: BTreeSet<&str> = found.series.iter().filter_map(|s| s.labels().get(name)).collect();
-        Ok(values.into_iter().map(str::to_owned).collect())
+        let mut values = BTreeSet::new();
+        self.visit_labels(matchers, range, |part| match part {
+            Part::Index(index) => index.values(name, |value| insert(&mut values, value)),
+            Part::Head(head) => {
+                head.values(name).for_each(|value| insert(&mut values, value));
+                Ok(())
+            }
+            Part::Series(labels) => {
+                labels.get(name).into_iter().for_each(|value| insert(&mut values, value));
+                Ok(())
+            }
+        });
+        Ok(values.into_iter().collect())
+    }
+
+    /// Shows `visit` the head and the blocks that touch `range`: as indexes if there is no matcher, else the labels of
+    /// each series that passes. Blocks whose index is damaged are counted and passed over.
+    fn visit_labels(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        mut visit: impl FnMut(Part<'_>) -> Result<(), Damage>,
+    ) {
+        {
+            let head = self.head();
+            let is_inside = head.range().is_some_and(|(min_t, max_t)| min_t < range.max_t && range.min_t <= max_t);
+            // The head's parts cannot be damaged.
+            let _: Result<(), Damage> = match (is_inside, matchers) {
+                (false, _) => Ok(()),
+                (true, []) => visit(Part::Head(&head)),
+                (true, _) => {
+                    let labels = head.select(matchers).into_iter().filter_map(|series| head.labels(series));
+                    labels.into_iter().try_for_each(|labels| visit(Part::Series(&labels)))
+                }
+            };
+        }
+        for block in self.blocks_in(range) {
+            // A damaged index is counted at its first use and set aside by the next `maintain`, which warns selects.
+            let _: Result<(), Damage> = match matchers {
+                [] => block.index(&self.damage).and_then(|index| visit(Part::Index(index))),
+                _ => block
+                    .select_labels(matchers, &self.damage)
+                    .and_then(|found| found.iter().try_for_each(|labels| visit(Part::Series(labels)))),
+            };
+        }
     }
 
     /// Numbers for metrics and status pages; cheap.
     pub fn stats(&self) -> Stats {
-        let wal_bytes = lock(&self.writer).log.bytes();
+        let wal_bytes = lock(&self.writer).log.bytes() + self.checkpoint_bytes.load(Ordering::Relaxed);
+        let blocks = self.blocks.list();
         let head = self.head();
+        let oldest_block = blocks.iter().map(|b| b.meta().range.min_t).min();
         Stats {
             head_series: head.series_count(),
             head_samples: head.sample_count(),
@@ -203,12 +320,13 @@ impl Db {
             head_range: head.range(),
             samples_appended: self.appended.load(Ordering::Relaxed),
             wal_bytes,
-            min_t: head.range().map(|(min, _)| min),
+            blocks: blocks.len() as u64,
+            block_bytes: self.blocks.bytes(),
+            min_t: head.range().map(|(min, _)| min).into_iter().chain(oldest_block).min(),
             quarantined: self.damage.count(),
             wal_torn_bytes: self.replayed.torn_bytes,
             orphaned_samples: self.replayed.orphans,
             replay_ms: self.replayed.ms,
-            ..Stats::default()
         }
     }
 
@@ -222,7 +340,8 @@ impl Db {
         self.sync()
     }
 
-    fn head(&self) -> RwLockReadGuard<'_, Head> {
+    /// The head, for reading.
+    pub(crate) fn head(&self) -> RwLockReadGuard<'_, Head> {
         self.head.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -234,7 +353,24 @@ impl Drop for Db {
     }
 }
 
+/// Something that has label names and values.
+enum Part<'a> {
+    Head(&'a Head),
+    Index(&'a Index),
+    Series(&'a Labels),
+}
+
+fn insert(set: &mut BTreeSet<String>, text: &str) {
+    if !set.contains(text) {
+        set.insert(text.to_owned());
+    }
+}
+
+fn unserved(damage: &Damage) -> String {
+    format!("{}; what its block held is missing from this answer", damage.0)
+}
+
 /// A panic while the lock was held left at worst a refused batch behind: go on.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -42,7 +42,9 @@ pub(crate) struct Head {
     aliases: Vec<(u64, SeriesRef)>,
     range: Option<(i64, i64)>,
     samples: u64,
-    late: u64,
+    /// End of the last cut, and samples taken since from before it.
+    cut_t: i64,
+    old: u64,
 }
 
 /// One series as a query sees it.
@@ -68,7 +70,8 @@ impl Head {
             aliases: Vec::new(),
             range: None,
             samples: 0,
-            late: 0,
+            cut_t: i64::MIN,
+            old: 0,
         }
     }
 
@@ -137,10 +140,9 @@ impl Head {
     pub(crate) fn push(&mut self, series: SeriesRef, t: i64, v: f64) -> Verdict {
         let block_ms = self.block_ms;
         let s = self.pages.get_mut(series).expect("the caller resolved the series under the same lock");
-        let late_before = s.late_count();
         let verdict = s.push(t, v, block_ms);
         if verdict == Verdict::Accept {
-            self.late += s.late_count() - late_before;
+            self.old += u64::from(t < self.cut_t);
             self.samples += 1;
             self.range = Some(self.range.map_or((t, t), |(min, max)| (min.min(t), max.max(t))));
         }
@@ -157,9 +159,9 @@ impl Head {
         self.samples
     }
 
-    /// Samples in late buffers.
-    pub(crate) fn late_count(&self) -> u64 {
-        self.late
+    /// Samples from before the last cut, taken since.
+    pub(crate) fn old_count(&self) -> u64 {
+        self.old
     }
 
     /// Chunks in the head; walks all series.
@@ -214,9 +216,7 @@ impl Head {
     pub(crate) fn take_page(&mut self, page: usize, cut_t: i64, mut found: impl FnMut(i64, SeriesRef)) {
         let block_ms = self.block_ms;
         for (series, s) in self.pages.page_mut(page) {
-            let late = s.late_count();
             s.take(cut_t, block_ms, |start| found(start, series));
-            self.late -= late - s.late_count();
         }
     }
 
@@ -245,9 +245,12 @@ impl Head {
         }
     }
 
-    /// After a cut: the range anew, and series that stayed empty for some cuts are forgotten. Returns how many.
-    pub(crate) fn end_cut(&mut self) -> usize {
+    /// After a cut: the range anew, and series that stayed empty for some cuts are forgotten (cuts out of turn, for late
+    /// samples, do not count). Returns how many.
+    pub(crate) fn end_cut(&mut self, counts_idle: bool, cut_t: i64) -> usize {
         self.range = None;
+        self.cut_t = cut_t;
+        self.old = 0;
         let mut gone = FxHashSet::default();
         for page in 0..self.pages.page_count() {
             for (series, s) in self.pages.page_mut(page) {
@@ -256,7 +259,7 @@ impl Head {
                         self.range = Some(self.range.map_or((min, max), |(a, b)| (a.min(min), b.max(max))));
                     }
                     None => {
-                        s.idle_cuts = s.idle_cuts.saturating_add(1);
+                        s.idle_cuts = s.idle_cuts.saturating_add(u8::from(counts_idle));
                         if s.idle_cuts >= IDLE_CUTS_MAX {
                             gone.insert(series);
                         }

@@ -46,7 +46,7 @@ fn forgets_series_that_stay_empty() {
     for _ in 0..IDLE_CUTS_MAX {
         h.take_page(0, 2000, |_, _| {});
         h.end_take_page(0, true);
-        h.end_cut();
+        h.end_cut(true, 2000);
     }
     assert_eq!((h.series_count(), h.sample_count(), h.range()), (1, 1, Some((5000, 5000))));
     assert_eq!(h.find(&labels("up", "a")), None);

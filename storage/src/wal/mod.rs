@@ -16,6 +16,7 @@ use self::scan::{Header, VERSION, encode_header};
 use crate::fs::{Fs, FsFile};
 use crate::{AppendError, Labels, SeriesId};
 
+pub(crate) mod checkpoint;
 pub(crate) mod record;
 pub(crate) mod replay;
 pub(crate) mod scan;
@@ -223,7 +224,7 @@ impl Wal {
         }
     }
 
-    /// Removes the segments in front for which `is_done` holds.
+    /// Removes segments.
     pub(crate) fn drop_segments(&self, numbers: &[u64]) -> io::Result<()> {
         for &number in numbers {
             match self.fs.remove_file(&self.dir.join(segment_name(number))) {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::record::{Decoded, decode};
+use super::checkpoint::CHECKPOINT_TEMP;
 use super::scan::{Header, Piece, VERSION, decode_header, scan};
 use super::{Segment, segment_name};
 use crate::damage::DamageLog;
@@ -40,6 +41,8 @@ pub(crate) struct Replayed {
     pub(crate) next_number: u64,
     /// The next record's number.
     pub(crate) next_seq: u64,
+    /// Bytes of checkpoints.
+    pub(crate) checkpoint_bytes: u64,
     /// Bytes cut from the end.
     pub(crate) torn_bytes: u64,
     /// Samples of series whose labels are lost.
@@ -54,6 +57,11 @@ pub(crate) fn replay(
     done: Option<Done>,
     damage: &DamageLog,
 ) -> Result<Replayed, OpenError> {
+    let temp = dir.join(CHECKPOINT_TEMP);
+    match fs.remove_file(&temp) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(OpenError::Io { path: temp, source: e }),
+        _ => {}
+    }
     let mut files = WalFiles::list(fs.as_ref(), dir)?;
     let mut run = Run {
         fs: fs.as_ref(),
@@ -134,6 +142,7 @@ impl Run<'_> {
     fn checkpoint(&mut self, path: &Path) -> Result<(), OpenError> {
         let map = self.fs.map(path).at(path)?;
         let bytes = map.bytes();
+        self.out.checkpoint_bytes += bytes.len() as u64;
         let Some(header) = self.header(path, bytes)? else { return Ok(()) };
         let mut max_t = i64::MIN;
         let mut pieces = Vec::new();
