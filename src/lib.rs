@@ -18,6 +18,7 @@ pub mod ui;
 
 pub mod auth;
 pub mod dashboards;
+pub mod ingest;
 pub mod scrape;
 
 pub mod api;

@@ -12,6 +12,8 @@ use crate::auth::Policy;
 use crate::clock::Clock;
 use crate::config::{Config, Retention};
 use crate::dashboards::Dashboards;
+use super::write::PushMetrics;
+use crate::ingest::{Ingester, WriteLimits};
 use crate::promql::Engine;
 use crate::scrape::manager::ScrapeManager;
 use crate::telemetry::Registry;
@@ -29,6 +31,9 @@ pub struct App {
     pub engine: Engine,
     /// Dashboard documents.
     pub dashboards: Arc<Dashboards>,
+    /// What pushes go through.
+    pub ingester: Ingester,
+    pub(super) push_metrics: PushMetrics,
     /// Targets.
     pub scrape: Arc<ScrapeManager>,
     /// Longest run of a query (`--query.timeout`).
@@ -86,6 +91,7 @@ pub struct Parts {
     pub engine: Engine,
     pub dashboards: Arc<Dashboards>,
     pub scrape: Arc<ScrapeManager>,
+    pub push_limits: WriteLimits,
     pub query_timeout: Duration,
     pub query_concurrency: usize,
     pub about: About,
@@ -98,17 +104,19 @@ impl App {
     pub fn new(parts: Parts) -> Self {
         App {
             clock: parts.clock,
-            registry: parts.registry,
             tenants: parts.tenants,
             engine: parts.engine,
             dashboards: parts.dashboards,
             scrape: parts.scrape,
+            ingester: Ingester::new(parts.push_limits),
+            push_metrics: PushMetrics::register(&parts.registry),
             query_timeout: parts.query_timeout,
             queries: Arc::new(Semaphore::new(parts.query_concurrency)),
             about: parts.about,
             reload: parts.reload,
             ready: AtomicBool::new(false),
             live: RwLock::new(parts.live),
+            registry: parts.registry,
         }
     }
 

@@ -21,6 +21,7 @@ mod series;
 mod status;
 mod targets;
 mod ui;
+mod write;
 
 use std::net::IpAddr;
 use std::sync::Arc;

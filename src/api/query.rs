@@ -85,7 +85,7 @@ where
     let result = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         match tenant {
-            Some(tenant) => work(&tenant.db, &control),
+            Some(tenant) => work(&*tenant.db, &control),
             None => work(&NoSeries, &control),
         }
     })

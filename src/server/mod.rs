@@ -23,6 +23,7 @@ use crate::api::{self, About, App, Front, Parts};
 use crate::cli::Flags;
 use crate::clock::Clock;
 use crate::dashboards::Dashboards;
+use crate::ingest::WriteLimits;
 use crate::meta::Meta;
 use crate::promql::{Engine, EngineOptions};
 use crate::scrape::manager::ScrapeManager;
@@ -95,6 +96,7 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
         engine,
         dashboards: dashboards.clone(),
         scrape: scrape.clone(),
+        push_limits: push_limits(&live),
         query_timeout: flags.query_timeout,
         query_concurrency: flags.query_concurrency_max,
         about: About {
@@ -144,6 +146,10 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
 fn db_options(live: &api::Live) -> storage::Options {
     let (retention_ms, retention_bytes) = reload::retention_numbers(&live.retention);
     storage::Options { retention_ms, retention_bytes, ..storage::Options::default() }
+}
+
+fn push_limits(live: &api::Live) -> WriteLimits {
+    WriteLimits { body_bytes_max: live.config.cairn.limits.push_decoded_bytes_max, ..WriteLimits::default() }
 }
 
 fn open_data(dir: &Path, db: storage::Options, tenants_max: usize, clock: Clock) -> anyhow::Result<(Arc<Tenants>, Meta)> {

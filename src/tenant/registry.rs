@@ -39,7 +39,7 @@ pub struct Tenant {
     /// Its id.
     pub id: TenantId,
     /// Its samples.
-    pub db: Db,
+    pub db: Arc<Db>,
     /// What its metrics mean.
     pub metadata: MetadataStore,
     clock: Clock,
@@ -149,7 +149,7 @@ impl Tenants {
         }
         let mut options = self.options.db.clone();
         (options.retention_ms, options.retention_bytes) = *self.retention.lock().unwrap_or_else(PoisonError::into_inner);
-        let db = Db::open(&dir, options)?;
+        let db = Arc::new(Db::open(&dir, options)?);
         let tenant = Arc::new(Tenant { id: id.clone(), db, metadata: MetadataStore::default(), clock: self.clock.clone() });
         self.open.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), tenant.clone());
         Ok(tenant)
