@@ -11,7 +11,6 @@ pub mod meta;
 
 pub mod exposition;
 pub mod host;
-pub mod ingest;
 pub mod promql;
 pub mod tenant;
 pub mod ui;

@@ -100,7 +100,7 @@ async fn store(app: &Arc<App>, caller: &Caller, headers: &HeaderMap, body: Body)
     let work = tokio::task::spawn_blocking(move || {
         // Before the tenant: a damaged body must not create one.
         if body.is_empty() {
-            return Err(IngestError::Empty.into());
+            return Err(ApiError::from(IngestError::Empty));
         }
         let tenant = work_app.tenants.get_or_create(&tenant)?;
         let now = work_app.clock.now_ms();

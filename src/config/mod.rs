@@ -247,6 +247,8 @@ pub struct Limits {
     pub push_body_bytes_max: usize,
     /// Largest push after decompression, in bytes.
     pub push_decoded_bytes_max: usize,
+    /// Most samples of one push.
+    pub push_samples_max: usize,
     /// Largest form body of a query, in bytes.
     pub query_body_bytes_max: usize,
     /// Largest dashboard document, in bytes: the largest public ones are near 1 MB.
@@ -259,6 +261,7 @@ impl Default for Limits {
             tenants_max: 1000,
             push_body_bytes_max: 32 << 20,
             push_decoded_bytes_max: 128 << 20,
+            push_samples_max: 2_000_000,
             query_body_bytes_max: 10 << 20,
             dashboard_bytes_max: 8 << 20,
         }

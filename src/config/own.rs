@@ -43,6 +43,7 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
         tenants_max: read("tenants_max", default.tenants_max),
         push_body_bytes_max: read("push_body_bytes_max", default.push_body_bytes_max),
         push_decoded_bytes_max: read("push_decoded_bytes_max", default.push_decoded_bytes_max),
+        push_samples_max: read("push_samples_max", default.push_samples_max),
         query_body_bytes_max: read("query_body_bytes_max", default.query_body_bytes_max),
         dashboard_bytes_max: read("dashboard_bytes_max", default.dashboard_bytes_max),
     };

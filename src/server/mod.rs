@@ -149,7 +149,12 @@ fn db_options(live: &api::Live) -> storage::Options {
 }
 
 fn push_limits(live: &api::Live) -> WriteLimits {
-    WriteLimits { body_bytes_max: live.config.cairn.limits.push_decoded_bytes_max, ..WriteLimits::default() }
+    let limits = &live.config.cairn.limits;
+    WriteLimits {
+        body_bytes_max: limits.push_decoded_bytes_max,
+        request_samples_max: limits.push_samples_max,
+        ..WriteLimits::default()
+    }
 }
 
 fn open_data(dir: &Path, db: storage::Options, tenants_max: usize, clock: Clock) -> anyhow::Result<(Arc<Tenants>, Meta)> {
