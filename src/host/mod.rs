@@ -80,7 +80,7 @@ impl HostCollector {
     }
 
     /// Appends all metrics in Prometheus' text format 0.0.4. Blocks for a few milliseconds; a file system that hangs costs
-    /// [`filesystem::PATIENCE`] once and is skipped while it hangs. What fails is in `node_scrape_collector_success`.
+    /// two seconds once and is skipped while it hangs. What fails is in `node_scrape_collector_success`.
     pub fn render(&self, out: &mut String) {
         let mut outcomes = Vec::with_capacity(COLLECTORS.len());
         for (name, collect) in COLLECTORS {
