@@ -4,8 +4,22 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
-pub mod config;
-pub mod exposition;
-pub mod promql;
-pub mod scrape;
 pub mod telemetry;
+
+pub mod config;
+pub mod meta;
+
+pub mod exposition;
+pub mod host;
+pub mod promql;
+pub mod tenant;
+pub mod ui;
+
+pub mod auth;
+pub mod dashboards;
+pub mod ingest;
+pub mod scrape;
+
+pub mod api;
+pub mod cli;
+pub mod server;

@@ -5,11 +5,27 @@
 //!
 //! Invariant: a [`Config`] that exists is valid; nobody downstream checks it again.
 
+mod env;
+mod glob;
+mod global;
+mod http_client;
+mod load;
+mod mask;
+mod own;
+mod relabel;
+mod scrape;
+mod units;
+pub mod yaml;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use regex::Regex;
+
+pub use glob::expand_glob;
+pub use load::{ConfigError, check, load};
+pub use units::{format_duration, parse_duration, parse_size};
 
 /// A whole `prometheus.yml` (with Cairn's own settings under its key `cairn`), validated, defaults filled in.
 #[derive(Debug, Clone)]
@@ -24,7 +40,9 @@ pub struct Config {
     pub retention: Retention,
     /// `cairn`
     pub cairn: CairnConfig,
-    /// The file's text with secrets masked, for `/api/v1/status/config`.
+    /// Settings that are accepted and have no effect, one sentence each: to be logged once after loading.
+    pub warnings: Vec<String>,
+    /// The file as YAML, comments dropped, variables not expanded, secrets masked: for `/api/v1/status/config`.
     pub yaml: String,
 }
 
@@ -37,6 +55,8 @@ pub struct Global {
     pub scrape_timeout: Duration,
     /// Default 1m.
     pub evaluation_interval: Duration,
+    /// How long ago rules evaluate, for samples that arrive late; default 0.
+    pub rule_query_offset: Duration,
     /// Added to alerts and to what leaves this server.
     pub external_labels: BTreeMap<String, String>,
 }
@@ -72,6 +92,12 @@ pub struct ScrapeConfig {
     pub metric_relabel_configs: Vec<RelabelConfig>,
     /// Body, sample and label limits; 0 is no limit.
     pub limits: ScrapeLimits,
+    /// `enable_compression`, default true: ask the target for gzip.
+    pub enable_compression: bool,
+    /// `scrape_protocols`: the formats to ask the target for, best first, in Prometheus' spelling.
+    pub scrape_protocols: Vec<String>,
+    /// `fallback_scrape_protocol`: the format of an answer without a usable content type; `None`: text 0.0.4.
+    pub fallback_scrape_protocol: Option<String>,
 }
 
 /// Credentials and TLS of an HTTP client (the keys of Prometheus' `http_client_config` that are there).
@@ -87,11 +113,16 @@ pub struct HttpClientConfig {
     pub insecure_skip_verify: bool,
     /// `follow_redirects`, default true in Prometheus; stored inverted so that `Default` is right.
     pub refuse_redirects: bool,
+    /// `enable_http2: false`, stored inverted for the same reason.
+    pub http1_only: bool,
 }
 
 impl std::fmt::Debug for HttpClientConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HttpClientConfig").field("basic_auth", &self.basic_auth).field("authorization", &self.authorization).finish_non_exhaustive()
+        f.debug_struct("HttpClientConfig")
+            .field("basic_auth", &self.basic_auth)
+            .field("authorization", &self.authorization)
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,6 +165,8 @@ pub struct ScrapeLimits {
     pub label_value_bytes: u64,
     /// `target_limit`
     pub targets: u64,
+    /// `keep_dropped_targets`: how many dropped targets are remembered for the targets page.
+    pub dropped_targets_kept: u64,
 }
 
 /// One relabelling step, as in Prometheus.
@@ -172,6 +205,9 @@ pub enum RelabelAction {
     Uppercase,
 }
 
+/// How long samples are kept where neither the file nor a flag says anything: Prometheus' 15 d.
+pub const DEFAULT_RETENTION: Duration = Duration::from_secs(15 * 86_400);
+
 /// How long samples are kept.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Retention {
@@ -196,8 +232,40 @@ pub struct CairnConfig {
     pub alertmanager_config_file: Option<PathBuf>,
     /// `dashboards`: folders with Grafana JSON files, absolute.
     pub dashboard_dirs: Vec<PathBuf>,
+    /// `limits`
+    pub limits: Limits,
     /// `durability`: `ack` (default) or `interval`.
     pub durability_interval: bool,
+}
+
+/// `cairn.limits`: what a request may weigh and how many tenants there may be. Each message that refuses something names its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Most tenants of one appliance.
+    pub tenants_max: usize,
+    /// Largest compressed push, in bytes.
+    pub push_body_bytes_max: usize,
+    /// Largest push after decompression, in bytes.
+    pub push_decoded_bytes_max: usize,
+    /// Most samples of one push.
+    pub push_samples_max: usize,
+    /// Largest form body of a query, in bytes.
+    pub query_body_bytes_max: usize,
+    /// Largest dashboard document, in bytes: the largest public ones are near 1 MB.
+    pub dashboard_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            tenants_max: 1000,
+            push_body_bytes_max: 32 << 20,
+            push_decoded_bytes_max: 128 << 20,
+            push_samples_max: 2_000_000,
+            query_body_bytes_max: 10 << 20,
+            dashboard_bytes_max: 8 << 20,
+        }
+    }
 }
 
 /// `cairn.credentials[]`: a name and a secret (Basic Auth, or `Bearer <secret>`), bound to a tenant.
@@ -210,3 +278,6 @@ pub struct Credential {
     /// The tenant it pushes for; `None`: whatever the request names.
     pub tenant: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;
