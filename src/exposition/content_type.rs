@@ -4,9 +4,10 @@
 
 use super::Format;
 
-/// The format that `content_type` names. What is missing or unknown is read as text 0.0.4, as most exporters mean it;
-/// a web page is refused at once, since "expected a metric name, found '<'" helps nobody.
-pub fn format_of(content_type: Option<&str>) -> Result<Format, String> {
+/// The format that `content_type` names, `fallback` where it is missing or names none. (Prometheus 3 refuses such answers
+/// unless a fallback is configured; version 2 read them as text, and so do we: many small exporters send no type.)
+/// A web page is refused at once, since "expected a metric name, found '<'" helps nobody.
+pub fn format_of(content_type: Option<&str>, fallback: Format) -> Result<Format, String> {
     let content_type = content_type.unwrap_or("");
     let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     match media_type.as_str() {
@@ -17,7 +18,8 @@ pub fn format_of(content_type: Option<&str>) -> Result<Format, String> {
         "application/vnd.google.protobuf" => Err(format!(
             "the answer is in the protobuf format (Content-Type {content_type:?}), which was not asked for"
         )),
-        _ => Ok(Format::Text),
+        "text/plain" => Ok(Format::Text),
+        _ => Ok(fallback),
     }
 }
 
@@ -28,7 +30,7 @@ mod tests {
     #[test]
     fn chooses_by_media_type() {
         let check = |content_type: Option<&str>, expected| {
-            assert_eq!(format_of(content_type).ok(), expected, "{content_type:?}")
+            assert_eq!(format_of(content_type, Format::Text).ok(), expected, "{content_type:?}")
         };
         check(None, Some(Format::Text));
         check(Some(""), Some(Format::Text));
@@ -38,6 +40,8 @@ mod tests {
         check(Some("application/openmetrics-text; version=1.0.0; charset=utf-8"), Some(Format::OpenMetrics));
         check(Some("Application/OpenMetrics-Text;version=0.0.1"), Some(Format::OpenMetrics));
         check(Some("text/html; charset=utf-8"), None);
-        assert!(format_of(Some("text/html")).unwrap_err().contains("web page"));
+        assert_eq!(format_of(None, Format::OpenMetrics), Ok(Format::OpenMetrics));
+        assert_eq!(format_of(Some("text/plain"), Format::OpenMetrics), Ok(Format::Text));
+        assert!(format_of(Some("text/html"), Format::Text).unwrap_err().contains("web page"));
     }
 }

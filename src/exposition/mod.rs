@@ -164,7 +164,7 @@ impl<'a> Parser<'a> {
             let start = self.at;
             let rest = &self.text[start - self.text_offset..];
             let number = self.lines_read + 1;
-            let text = match rest.find('\n') {
+            let text = match memchr::memchr(b'\n', rest.as_bytes()) {
                 Some(len) => &rest[..len],
                 None if self.text_offset + self.text.len() == self.body.len() => rest,
                 None => {
@@ -331,8 +331,8 @@ fn unit(line: Line<'_>, at: usize) -> Result<Entry<'_>, ParseError> {
 
 /// A sample line whose series begins at `start`.
 fn sample(line: Line<'_>, start: usize, format: Format) -> Result<Sample<'_>, ParseError> {
-    let end = series_end(line, start);
-    let series = RawSeries { line, start, end: end.unwrap_or(line.text.len()) };
+    let end = series_end(line, start, format);
+    let series = RawSeries { line, start, end: end.unwrap_or(line.text.len()), format };
     // A fault in the series comes first in the line, so it is the one to tell.
     let earliest = |fault: ParseError| series.labels().err().unwrap_or(fault);
     let Some(end) = end else {
@@ -342,19 +342,34 @@ fn sample(line: Line<'_>, start: usize, format: Format) -> Result<Sample<'_>, Pa
     Ok(Sample { series, value, timestamp_ms })
 }
 
-/// The byte after a series' text: after the closing brace, or before the blank that follows a bare name.
-fn series_end(line: Line<'_>, start: usize) -> Option<usize> {
+/// The byte after a series' text: after the closing brace, or before the blank that follows a bare name; `None` if no brace
+/// closes. Right for every line that is right; on others it may be too far, which reading the series notices.
+fn series_end(line: Line<'_>, start: usize, format: Format) -> Option<usize> {
     let bytes = line.text.as_bytes();
-    let mut at = start;
-    while at < bytes.len() && !matches!(bytes[at], b'{' | b' ' | b'\t') {
-        at += 1;
+    // An exemplar has braces of its own (and a label value may hold a '#').
+    if format == Format::OpenMetrics && memchr::memchr(b'#', bytes).is_some() {
+        return series_end_forward(line, start);
     }
+    // Nothing after the labels can hold a brace, so the last one closes them: quotes need not be looked at.
+    if let Some(last) = memchr::memrchr(b'}', &bytes[start..]) {
+        return Some(start + last + 1);
+    }
+    match memchr::memchr3(b'{', b' ', b'\t', &bytes[start..]) {
+        Some(n) if bytes[line.skip_blanks(start + n)..].first() == Some(&b'{') => None,
+        Some(n) => Some(start + n),
+        None => Some(bytes.len()),
+    }
+}
+
+/// The same, byte by byte past quoted texts.
+fn series_end_forward(line: Line<'_>, start: usize) -> Option<usize> {
+    let bytes = line.text.as_bytes();
+    let name_end = memchr::memchr3(b'{', b' ', b'\t', &bytes[start..]).map_or(bytes.len(), |n| start + n);
     // `name {label="value"}` is legal too.
-    let brace_at = line.skip_blanks(at);
-    if bytes.get(brace_at) != Some(&b'{') {
-        return Some(at);
+    let mut at = line.skip_blanks(name_end);
+    if bytes.get(at) != Some(&b'{') {
+        return Some(name_end);
     }
-    at = brace_at;
     let mut is_quoted = false;
     while at < bytes.len() {
         match bytes[at] {

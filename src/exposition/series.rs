@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use storage::{Labels, METRIC_NAME};
 
+use super::Format;
 use super::error::{Line, ParseError, excerpt};
 
 /// A series exactly as the body spells it. Equal texts are the same series; the reverse need not hold.
@@ -17,6 +18,7 @@ pub struct RawSeries<'a> {
     pub(super) line: Line<'a>,
     pub(super) start: usize,
     pub(super) end: usize,
+    pub(super) format: Format,
 }
 
 /// Label names and values in the order of the text; empty values are kept (`honor_labels` gives them a meaning).
@@ -45,9 +47,19 @@ impl<'a> RawSeries<'a> {
         reader.series()?;
         let at = reader.at;
         if at != self.end {
-            return Err(self.line.expected(at, "'{' or a blank after the metric name"));
+            return Err(self.fault_after(at));
         }
         Ok(())
+    }
+
+    /// What is wrong where the series ends before its text does.
+    fn fault_after(&self, at: usize) -> ParseError {
+        let is_whole =
+            matches!(self.line.byte(at), Some(b' ' | b'\t')) || self.line.byte(at.wrapping_sub(1)) == Some(b'}');
+        if is_whole && let Err(fault) = super::numbers(self.line, at, self.format) {
+            return fault;
+        }
+        self.line.expected(at, "'{' or a blank after the metric name")
     }
 
     /// The finished label set; empty values dropped.

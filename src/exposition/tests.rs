@@ -52,6 +52,7 @@ fn text_accepts() {
     good("\n \t\n m\t1 \n", "sample m = 1.0");
     good("m{} 1", "sample m = 1.0");
     good("m {a=\"b\"} 1", "sample m{a=\"b\"} = 1.0");
+    good("m{a=\"}#{\"} 1", "sample m{a=\"}#{\"} = 1.0");
     good("m{a=\"b\"}1", "sample m{a=\"b\"} = 1.0");
     good("m{ a = \"b\" , c=\"d\", } 1 -5", "sample m{a=\"b\", c=\"d\"} = 1.0 @ -5");
     good(r#"m{a="\\\"\n}"} 1"#, r#"sample m{a="\\\"\n}"} = 1.0"#);
@@ -72,6 +73,7 @@ fn open_metrics_accepts() {
     good("m 1\n# EOF", "sample m = 1.0");
     good("m 1 1520879607.789\n# EOF\n", "sample m = 1.0 @ 1520879607789");
     good("m_bucket{le=\"1\"} 4 # {trace_id=\"a\"} 0.5 1.25\n# EOF\n", "sample m_bucket{le=\"1\"} = 4.0");
+    good("m{a=\"#}\"} 4 # {b=\"}\"} 0.5\n# EOF\n", "sample m{a=\"#}\"} = 4.0");
     good("m_total 4 2 # {} 0.5\n# EOF\n", "sample m_total = 4.0 @ 2000");
     good("# UNIT m_seconds seconds\n# UNIT m \n# EOF", "unit \"m_seconds\" \"seconds\"\nunit \"m\" \"\"");
     good("# TYPE m stateset\n# EOF", "type \"m\" stateset");
@@ -123,6 +125,14 @@ fn garbage_in_text_is_named_by_line_and_byte() {
     bad("m 1 now", 1, 5, "a timestamp");
     bad("m 1 2 3", 1, 7, "the end of the line, found '3'");
     bad("m 1 # {a=\"b\"} 1", 1, 5, "found '#'");
+    bad("m{a=\"b\"} 1 # {a=\"b\"} 1", 1, 12, "found '#'");
+    bad("m{a=\"b\"} 1 }", 1, 12, "found \"}\"");
+    bad("m{a=\"b\"}} 1", 1, 9, "found \"}\"");
+    bad("m{a=\"b\"}{c=\"d\"} 1", 1, 9, "a value");
+    bad("m 1 }", 1, 5, "a timestamp, found \"}\"");
+    bad("m{", 1, 3, "a label name or '}', found the end");
+    bad("m {", 1, 4, "a label name or '}'");
+    bad("m{a=\"b\\\"} 1", 1, 12, "closing");
     bad("m 1\r\n", 1, 3, "not a number");
     bad("m 1 \r\n", 1, 5, "\\r");
     bad("# TYPE m wrong\n", 1, 10, "a metric type, found \"wrong\"");

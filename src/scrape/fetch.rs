@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::http::HttpFetcher;
+use crate::config::format_duration;
 use crate::exposition::Format;
 
 /// Renders a page in-process, in the text format or (if it ends with `# EOF`) in OpenMetrics; may block.
@@ -98,5 +99,5 @@ impl Drop for ClearOnDrop {
 }
 
 pub(crate) fn timed_out(url: &str, timeout: Duration) -> FetchError {
-    FetchError::Timeout { url: url.to_owned(), timeout: super::duration::format(timeout) }
+    FetchError::Timeout { url: url.to_owned(), timeout: format_duration(timeout) }
 }

@@ -20,15 +20,11 @@ use tokio::sync::OnceCell;
 
 use super::body::BodyReader;
 use super::fetch::{FetchError, Page, timed_out};
-use crate::config::{HttpClientConfig, Secret};
+use crate::config::{HttpClientConfig, ScrapeConfig, Secret};
+use crate::exposition::Format;
 use crate::exposition::content_type::format_of;
 
 const USER_AGENT: &str = concat!("Cairn/", env!("CARGO_PKG_VERSION"));
-
-/// What we read, best first, as Prometheus asks for it (without protobuf).
-const ACCEPTED: &str = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-    application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
-    text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
 
 /// Go's limit, which Prometheus has.
 const REDIRECTS_MAX: usize = 10;
@@ -67,7 +63,8 @@ fn build_client(config: &HttpClientConfig) -> Result<Client, String> {
     let builder = || {
         let redirects =
             if config.refuse_redirects { redirect::Policy::none() } else { redirect::Policy::limited(REDIRECTS_MAX) };
-        Client::builder()
+        let builder = if config.http1_only { Client::builder().http1_only() } else { Client::builder() };
+        builder
             .user_agent(USER_AGENT)
             .no_proxy()
             .referer(false)
@@ -92,8 +89,46 @@ fn build_client(config: &HttpClientConfig) -> Result<Client, String> {
 pub(crate) struct HttpFetcher {
     pub(crate) client: Arc<PoolClient>,
     pub(crate) url: String,
+    pub(crate) rules: Arc<RequestRules>,
+}
+
+/// What the targets of a pool are asked, and how their answers are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RequestRules {
+    accept: String,
+    accept_encoding: &'static str,
+    /// The format of an answer that does not say.
+    fallback: Format,
     /// `body_size_limit`, 0 for the built-in one.
-    pub(crate) body_bytes_max: u64,
+    body_bytes_max: u64,
+}
+
+impl RequestRules {
+    pub(crate) fn new(config: &ScrapeConfig) -> Self {
+        let is_open_metrics = |name: &String| name.starts_with("OpenMetrics");
+        RequestRules {
+            accept: accept_header(&config.scrape_protocols),
+            accept_encoding: if config.enable_compression { "gzip" } else { "identity" },
+            fallback: match config.fallback_scrape_protocol.as_ref().is_some_and(is_open_metrics) {
+                true => Format::OpenMetrics,
+                false => Format::Text,
+            },
+            body_bytes_max: config.limits.body_bytes,
+        }
+    }
+}
+
+/// What we read, best first, weighted as Prometheus does it; protobuf is left out.
+fn accept_header(protocols: &[String]) -> String {
+    let types = protocols.iter().filter_map(|name| match name.as_str() {
+        "OpenMetricsText1.0.0" => Some("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8"),
+        "OpenMetricsText0.0.1" => Some("application/openmetrics-text;version=0.0.1"),
+        "PrometheusText1.0.0" => Some("text/plain;version=1.0.0;escaping=allow-utf-8"),
+        "PrometheusText0.0.4" => Some("text/plain;version=0.0.4"),
+        _ => None,
+    });
+    let weighted = types.chain(["*/*"]).zip((1..=6).rev()).map(|(name, weight)| format!("{name};q=0.{weight}"));
+    weighted.collect::<Vec<_>>().join(",")
 }
 
 impl HttpFetcher {
@@ -108,8 +143,8 @@ impl HttpFetcher {
         let client = self.client.get().await?;
         let mut request = client
             .get(&self.url)
-            .header(ACCEPT, ACCEPTED)
-            .header(ACCEPT_ENCODING, "gzip")
+            .header(ACCEPT, &self.rules.accept)
+            .header(ACCEPT_ENCODING, self.rules.accept_encoding)
             .header("X-Prometheus-Scrape-Timeout-Seconds", timeout.as_secs_f64().to_string());
         if let Some(credentials) = authorization(&self.client.config).await? {
             request = request.header(AUTHORIZATION, credentials);
@@ -119,8 +154,9 @@ impl HttpFetcher {
             let status = response.status();
             return Err(FetchError::Status(format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or(""))));
         }
-        let format = format_of(header(response.headers(), &CONTENT_TYPE)).map_err(FetchError::ContentType)?;
-        let mut body = BodyReader::new(header(response.headers(), &CONTENT_ENCODING), self.body_bytes_max)?;
+        let format = format_of(header(response.headers(), &CONTENT_TYPE), self.rules.fallback)
+            .map_err(FetchError::ContentType)?;
+        let mut body = BodyReader::new(header(response.headers(), &CONTENT_ENCODING), self.rules.body_bytes_max)?;
         while let Some(chunk) = response.chunk().await.map_err(|e| self.failed(e))? {
             body.push(&chunk)?;
         }
@@ -202,4 +238,25 @@ fn with_causes(error: &reqwest::Error) -> String {
         cause = e.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scrape::testing::scrape_config;
+
+    #[test]
+    fn protocols_are_weighted_like_prometheus() {
+        let mut config = scrape_config("j");
+        let all = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+            application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+            text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        assert_eq!(RequestRules::new(&config).accept, all);
+        config.scrape_protocols = vec!["PrometheusProto".to_owned(), "PrometheusText0.0.4".to_owned()];
+        config.fallback_scrape_protocol = Some("OpenMetricsText1.0.0".to_owned());
+        config.enable_compression = false;
+        let rules = RequestRules::new(&config);
+        assert_eq!(rules.accept, "text/plain;version=0.0.4;q=0.6,*/*;q=0.5");
+        assert_eq!((rules.fallback, rules.accept_encoding), (Format::OpenMetrics, "identity"));
+    }
 }

@@ -18,9 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::cache::SeriesCache;
-use super::duration;
 use super::fetch::{Fetcher, LocalFetcher, Render};
-use super::http::{HttpFetcher, PoolClient};
+use super::http::{HttpFetcher, PoolClient, RequestRules};
 use super::metrics::Metrics;
 use super::page::PageRules;
 use super::sink::Sink;
@@ -28,7 +27,7 @@ use super::status::{DroppedTarget, External, Running, TargetMetadata, Targets};
 use super::target::{Populated, Target, TargetKey, populate};
 use super::target_loop::{End, Orders, Shared, TargetLoop};
 use crate::clock::Clock;
-use crate::config::{ScrapeConfig, ScrapeLimits};
+use crate::config::{ScrapeConfig, ScrapeLimits, format_duration};
 use crate::telemetry::Registry;
 
 /// A collector inside this process, scraped like a target; its address is shown as `builtin://<name>`.
@@ -95,7 +94,7 @@ struct Wanted {
 }
 
 enum Source {
-    Http { client: Arc<PoolClient>, body_bytes_max: u64 },
+    Http { client: Arc<PoolClient>, rules: Arc<RequestRules> },
     Local { render: Render },
     Refused(String),
 }
@@ -184,6 +183,7 @@ impl ScrapeManager {
             target_limit: config.limits.targets,
         };
         let metric_relabel = Arc::from(config.metric_relabel_configs.as_slice());
+        let request_rules = Arc::new(RequestRules::new(config));
         let mut keys = FxHashSet::default();
         for group in &config.static_configs {
             for address in &group.targets {
@@ -209,7 +209,7 @@ impl ScrapeManager {
                     metric_relabel: Arc::clone(&metric_relabel),
                     limits: config.limits.clone(),
                 };
-                let source = Source::Http { client: client.clone(), body_bytes_max: config.limits.body_bytes };
+                let source = Source::Http { client: client.clone(), rules: request_rules.clone() };
                 pool.targets.push(Wanted { target, fingerprint: String::new(), rules, source });
             }
         }
@@ -277,7 +277,7 @@ impl ScrapeManager {
             old.end(End::Replaced)
         });
         let fetcher = match wanted.source {
-            Source::Http { client, body_bytes_max } => Fetcher::Http(HttpFetcher { client, url, body_bytes_max }),
+            Source::Http { client, rules } => Fetcher::Http(HttpFetcher { client, url, rules }),
             Source::Local { render } => {
                 Fetcher::Local(LocalFetcher { url, render, is_running: Arc::new(AtomicBool::new(false)) })
             }
@@ -328,7 +328,7 @@ fn wanted_local(local: &LocalTarget) -> Wanted {
     labels.set("job", local.job_name.as_str());
     let labels = labels.build();
     let mut discovered = LabelsBuilder::from_labels(&labels);
-    let interval = duration::format(local.interval);
+    let interval = format_duration(local.interval);
     discovered.set("__address__", local.name.as_str()).set("__scheme__", "builtin");
     discovered.set("__scrape_interval__", interval.as_str()).set("__scrape_timeout__", interval);
     let rules = PageRules {
@@ -358,7 +358,7 @@ fn wanted_local(local: &LocalTarget) -> Wanted {
 fn fingerprint(wanted: &Wanted) -> String {
     let Target { interval, timeout, .. } = &wanted.target;
     let source = match &wanted.source {
-        Source::Http { client, body_bytes_max } => format!("{:p} {body_bytes_max}", Arc::as_ptr(client)),
+        Source::Http { client, rules } => format!("{:p} {rules:?}", Arc::as_ptr(client)),
         Source::Local { render } => format!("{:p}", Arc::as_ptr(render)),
         Source::Refused(reason) => reason.clone(),
     };

@@ -14,7 +14,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::duration;
+use crate::config::format_duration;
 use crate::telemetry::Registry;
 
 type ByPool = Family<Vec<(String, String)>, Gauge>;
@@ -166,18 +166,18 @@ impl Collector for Intervals {
             sorted.sort_by(f64::total_cmp);
             for q in QUANTILES {
                 let rank = (q * (sorted.len() - 1) as f64).round() as usize;
-                let labels = [("interval", duration::format(*interval)), ("quantile", q.to_string())];
+                let labels = [("interval", format_duration(*interval)), ("quantile", q.to_string())];
                 quantiles.encode_family(&labels)?.encode_gauge(&sorted[rank])?;
             }
         }
         let (sum_name, count_name) = (format!("{NAME}_sum"), format!("{NAME}_count"));
         let mut sums = encoder.encode_descriptor(&sum_name, HELP, None, MetricType::Unknown)?;
         for (interval, observed) in all.iter() {
-            sums.encode_family(&[("interval", duration::format(*interval))])?.encode_gauge(&observed.sum)?;
+            sums.encode_family(&[("interval", format_duration(*interval))])?.encode_gauge(&observed.sum)?;
         }
         let mut counts = encoder.encode_descriptor(&count_name, HELP, None, MetricType::Unknown)?;
         for (interval, observed) in all.iter() {
-            counts.encode_family(&[("interval", duration::format(*interval))])?.encode_gauge(&observed.count)?;
+            counts.encode_family(&[("interval", format_duration(*interval))])?.encode_gauge(&observed.count)?;
         }
         Ok(())
     }

@@ -12,7 +12,6 @@
 
 mod body;
 mod cache;
-pub mod duration;
 pub mod fetch;
 mod http;
 pub mod manager;

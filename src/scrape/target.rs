@@ -11,9 +11,8 @@ use std::time::Duration;
 use storage::{Labels, LabelsBuilder};
 use url::Url;
 
-use super::duration;
 use super::relabel::{Verdict, relabel};
-use crate::config::ScrapeConfig;
+use crate::config::{ScrapeConfig, format_duration, parse_duration};
 
 /// What is scraped, how often, and what its series are labelled with.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,8 +102,8 @@ fn discover(config: &ScrapeConfig, address: &str, labels: &BTreeMap<String, Stri
         }
     };
     default("job", &config.job_name);
-    default("__scrape_interval__", &duration::format(config.scrape_interval));
-    default("__scrape_timeout__", &duration::format(config.scrape_timeout));
+    default("__scrape_interval__", &format_duration(config.scrape_interval));
+    default("__scrape_timeout__", &format_duration(config.scrape_timeout));
     default("__metrics_path__", &config.metrics_path);
     default("__scheme__", &config.scheme);
     for (name, values) in &config.params {
@@ -116,7 +115,7 @@ fn discover(config: &ScrapeConfig, address: &str, labels: &BTreeMap<String, Stri
 fn read_duration(set: &LabelsBuilder, label: &str, what: &'static str) -> Result<Duration, TargetError> {
     let value = set.get(label);
     let bad = || TargetError::BadDuration { what, value: value.to_owned() };
-    duration::parse(value).filter(|d| !d.is_zero()).ok_or_else(bad)
+    parse_duration(value).ok().filter(|d| !d.is_zero()).ok_or_else(bad)
 }
 
 /// The URL as Prometheus prints it: a port that is the scheme's default stays, the host's case too.

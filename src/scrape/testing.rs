@@ -31,6 +31,16 @@ pub(crate) fn scrape_config(job_name: &str) -> ScrapeConfig {
         relabel_configs: Vec::new(),
         metric_relabel_configs: Vec::new(),
         limits: ScrapeLimits::default(),
+        enable_compression: true,
+        scrape_protocols: [
+            "OpenMetricsText1.0.0",
+            "OpenMetricsText0.0.1",
+            "PrometheusText1.0.0",
+            "PrometheusText0.0.4",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        fallback_scrape_protocol: None,
     }
 }
 

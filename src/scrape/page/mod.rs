@@ -183,11 +183,11 @@ impl PageReader {
         counts: &mut PageCounts,
         scratch: &mut Scratch<'a>,
     ) -> Result<(), PageError> {
-        counts.scraped += 1;
         let slot = match self.cache.find(sample.series.text()) {
             Some(slot) => slot,
             None => self.learn(sample.series, scratch)?,
         };
+        counts.scraped += 1;
         let own_time = sample.timestamp_ms.filter(|_| self.rules.honor_timestamps);
         let is_tracked = own_time.is_none() || self.rules.track_timestamps_staleness;
         let is_new = match self.cache.see(slot, sample.timestamp_ms, is_tracked) {
