@@ -70,8 +70,7 @@ fn asks_for_just_the_samples_it_needs() {
     let asked = |query: &str| {
         let source = memory(1);
         Engine::default().range(&source, query, 1_000_000, 2_000_000, 500_000, &control()).unwrap();
-        let asked = source.asked.lock().unwrap().clone();
-        asked
+        source.asked.into_inner().unwrap()
     };
     assert_eq!(asked("m"), [TimeRange::new(700_001, 2_000_001)]);
     assert_eq!(asked("rate(m[1m])"), [TimeRange::new(940_001, 2_000_001)]);
@@ -104,6 +103,18 @@ fn refuses_more_samples_than_its_budget() {
     assert_eq!(engine.instant(&source, "max_over_time(vector(1)[1d:1s])", 0, &control()), refused);
     // An aggregation holds one series at a time.
     assert!(engine.instant(&source, "sum(rate(m[1h]))", 3_600_000, &control()).is_ok());
+}
+
+#[test]
+fn wide_windows_at_many_steps_end_in_time() {
+    let source = memory(1);
+    let control = QueryControl::with_timeout(Duration::from_millis(300));
+    let started = std::time::Instant::now();
+    // Ten thousand windows of a million samples.
+    let found =
+        Engine::default().range(&source, "sum_over_time(vector(1)[1000000s:1s])", 0, 10_000_000, 1000, &control);
+    assert_eq!(found, Err(QueryError::Timeout));
+    assert!(started.elapsed() < Duration::from_secs(20));
 }
 
 #[test]
