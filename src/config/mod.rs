@@ -5,6 +5,8 @@
 //!
 //! Invariant: a [`Config`] that exists is valid; nobody downstream checks it again.
 
+pub mod yaml;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -91,7 +93,10 @@ pub struct HttpClientConfig {
 
 impl std::fmt::Debug for HttpClientConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HttpClientConfig").field("basic_auth", &self.basic_auth).field("authorization", &self.authorization).finish_non_exhaustive()
+        f.debug_struct("HttpClientConfig")
+            .field("basic_auth", &self.basic_auth)
+            .field("authorization", &self.authorization)
+            .finish_non_exhaustive()
     }
 }
 
