@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod notify;
 pub mod promql;
 pub mod telemetry;
 pub mod template;

@@ -348,7 +348,7 @@ fn padded(flags: &Flags, verb: char, value: &Value, text: String) -> String {
 }
 
 /// A Go string literal.
-pub(super) fn quoted(s: &str) -> String {
+pub fn quoted(s: &str) -> String {
     let mut out = String::from("\"");
     for c in s.chars() {
         match c {

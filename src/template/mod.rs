@@ -19,6 +19,7 @@ mod value;
 
 use std::collections::HashMap;
 
+pub use format::quoted;
 pub use prometheus::{graph_link, humanize_duration, table_link};
 pub use value::{QuerySample, Value};
 
