@@ -5,6 +5,16 @@
 //!
 //! Invariant: a [`Config`] that exists is valid; nobody downstream checks it again.
 
+mod env;
+mod glob;
+mod global;
+mod http_client;
+mod load;
+mod mask;
+mod own;
+mod relabel;
+mod scrape;
+mod units;
 pub mod yaml;
 
 use std::collections::BTreeMap;
@@ -12,6 +22,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use regex::Regex;
+
+pub use glob::expand_glob;
+pub use load::{ConfigError, check, load};
+pub use units::{format_duration, parse_duration, parse_size};
 
 /// A whole `prometheus.yml` (with Cairn's own settings under its key `cairn`), validated, defaults filled in.
 #[derive(Debug, Clone)]
@@ -26,7 +40,9 @@ pub struct Config {
     pub retention: Retention,
     /// `cairn`
     pub cairn: CairnConfig,
-    /// The file's text with secrets masked, for `/api/v1/status/config`.
+    /// Settings that are accepted and have no effect, one sentence each: to be logged once after loading.
+    pub warnings: Vec<String>,
+    /// The file as YAML, comments dropped, variables not expanded, secrets masked: for `/api/v1/status/config`.
     pub yaml: String,
 }
 
@@ -39,6 +55,8 @@ pub struct Global {
     pub scrape_timeout: Duration,
     /// Default 1m.
     pub evaluation_interval: Duration,
+    /// How long ago rules evaluate, for samples that arrive late; default 0.
+    pub rule_query_offset: Duration,
     /// Added to alerts and to what leaves this server.
     pub external_labels: BTreeMap<String, String>,
 }
@@ -74,6 +92,12 @@ pub struct ScrapeConfig {
     pub metric_relabel_configs: Vec<RelabelConfig>,
     /// Body, sample and label limits; 0 is no limit.
     pub limits: ScrapeLimits,
+    /// `enable_compression`, default true: ask the target for gzip.
+    pub enable_compression: bool,
+    /// `scrape_protocols`: the formats to ask the target for, best first, in Prometheus' spelling.
+    pub scrape_protocols: Vec<String>,
+    /// `fallback_scrape_protocol`: the format of an answer without a usable content type; `None` refuses such an answer.
+    pub fallback_scrape_protocol: Option<String>,
 }
 
 /// Credentials and TLS of an HTTP client (the keys of Prometheus' `http_client_config` that are there).
@@ -89,6 +113,8 @@ pub struct HttpClientConfig {
     pub insecure_skip_verify: bool,
     /// `follow_redirects`, default true in Prometheus; stored inverted so that `Default` is right.
     pub refuse_redirects: bool,
+    /// `enable_http2: false`, stored inverted for the same reason.
+    pub http1_only: bool,
 }
 
 impl std::fmt::Debug for HttpClientConfig {
@@ -139,6 +165,8 @@ pub struct ScrapeLimits {
     pub label_value_bytes: u64,
     /// `target_limit`
     pub targets: u64,
+    /// `keep_dropped_targets`: how many dropped targets are remembered for the targets page.
+    pub dropped_targets_kept: u64,
 }
 
 /// One relabelling step, as in Prometheus.
@@ -215,3 +243,6 @@ pub struct Credential {
     /// The tenant it pushes for; `None`: whatever the request names.
     pub tenant: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,5 +114,7 @@ fn is_safe_plain(text: &str) -> bool {
     let first = |c: char| c.is_alphanumeric() || matches!(c, '_' | '/' | '.' | '(' | '+' | '$' | '^');
     // `host:9090` and `http://` are plain: a colon counts only before a space or the end.
     let colons = !text.ends_with(':') && !text.contains(": ");
-    text.is_empty() || text.starts_with(first) && colons && text.chars().all(|c| inner(c) || c == ':') || text == "~"
+    text.is_empty()
+        || text.starts_with(first) && colons && text.chars().all(|c| inner(c) || c == ':')
+        || matches!(text, "~" | "<secret>")
 }

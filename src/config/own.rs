@@ -1,0 +1,70 @@
+//! `cairn`: the settings that Prometheus has no key for.
+//!
+//! Here: their keys. Elsewhere: what they do.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::http_client::read_secret;
+use super::scrape::one_of;
+use super::yaml::{Map, Node, Problems};
+use super::{CairnConfig, Credential};
+
+/// Longest tenant id, as in Mimir.
+const TENANT_BYTES_MAX: usize = 150;
+
+/// Reads the section `cairn`. Relative paths are against `dir`.
+pub(super) fn read(node: &Node, dir: &Path, problems: &Problems) -> CairnConfig {
+    let mut map = Map::new(node, "cairn", problems);
+    let folder = |node: &Node| node.text().map(|text| dir.join(text));
+    let config = CairnConfig {
+        multitenancy: map.read("multitenancy", Node::boolean).unwrap_or(false),
+        self_monitoring: map.read("self_monitoring", Node::boolean).unwrap_or(false),
+        host_monitoring: map.read("host_monitoring", Node::boolean).unwrap_or(false),
+        credentials: read_credentials(map.list("credentials"), dir, problems),
+        alertmanager_config_file: map.read("alertmanager_config_file", folder),
+        dashboard_dirs: map
+            .list("dashboards")
+            .iter()
+            .filter_map(|node| problems.read("dashboards", node, folder))
+            .collect(),
+        durability_interval: map.read("durability", |node| one_of(node, &["ack", "interval"])) == Some("interval"),
+    };
+    map.finish();
+    config
+}
+
+fn read_credentials(nodes: &[Node], dir: &Path, problems: &Problems) -> Vec<Credential> {
+    let mut names = HashSet::new();
+    let mut credentials = Vec::new();
+    for node in nodes {
+        let mut map = Map::new(node, "the credential", problems);
+        let name = map.read("name", Node::text).unwrap_or_default().to_owned();
+        let name_pos = map.pos_of("name");
+        let secret = read_secret(&mut map, "secret", "secret_file", dir);
+        let tenant = map.read("tenant", tenant_id).map(str::to_owned);
+        map.finish();
+        if name.is_empty() {
+            problems.add(name_pos, "a credential needs a name");
+        } else if !names.insert(name.clone()) {
+            problems.add(name_pos, format!("found multiple credentials with name {name:?}"));
+        }
+        match secret {
+            Some(secret) => credentials.push(Credential { name, secret, tenant }),
+            None => problems.add(node.pos, format!("credential {name:?} needs a secret or a secret_file")),
+        }
+    }
+    credentials
+}
+
+/// Mimir's rule for tenant ids.
+fn tenant_id(node: &Node) -> Result<&str, String> {
+    let text = node.text()?;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"!-_.*'()".contains(&b);
+    if text.is_empty() || text == "." || text == ".." || text.len() > TENANT_BYTES_MAX || !text.bytes().all(allowed) {
+        return Err(format!(
+            "{text:?} is no tenant id; it has 1 to {TENANT_BYTES_MAX} letters, digits or !-_.*'() and is not \".\" or \"..\""
+        ));
+    }
+    Ok(text)
+}
