@@ -79,7 +79,7 @@ pub fn parse_config(file: &str, dir: &Path, text: &str) -> Result<NotifyConfig, 
 fn read(root: &Node, dir: &Path, problems: &Problems) -> Option<NotifyConfig> {
     let mut map = Map::new(root, "the Alertmanager configuration", problems);
     for key in ["inhibit_rules", "time_intervals", "mute_time_intervals", "templates"] {
-        not_yet_unless_empty(&mut map, key);
+        not_yet_unless_empty(&mut map, root, key);
     }
     map.not_yet("Alertmanager", &["tracing"]);
     let (resolve_timeout_ms, http) = match map.take("global") {
@@ -102,12 +102,11 @@ fn read(root: &Node, dir: &Path, problems: &Problems) -> Option<NotifyConfig> {
 }
 
 /// Some files have these keys with an empty list, which asks for nothing.
-fn not_yet_unless_empty(map: &mut Map<'_>, key: &'static str) {
-    if let Some(node) = map.take(key)
-        && !matches!(node.list(), Ok([]))
-    {
-        let message = format!("key {key:?} of Alertmanager is not supported yet by this version of Cairn; remove it");
-        map.problems().add(node.pos, message);
+fn not_yet_unless_empty(map: &mut Map<'_>, node: &Node, key: &'static str) {
+    let given = node.entries().unwrap_or(&[]).iter().find(|e| e.key == key);
+    match given.map(|e| e.value.list()) {
+        Some(Ok([])) => _ = map.take(key),
+        _ => map.not_yet("Alertmanager", &[key]),
     }
 }
 
@@ -121,7 +120,7 @@ fn read_global(node: &Node, dir: &Path, problems: &Problems) -> (i64, HttpClient
 }
 
 fn duration_ms(node: &Node) -> Result<i64, String> {
-    crate::config::units::parse_duration(node.text()?).map(|d| d.as_millis() as i64)
+    crate::config::parse_duration(node.text()?).map(|d| d.as_millis() as i64)
 }
 
 fn read_http(node: &Node, dir: &Path, problems: &Problems) -> HttpClientConfig {
@@ -202,8 +201,8 @@ fn read_route(
         return None;
     }
     let mut map = Map::new(node, "the route", problems);
-    not_yet_unless_empty(&mut map, "mute_time_intervals");
-    not_yet_unless_empty(&mut map, "active_time_intervals");
+    not_yet_unless_empty(&mut map, node, "mute_time_intervals");
+    not_yet_unless_empty(&mut map, node, "active_time_intervals");
     let matchers = read_matchers(&mut map, problems);
     let options = read_options(&mut map, parent.map(|p| &p.options), receivers, problems);
     let continues = map.read("continue", Node::boolean).unwrap_or(false);

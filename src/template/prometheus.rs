@@ -59,7 +59,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     Function::new("now", 0, 0, |env, _| Ok(Value::Float(env.now_ms as f64 / 1000.0))),
     Function::new("pathPrefix", 0, 0, |env, _| Ok(Value::Str(url_path(env.external_url)))),
     Function::new("externalURL", 0, 0, |env, _| Ok(Value::str(env.external_url))),
-    Function::new("parseDuration", 1, 1, |_, a| parse_duration(text(&a[0])?).map(Value::Float)),
+    Function::new("parseDuration", 1, 1, |_, a| crate::config::parse_duration(text(&a[0])?).map(|d| Value::Float(d.as_secs_f64()))),
     Function::new("urlQueryEscape", 1, 1, |_, a| Ok(Value::Str(query_escape(text(&a[0])?)))),
 ];
 
@@ -260,37 +260,4 @@ fn strip_domain(s: &str) -> String {
         "" => short.to_owned(),
         port => format!("{short}:{port}"),
     }
-}
-
-/// Prometheus' durations (`1d2h`, `90s`), in seconds.
-fn parse_duration(s: &str) -> Result<f64, String> {
-    let invalid = || format!("not a valid duration string: {}", super::format::quoted(s));
-    if s == "0" {
-        return Ok(0.0);
-    }
-    const UNITS: [(&str, u64); 7] = [
-        ("y", 31_536_000_000),
-        ("w", 604_800_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ];
-    let mut rest = s;
-    let mut total_ms = 0u64;
-    let mut next_unit = 0;
-    while !rest.is_empty() || next_unit == 0 {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(invalid)?;
-        let count: u64 = rest[..digits].parse().map_err(|_| invalid())?;
-        let unit_len = rest[digits..].find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len() - digits);
-        let unit = &rest[digits..digits + unit_len];
-        // Units only fall, and none comes twice.
-        let i = (next_unit..UNITS.len()).find(|&i| UNITS[i].0 == unit).ok_or_else(invalid)?;
-        let ms = count.checked_mul(UNITS[i].1).and_then(|ms| total_ms.checked_add(ms));
-        total_ms = ms.filter(|&ms| ms <= i64::MAX as u64 / 1_000_000).ok_or("duration out of range")?;
-        next_unit = i + 1;
-        rest = &rest[digits + unit_len..];
-    }
-    Ok(total_ms as f64 / 1000.0)
 }
