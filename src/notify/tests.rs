@@ -248,12 +248,12 @@ async fn the_message_field_by_field_from_firing_to_resolved() {
     assert_eq!(names, expected.as_object().unwrap().keys().collect::<Vec<_>>(), "the order of the fields");
 
     logged(&notifier, 1).await;
-    notifier.submit(vec![down("a:9100", START + 30_500), down("b:9100", START + 600_000)]);
+    notifier.submit(vec![down("a:9100", START + 5_500), down("b:9100", START + 600_000)]);
     settle().await;
     clock.advance(std::time::Duration::from_secs(60));
     let (_, body) = requests.recv().await.unwrap();
     assert_eq!(body["status"], "firing");
-    assert_eq!(body["alerts"][0], entry("resolved", "a:9100", "2023-11-14T22:13:50.5Z", a));
+    assert_eq!(body["alerts"][0], entry("resolved", "a:9100", "2023-11-14T22:13:25.5Z", a));
     assert_eq!(body["alerts"][1], entry("firing", "b:9100", open, b));
 
     logged(&notifier, 2).await;
