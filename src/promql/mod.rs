@@ -5,6 +5,13 @@
 //!
 //! Invariant: the meaning is Prometheus'; evaluation time is a parameter, no clock is read.
 
+pub mod ast;
+pub mod functions;
+mod parse;
+mod print;
+
+pub use parse::{ParseError, ParseOptions, QUERY_BYTES_MAX, parse, parse_selector, parse_with};
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -51,7 +58,11 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        EngineOptions { lookback: Duration::from_secs(300), samples_max: 50_000_000, subquery_step: Duration::from_secs(60) }
+        EngineOptions {
+            lookback: Duration::from_secs(300),
+            samples_max: 50_000_000,
+            subquery_step: Duration::from_secs(60),
+        }
     }
 }
 
@@ -150,13 +161,27 @@ impl Engine {
     }
 
     /// Evaluates `query` at `t` (milliseconds).
-    pub fn instant(&self, _source: &dyn Source, query: &str, t: i64, _control: &QueryControl) -> Result<QueryResult, QueryError> {
+    pub fn instant(
+        &self,
+        _source: &dyn Source,
+        query: &str,
+        t: i64,
+        _control: &QueryControl,
+    ) -> Result<QueryResult, QueryError> {
         let _ = (&self.options, query, t);
         Err(QueryError::Execution("the evaluator is not built yet".to_owned()))
     }
 
     /// Evaluates `query` at `start`, `start + step`, … up to `end` (milliseconds, inclusive; `step > 0`).
-    pub fn range(&self, _source: &dyn Source, query: &str, start: i64, end: i64, step: i64, _control: &QueryControl) -> Result<QueryResult, QueryError> {
+    pub fn range(
+        &self,
+        _source: &dyn Source,
+        query: &str,
+        start: i64,
+        end: i64,
+        step: i64,
+        _control: &QueryControl,
+    ) -> Result<QueryResult, QueryError> {
         let _ = (query, start, end, step);
         Err(QueryError::Execution("the evaluator is not built yet".to_owned()))
     }
