@@ -7,5 +7,6 @@ pub mod clock;
 pub mod config;
 pub mod notify;
 pub mod promql;
+pub mod rules;
 pub mod telemetry;
 pub mod template;

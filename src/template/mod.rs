@@ -77,6 +77,12 @@ impl Template {
         })
     }
 
+    /// A template that is its own text, braces included.
+    pub fn verbatim(text: &str) -> Self {
+        let (root, defined, variables) = (vec![ast::Node::Text(text.to_owned())], HashMap::new(), Vec::new());
+        Template { name: String::new(), text: text.to_owned(), root, defined, variables }
+    }
+
     /// Renders with `data` as the dot and `values` for the variables of [`Template::parse`], in its order.
     pub fn render(&self, data: &Value, values: &[Value], env: &Env<'_>) -> Result<String, TemplateError> {
         if !self.text.contains("{{") {
