@@ -1,10 +1,20 @@
 //! The functions of the language.
 //!
-//! Here: their signatures. Each family has its file: `math` (one number to one number), `over_time` and `rate` (a window
-//! of samples to one number), `histogram`, `calendar`, `labels`.
-//! Elsewhere: how arguments reach them (`eval`).
+//! Here: their signatures. Each family has its file: `math` (one number to one number), `over_time`, `rate` and
+//! `regression` (a window of samples to one number), `histogram` (buckets to one number), `calendar` (a time to a number);
+//! `quantile` and `sum` help them.
+//! Elsewhere: how arguments reach them, and functions that work on whole series (`eval`).
 //!
 //! Invariant: [`TABLE`] is sorted by name.
+
+pub(super) mod calendar;
+pub(super) mod histogram;
+pub(super) mod math;
+pub(super) mod over_time;
+pub(super) mod quantile;
+pub(super) mod rate;
+pub(super) mod regression;
+pub(super) mod sum;
 
 use super::ast::ValueType;
 use super::ast::ValueType::{Matrix as M, Scalar as N, String as S, Vector as V};
