@@ -32,7 +32,8 @@ pub fn fingerprint(labels: &Labels) -> u64 {
     if labels.is_empty() {
         return OFFSET;
     }
-    let add = |hash: u64, text: &str| text.bytes().chain([255]).fold(hash, |h, b| (h ^ u64::from(b)).wrapping_mul(PRIME));
+    let add =
+        |hash: u64, text: &str| text.bytes().chain([255]).fold(hash, |h, b| (h ^ u64::from(b)).wrapping_mul(PRIME));
     labels.iter().fold(OFFSET, |hash, (name, value)| add(add(hash, name), value))
 }
 

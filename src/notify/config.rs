@@ -52,22 +52,55 @@ pub struct WebhookConfig {
 }
 
 const GLOBAL_LATER: [&str; 25] = [
-    "smtp_from", "smtp_hello", "smtp_smarthost", "smtp_auth_username", "smtp_auth_password", "smtp_auth_password_file",
-    "smtp_auth_secret", "smtp_auth_identity", "smtp_require_tls", "smtp_tls_config", "slack_api_url", "slack_api_url_file",
-    "slack_app_token", "pagerduty_url", "opsgenie_api_key", "opsgenie_api_key_file", "opsgenie_api_url", "telegram_api_url",
-    "webex_api_url", "victorops_api_key", "victorops_api_key_file", "victorops_api_url", "wechat_api_url", "wechat_api_secret",
+    "smtp_from",
+    "smtp_hello",
+    "smtp_smarthost",
+    "smtp_auth_username",
+    "smtp_auth_password",
+    "smtp_auth_password_file",
+    "smtp_auth_secret",
+    "smtp_auth_identity",
+    "smtp_require_tls",
+    "smtp_tls_config",
+    "slack_api_url",
+    "slack_api_url_file",
+    "slack_app_token",
+    "pagerduty_url",
+    "opsgenie_api_key",
+    "opsgenie_api_key_file",
+    "opsgenie_api_url",
+    "telegram_api_url",
+    "webex_api_url",
+    "victorops_api_key",
+    "victorops_api_key_file",
+    "victorops_api_url",
+    "wechat_api_url",
+    "wechat_api_secret",
     "wechat_api_corp_id",
 ];
 
 const RECEIVERS_LATER: [&str; 15] = [
-    "email_configs", "slack_configs", "pagerduty_configs", "opsgenie_configs", "telegram_configs", "msteams_configs",
-    "msteamsv2_configs", "discord_configs", "webex_configs", "sns_configs", "victorops_configs", "wechat_configs",
-    "pushover_configs", "jira_configs", "rocketchat_configs",
+    "email_configs",
+    "slack_configs",
+    "pagerduty_configs",
+    "opsgenie_configs",
+    "telegram_configs",
+    "msteams_configs",
+    "msteamsv2_configs",
+    "discord_configs",
+    "webex_configs",
+    "sns_configs",
+    "victorops_configs",
+    "wechat_configs",
+    "pushover_configs",
+    "jira_configs",
+    "rocketchat_configs",
 ];
 
 /// Reads `text`, which came from `file`; relative paths in it are against `dir`.
 pub fn parse_config(file: &str, dir: &Path, text: &str) -> Result<NotifyConfig, Vec<FileProblem>> {
-    let root = parse(text).map_err(|p| vec![FileProblem { file: file.to_owned(), pos: Some(p.pos), message: p.message }])?;
+    let root =
+        parse(text).map_err(|p| vec![FileProblem { file: file.to_owned(), pos: Some(p.pos), message: p.message }])?;
     let problems = Problems::new();
     let config = read(&root, dir, &problems);
     match config {
@@ -143,7 +176,8 @@ fn read_receiver(
     if name.is_empty() {
         problems.add(map.pos_of("name"), "missing name in receiver");
     }
-    let webhooks = map.list("webhook_configs").iter().filter_map(|n| read_webhook(n, dir, http, problems)).map(Arc::new).collect();
+    let webhooks =
+        map.list("webhook_configs").iter().filter_map(|n| read_webhook(n, dir, http, problems)).map(Arc::new).collect();
     if receivers.insert(name.clone(), Receiver { webhooks }).is_some() {
         problems.add(map.pos_of("name"), format!("notification config name {name:?} is not unique"));
     }
@@ -214,7 +248,8 @@ fn read_route(
     }
     let mut route = Route::new(parent.map(|p| p.key.as_str()), matchers, options);
     route.continues = continues;
-    let children = map.list("routes").iter().filter_map(|n| read_route(n, Some(&route), receivers, problems, depth + 1));
+    let children =
+        map.list("routes").iter().filter_map(|n| read_route(n, Some(&route), receivers, problems, depth + 1));
     route.children = children.collect();
     map.finish();
     Some(route)
@@ -224,7 +259,8 @@ fn read_matchers(map: &mut Map<'_>, problems: &Problems) -> Vec<Matcher> {
     let mut found = Vec::new();
     for (key, op) in [("match", MatchOp::Equal), ("match_re", MatchOp::Regex)] {
         for entry in map.read(key, Node::entries).unwrap_or(&[]) {
-            let matcher = problems.read(key, &entry.value, |n| Matcher::new(op, &entry.key, n.text()?).map_err(|e| e.to_string()));
+            let matcher = problems
+                .read(key, &entry.value, |n| Matcher::new(op, &entry.key, n.text()?).map_err(|e| e.to_string()));
             found.extend(matcher);
         }
     }
@@ -252,7 +288,8 @@ fn read_options(
     if map.take("group_by").is_some() {
         options.group_by = read_group_by(map, problems);
     }
-    let interval = |n: &Node| duration_ms(n).and_then(|ms| if ms == 0 { Err("cannot be zero".to_owned()) } else { Ok(ms) });
+    let interval =
+        |n: &Node| duration_ms(n).and_then(|ms| if ms == 0 { Err("cannot be zero".to_owned()) } else { Ok(ms) });
     options.group_wait_ms = map.read("group_wait", duration_ms).unwrap_or(options.group_wait_ms);
     options.group_interval_ms = map.read("group_interval", interval).unwrap_or(options.group_interval_ms);
     options.repeat_interval_ms = map.read("repeat_interval", interval).unwrap_or(options.repeat_interval_ms);

@@ -107,7 +107,8 @@ impl Deliverer {
 async fn send(webhook: &WebhookConfig, body: String) -> Result<(), Failure> {
     let permanent = |message: String| Failure { message, retry: false };
     let url = secret(&webhook.url, "url_file").await.map_err(permanent)?;
-    let url = reqwest::Url::parse(url.trim()).map_err(|e| permanent(format!("the receiver's url is not valid: {e}")))?;
+    let url =
+        reqwest::Url::parse(url.trim()).map_err(|e| permanent(format!("the receiver's url is not valid: {e}")))?;
     let client = client(&webhook.http).await.map_err(permanent)?;
     let mut request = client.post(url).header(CONTENT_TYPE, "application/json").body(body);
     if let Some((user, password)) = &webhook.http.basic_auth {
@@ -122,7 +123,10 @@ async fn send(webhook: &WebhookConfig, body: String) -> Result<(), Failure> {
     let status = answer.status();
     match status.is_success() {
         true => Ok(()),
-        false => Err(Failure { message: format!("unexpected status code {}", status.as_u16()), retry: status.is_server_error() }),
+        false => Err(Failure {
+            message: format!("unexpected status code {}", status.as_u16()),
+            retry: status.is_server_error(),
+        }),
     }
 }
 
@@ -158,7 +162,8 @@ async fn client(http: &HttpClientConfig) -> Result<reqwest::Client, String> {
     }
     if let Some(path) = &http.ca_file {
         let pem = tokio::fs::read(path).await.map_err(|e| format!("ca_file {}: {e}", path.display()))?;
-        let certs = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| format!("ca_file {}: {e}", path.display()))?;
+        let certs =
+            reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| format!("ca_file {}: {e}", path.display()))?;
         builder = builder.tls_certs_only(certs);
     }
     builder.build().map_err(|e| error_chain(&e))

@@ -31,7 +31,11 @@ impl NotifyMetrics {
             let dropped = "Alerts dropped because the queue or the store of alerts was full";
             r.register("prometheus_notifications_dropped", dropped, m.dropped.clone());
             r.register("prometheus_notifications_queue_length", "Alerts waiting in the queue", m.queue_length.clone());
-            r.register("prometheus_notifications_queue_capacity", "Most alerts that may wait", m.queue_capacity.clone());
+            r.register(
+                "prometheus_notifications_queue_capacity",
+                "Most alerts that may wait",
+                m.queue_capacity.clone(),
+            );
             r.register("alertmanager_notifications", "Messages that were tried", m.sent.clone());
             r.register("alertmanager_notifications_failed", "Messages that were given up", m.failed.clone());
             r.register("alertmanager_notification_requests", "Requests made, retries included", m.requests.clone());

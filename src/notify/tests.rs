@@ -115,7 +115,10 @@ fn reads_a_full_file() {
     );
     assert_eq!(c.resolve_timeout_ms, 120_000);
     let root = &c.route;
-    assert_eq!((root.options.group_wait_ms, root.options.group_interval_ms, root.options.repeat_interval_ms), (10_000, 300_000, 14_400_000));
+    assert_eq!(
+        (root.options.group_wait_ms, root.options.group_interval_ms, root.options.repeat_interval_ms),
+        (10_000, 300_000, 14_400_000)
+    );
     assert_eq!(root.key, "{}");
     assert_eq!(root.children[0].key, "{}/{severity=\"critical\",team=~\"a|b\"}");
     assert_eq!(root.children[0].options.group_by, GroupBy::All);
@@ -138,28 +141,38 @@ fn refuses_what_is_not_there_yet_by_name() {
         "route: {receiver: a}\nreceivers:\n- name: a\n  email_configs:\n  - to: x\n",
         &["am.yml:4:3: key \"email_configs\" of Alertmanager is not supported yet by this version of Cairn; remove it"],
     );
-    refused("global: {resolve_timout: 1m}\nroute: {receiver: a}\nreceivers: [{name: a}]", &[
-        "am.yml:1:10: unknown key \"resolve_timout\" in global; did you mean \"resolve_timeout\"?",
-    ]);
+    refused(
+        "global: {resolve_timout: 1m}\nroute: {receiver: a}\nreceivers: [{name: a}]",
+        &["am.yml:1:10: unknown key \"resolve_timout\" in global; did you mean \"resolve_timeout\"?"],
+    );
 }
 
 #[test]
 fn refuses_what_alertmanager_refuses() {
     refused("receivers: []", &["am.yml:1:1: no routes provided"]);
     refused("route: {receiver: b}\nreceivers: [{name: a}]", &["am.yml:1:19: undefined receiver \"b\" used in route"]);
-    refused("route: {}\nreceivers: [{name: a}, {name: a}]", &[
-        "am.yml:1:8: root route must specify a default receiver",
-        "am.yml:2:31: notification config name \"a\" is not unique",
-    ]);
-    refused("route: {receiver: a, group_by: [x, '...'], group_interval: 0s, matchers: [a=b]}\nreceivers: [{name: a}]", &[
-        "am.yml:1:8: root route must not have any matchers",
-        "am.yml:1:32: cannot have wildcard group_by (`...`) and other labels at the same time",
-        "am.yml:1:60: group_interval: cannot be zero",
-    ]);
-    refused("route: {receiver: a}\nreceivers: [{name: a, webhook_configs: [{url: 'ftp://tok@x'}, {}]}]", &[
-        "am.yml:2:47: url: unsupported scheme \"ftp\", expected http or https",
-        "am.yml:2:63: one of url or url_file must be configured",
-    ]);
+    refused(
+        "route: {}\nreceivers: [{name: a}, {name: a}]",
+        &[
+            "am.yml:1:8: root route must specify a default receiver",
+            "am.yml:2:31: notification config name \"a\" is not unique",
+        ],
+    );
+    refused(
+        "route: {receiver: a, group_by: [x, '...'], group_interval: 0s, matchers: [a=b]}\nreceivers: [{name: a}]",
+        &[
+            "am.yml:1:8: root route must not have any matchers",
+            "am.yml:1:32: cannot have wildcard group_by (`...`) and other labels at the same time",
+            "am.yml:1:60: group_interval: cannot be zero",
+        ],
+    );
+    refused(
+        "route: {receiver: a}\nreceivers: [{name: a, webhook_configs: [{url: 'ftp://tok@x'}, {}]}]",
+        &[
+            "am.yml:2:47: url: unsupported scheme \"ftp\", expected http or https",
+            "am.yml:2:63: one of url or url_file must be configured",
+        ],
+    );
 }
 
 #[test]
@@ -182,7 +195,8 @@ fn routes_as_alertmanager_walks_them() {
          \x20 - {matchers: [c=1], receiver: two, continue: true}\n  - {matchers: ['c=~\"1|2\"'], receiver: three}\n\
          receivers: [{name: root}, {name: one}, {name: deep}, {name: two}, {name: three}]",
     );
-    let table: [(&[(&str, &str)], &[&str]); 5] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let table: [Case<'_>; 5] = [
         (&[("x", "1")], &["root"]),
         (&[("a", "1")], &["one"]),
         (&[("a", "1"), ("b", "1"), ("c", "1")], &["deep"]),
@@ -408,7 +422,8 @@ async fn a_full_queue_drops_the_oldest_and_counts() {
     let options = NotifyOptions { queue_max: 2, ..NotifyOptions::default() };
     let notifier = Notifier::start(options, Clock::manual(START), NotifyMetrics::register(&registry));
     notifier.submit((0..5).map(|i| alert(&[("alertname", &i.to_string())], START, START)).collect());
-    let left: Vec<String> = lock(&notifier.shared.inbox).alerts.iter().map(|a| a.labels.get("alertname").unwrap().to_owned()).collect();
+    let left: Vec<String> =
+        lock(&notifier.shared.inbox).alerts.iter().map(|a| a.labels.get("alertname").unwrap().to_owned()).collect();
     assert_eq!(left, ["3", "4"]);
     assert!(registry.render().contains("prometheus_notifications_dropped_total 3"), "{}", registry.render());
     notifier.stop().await;

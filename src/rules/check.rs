@@ -54,7 +54,10 @@ fn duplicates(groups: &[GroupConfig]) -> String {
         true => String::new(),
         false => {
             let list: String = twice.iter().map(|t| t.as_str()).collect();
-            format!("{} duplicate rule(s) found.\n{list}Might cause inconsistency while recording expressions\n", twice.len())
+            format!(
+                "{} duplicate rule(s) found.\n{list}Might cause inconsistency while recording expressions\n",
+                twice.len()
+            )
         }
     }
 }

@@ -69,7 +69,9 @@ pub(super) const TEMPLATE_VARIABLES: [&str; 4] = ["$labels", "$externalLabels", 
 impl GroupConfig {
     /// Whether a running group with `other` needs no change.
     pub(super) fn is_same(&self, other: &GroupConfig) -> bool {
-        let texts = |g: &GroupConfig| (g.interval_ms, g.query_offset_ms, g.limit, g.rules.iter().map(RuleConfig::text).collect::<Vec<_>>());
+        let texts = |g: &GroupConfig| {
+            (g.interval_ms, g.query_offset_ms, g.limit, g.rules.iter().map(RuleConfig::text).collect::<Vec<_>>())
+        };
         (&self.file, &self.name, texts(self)) == (&other.file, &other.name, texts(other))
     }
 }
@@ -99,7 +101,8 @@ impl RuleConfig {
 
 /// Reads `text`, which came from `file`. All problems of the file are reported, in its order.
 pub fn read_rule_file(file: &str, text: &str) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
-    let root = parse(text).map_err(|p| vec![FileProblem { file: file.to_owned(), pos: Some(p.pos), message: p.message }])?;
+    let root =
+        parse(text).map_err(|p| vec![FileProblem { file: file.to_owned(), pos: Some(p.pos), message: p.message }])?;
     let problems = Problems::new();
     let mut map = Map::new(&root, "the rule file", &problems);
     let mut names = BTreeSet::new();
@@ -127,7 +130,9 @@ fn read_group(file: &str, node: &Node, problems: &Problems) -> GroupConfig {
     let labels = read_texts(&mut map, "labels", problems);
     check_names(&labels, "label", &format!("group {name:?}"), problems);
     let rules = map.list("rules").iter().enumerate();
-    let rules = rules.filter_map(|(i, n)| read_rule(n, &format!("group {name:?}, rule {}", i + 1), &labels, problems)).collect();
+    let rules = rules
+        .filter_map(|(i, n)| read_rule(n, &format!("group {name:?}, rule {}", i + 1), &labels, problems))
+        .collect();
     map.finish();
     GroupConfig { file: file.to_owned(), name, interval_ms, query_offset_ms, limit, rules }
 }
@@ -141,7 +146,10 @@ type Texts<'n> = BTreeMap<&'n str, (Pos, &'n str)>;
 
 fn read_texts<'n>(map: &mut Map<'n>, key: &'static str, problems: &Problems) -> Texts<'n> {
     let entries = map.read(key, Node::entries).unwrap_or(&[]);
-    entries.iter().filter_map(|e| Some((e.key.as_str(), (e.value.pos, problems.read(&e.key, &e.value, Node::text)?)))).collect()
+    entries
+        .iter()
+        .filter_map(|e| Some((e.key.as_str(), (e.value.pos, problems.read(&e.key, &e.value, Node::text)?))))
+        .collect()
 }
 
 fn check_names(texts: &Texts<'_>, what: &str, place: &str, problems: &Problems) {
@@ -221,7 +229,13 @@ fn read_alerting(map: &mut Map<'_>, alert: &str, place: &str, problems: &Problem
 }
 
 /// `alert`: its name; without one the texts are a recording rule's, whose braces mean nothing.
-fn templates(texts: &Texts<'_>, what: &str, alert: Option<&str>, place: &str, problems: &Problems) -> BTreeMap<String, Template> {
+fn templates(
+    texts: &Texts<'_>,
+    what: &str,
+    alert: Option<&str>,
+    place: &str,
+    problems: &Problems,
+) -> BTreeMap<String, Template> {
     let mut parsed = BTreeMap::new();
     for (name, (pos, text)) in texts {
         let template = match alert {

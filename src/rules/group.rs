@@ -109,7 +109,7 @@ impl Group {
         self.canceled.store(true, Ordering::SeqCst);
     }
 
-    fn is_canceled(&self) -> bool {
+    pub(super) fn is_canceled(&self) -> bool {
         self.canceled.load(Ordering::SeqCst)
     }
 
@@ -201,7 +201,9 @@ impl Group {
                 labels.set(name, text.text());
             }
             if samples.insert(labels.build(), sample.v).is_some() {
-                return Err("vector contains metrics with the same labelset after applying rule labels".to_owned().into());
+                return Err("vector contains metrics with the same labelset after applying rule labels"
+                    .to_owned()
+                    .into());
             }
         }
         match self.config.limit {
@@ -332,7 +334,9 @@ impl Group {
             let slot = &mut state.rules[index];
             match states {
                 Ok(states) => restore::restore(&mut slot.active, &states, for_ms, now, &ctx.options),
-                Err(e) => tracing::warn!(group = %self.key, rule = %rule.name, error = %e, "alert states are not restored"),
+                Err(e) => {
+                    tracing::warn!(group = %self.key, rule = %rule.name, error = %e, "alert states are not restored")
+                }
             }
             slot.restored = true;
         }

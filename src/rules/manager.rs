@@ -63,7 +63,8 @@ impl RuleManager {
         options: RuleOptions,
     ) -> Self {
         let permits = Arc::new(tokio::sync::Semaphore::new(options.evaluations_max.max(1)));
-        let ctx = Context { store, engine, clock, notifier, metrics, options, external_labels: Mutex::default(), permits };
+        let ctx =
+            Context { store, engine, clock, notifier, metrics, options, external_labels: Mutex::default(), permits };
         RuleManager {
             ctx: Arc::new(ctx),
             groups: Mutex::default(),
@@ -83,7 +84,8 @@ impl RuleManager {
         let mut changing = self.changing.lock().await;
         let patterns = patterns.to_vec();
         let loading = tokio::task::spawn_blocking(move || load_all(&patterns));
-        let loaded = loading.await.unwrap_or_else(|e| Err(vec![file_error("rules", format!("loading ended badly: {e}"))]))?;
+        let loaded =
+            loading.await.unwrap_or_else(|e| Err(vec![file_error("rules", format!("loading ended badly: {e}"))]))?;
         *lock(&self.ctx.external_labels) = Arc::new(external_labels.clone());
         let mut wanted: BTreeMap<GroupId, GroupConfig> =
             loaded.into_iter().map(|g| ((g.file.clone(), g.name.clone()), g)).collect();
@@ -108,7 +110,11 @@ impl RuleManager {
     }
 
     /// Takes out the running groups that are not in `wanted` as they are, and out of `wanted` those that are.
-    fn take_changed(&self, wanted: &mut BTreeMap<GroupId, GroupConfig>, interval: Duration) -> BTreeMap<GroupId, Running> {
+    fn take_changed(
+        &self,
+        wanted: &mut BTreeMap<GroupId, GroupConfig>,
+        interval: Duration,
+    ) -> BTreeMap<GroupId, Running> {
         let mut groups = lock(&self.groups);
         let running = std::mem::take(&mut *groups);
         let (same, leaving): (BTreeMap<_, _>, BTreeMap<_, _>) = running.into_iter().partition(|(id, running)| {
@@ -232,7 +238,8 @@ fn load_all(patterns: &[PathBuf]) -> Result<Vec<GroupConfig>, Vec<RuleFileError>
         }
     }
     if groups.len() > GROUPS_MAX {
-        errors.push(file_error("rules", format!("{} groups, more than the {GROUPS_MAX} that are allowed", groups.len())));
+        errors
+            .push(file_error("rules", format!("{} groups, more than the {GROUPS_MAX} that are allowed", groups.len())));
     }
     if errors.is_empty() { Ok(groups) } else { Err(errors) }
 }

@@ -45,7 +45,8 @@ pub(super) fn last_states(
     now: i64,
     options: &RuleOptions,
 ) -> Result<HashMap<Labels, (i64, f64)>, String> {
-    let mut matchers = vec![Matcher::equal(METRIC_NAME, "ALERTS_FOR_STATE"), Matcher::equal("alertname", rule.name.as_str())];
+    let mut matchers =
+        vec![Matcher::equal(METRIC_NAME, "ALERTS_FOR_STATE"), Matcher::equal("alertname", rule.name.as_str())];
     // A label with a template has another value in each alert.
     let fixed = rule.labels.iter().filter(|(_, t)| !t.text().contains("{{"));
     matchers.extend(fixed.map(|(name, t)| Matcher::equal(name.as_str(), t.text())));

@@ -47,7 +47,7 @@ async fn evaluate(ctx: &Arc<Context>, group: &Arc<Group>, t: i64, before: u64, s
         group.evaluate(&ctx, t);
         // The first evaluation may find too few samples, and recording rules that alerts depend on have not run: states
         // are taken up only after a second one.
-        if before > 0 && group.restore_pending.load(Ordering::SeqCst) {
+        if before > 0 && !group.is_canceled() && group.restore_pending.load(Ordering::SeqCst) {
             group.restore(&ctx);
         }
     });

@@ -59,7 +59,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
     Function::new("now", 0, 0, |env, _| Ok(Value::Float(env.now_ms as f64 / 1000.0))),
     Function::new("pathPrefix", 0, 0, |env, _| Ok(Value::Str(url_path(env.external_url)))),
     Function::new("externalURL", 0, 0, |env, _| Ok(Value::str(env.external_url))),
-    Function::new("parseDuration", 1, 1, |_, a| crate::config::parse_duration(text(&a[0])?).map(|d| Value::Float(d.as_secs_f64()))),
+    Function::new("parseDuration", 1, 1, |_, a| {
+        crate::config::parse_duration(text(&a[0])?).map(|d| Value::Float(d.as_secs_f64()))
+    }),
     Function::new("urlQueryEscape", 1, 1, |_, a| Ok(Value::Str(query_escape(text(&a[0])?)))),
 ];
 
