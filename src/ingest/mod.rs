@@ -63,7 +63,9 @@ pub enum IngestError {
     #[error("content encoding {0:?} is not supported; send snappy")]
     ContentEncoding(String),
     /// 413
-    #[error("the body unpacks to {bytes} bytes, more than body_bytes_max ({max}); send smaller batches")]
+    #[error(
+        "the body unpacks to {bytes} bytes, more than {max}; send smaller batches or raise cairn.limits.push_decoded_bytes_max"
+    )]
     TooLarge {
         /// As the block declares.
         bytes: usize,
@@ -71,7 +73,7 @@ pub enum IngestError {
         max: usize,
     },
     /// 413
-    #[error("the request has more samples than request_samples_max ({max}); send smaller batches")]
+    #[error("the request has more than {max} samples; send smaller batches or raise cairn.limits.push_samples_max")]
     TooManySamples {
         /// The limit.
         max: usize,
