@@ -1,6 +1,7 @@
 //! `cairn check`: files are read as the server would read them, and the outcome is printed as promtool prints it.
 //!
-//! Here: walking the files and the words. Elsewhere: what makes a file right (`config`, the rules room by [`RuleCheck`]).
+//! Here: walking the files and the words. Elsewhere: what makes a file right (`config`, the rules room by
+//! [`RuleCheck`]).
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -63,8 +63,8 @@ pub(super) fn read_runtime(node: &Node, problems: &Problems) {
     map.finish();
 }
 
-/// `alerting`: Cairn delivers by itself. A section that names no Alertmanager, as the sample file of Prometheus has it, is
-/// accepted; one that names some is refused until alerts can be sent there.
+/// `alerting`: Cairn delivers by itself. A section that names no Alertmanager, as the sample file of Prometheus has it,
+/// is accepted; one that names some is refused until alerts can be sent there.
 pub(super) fn read_alerting(node: &Node, problems: &Problems) {
     let mut map = Map::new(node, "alerting", problems);
     map.not_yet("Prometheus", &["alert_relabel_configs"]);
@@ -72,8 +72,8 @@ pub(super) fn read_alerting(node: &Node, problems: &Problems) {
         if names_nobody(manager) {
             continue;
         }
-        let message = "sending alerts to an external Alertmanager is not supported yet by this version of Cairn; remove it \
-                       and give Cairn the Alertmanager's own file (cairn: alertmanager_config_file)";
+        let message = "sending alerts to an external Alertmanager is not supported yet by this version of Cairn; \
+                       remove it and give Cairn the Alertmanager's own file (cairn: alertmanager_config_file)";
         problems.add(manager.pos, message);
     }
     map.finish();
@@ -105,7 +105,8 @@ fn read_tsdb(node: &Node, problems: &Problems) -> Retention {
     let mut map = Map::new(node, "storage.tsdb", problems);
     map.not_yet("Prometheus", &["stale_series_compaction_threshold"]);
     if map.read("out_of_order_time_window", duration).is_some() {
-        let message = "storage.tsdb.out_of_order_time_window has no effect: late samples are accepted as far back as retention reaches";
+        let message = "storage.tsdb.out_of_order_time_window has no effect: late samples are accepted as far back as \
+                       retention reaches";
         problems.warn(map.pos_of("out_of_order_time_window"), message);
     }
     let retention = map.take("retention").map(|node| read_retention(node, problems)).unwrap_or_default();

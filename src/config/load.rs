@@ -42,8 +42,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     load_with(path, &|name| std::env::var(name).ok())
 }
 
-/// Like [`load`], then also opens the files that the configuration points at (passwords, certificates, Alertmanager's file):
-/// what `cairn check config` does.
+/// Like [`load`], then also opens the files that the configuration points at (passwords, certificates, Alertmanager's
+/// file): what `cairn check config` does.
 pub fn check(path: &Path) -> Result<Config, ConfigError> {
     let config = load(path)?;
     let mut problems = Vec::new();

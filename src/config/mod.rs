@@ -96,7 +96,8 @@ pub struct ScrapeConfig {
     pub enable_compression: bool,
     /// `scrape_protocols`: the formats to ask the target for, best first, in Prometheus' spelling.
     pub scrape_protocols: Vec<String>,
-    /// `fallback_scrape_protocol`: the format of an answer without a usable content type; `None` refuses such an answer.
+    /// `fallback_scrape_protocol`: the format of an answer without a usable content type; `None` refuses such an
+    /// answer.
     pub fallback_scrape_protocol: Option<String>,
 }
 

@@ -200,8 +200,8 @@ fn read_request(map: &mut Map<'_>, config: &mut ScrapeConfig) {
     }
 }
 
-/// The keys that `global` and a scrape config have in common, intervals aside. What a scrape config leaves out keeps the
-/// value it came with.
+/// The keys that `global` and a scrape config have in common, intervals aside. What a scrape config leaves out keeps
+/// the value it came with.
 pub(super) fn read_shared(map: &mut Map<'_>, defaults: &mut ScrapeDefaults) {
     let limits = &mut defaults.limits;
     let sizes = map.read("body_size_limit", |node| parse_size(node.text()?));

@@ -400,8 +400,8 @@ fn refusals_of_the_database_are_counted() {
     assert_eq!((outcome.accepted, outcome.discarded_samples()), (1, 2));
     assert_eq!(
         outcome.message().unwrap(),
-        "2 samples were not stored: duplicate sample for timestamp: series up (err-mimir-sample-duplicate-timestamp), 1 samples; \
-         too far in the future: series up (err-mimir-too-far-in-future), 1 samples"
+        "2 samples were not stored: duplicate sample for timestamp: series up (err-mimir-sample-duplicate-timestamp), 1 \
+         samples; too far in the future: series up (err-mimir-too-far-in-future), 1 samples"
     );
 }
 

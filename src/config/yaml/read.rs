@@ -123,8 +123,8 @@ pub struct Map<'n> {
 }
 
 impl<'n> Map<'n> {
-    /// Begins to read `node`; `what` names it in messages (`global`, `the scrape config`). An absent value is an empty map,
-    /// another kind of value is a problem and reads as empty.
+    /// Begins to read `node`; `what` names it in messages (`global`, `the scrape config`). An absent value is an empty
+    /// map, another kind of value is a problem and reads as empty.
     pub fn new(node: &'n Node, what: &'static str, problems: &'n Problems) -> Self {
         let entries = problems.read(what, node, Node::entries).unwrap_or(&[]);
         Map { what, pos: node.pos, entries, known: Vec::new(), not_yet: Vec::new(), origin: "", problems }
@@ -162,7 +162,8 @@ impl<'n> Map<'n> {
         self.entries.iter().find(|e| e.key == key).map_or(self.pos, |e| e.value.pos)
     }
 
-    /// Keys of `origin` (`Prometheus`, `Alertmanager`) that are not there yet in Cairn: [`Map::finish`] refuses them as such.
+    /// Keys of `origin` (`Prometheus`, `Alertmanager`) that are not there yet in Cairn: [`Map::finish`] refuses them as
+    /// such.
     pub fn not_yet(&mut self, origin: &'static str, keys: &[&'static str]) {
         self.origin = origin;
         self.not_yet.extend_from_slice(keys);
