@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn once(command: &Command) -> ExitCode {
-    match cli::run(command, &|_| Ok(0), &mut std::io::stdout().lock()) {
+    match cli::run(command, &mut std::io::stdout().lock()) {
         Ok(code) => ExitCode::from(code),
         // A closed pipe (`| head`) is the reader's business.
         Err(_) => ExitCode::FAILURE,

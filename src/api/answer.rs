@@ -147,14 +147,21 @@ pub(crate) fn format_float(v: f64) -> String {
         f64::INFINITY => "+Inf".to_owned(),
         f64::NEG_INFINITY => "-Inf".to_owned(),
         v if v != 0.0 && !(1e-6..1e21).contains(&v.abs()) => {
-            let text = format!("{v:e}");
-            let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-            let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
-            // Go writes at least two digits.
-            format!("{digits}e{sign}{exponent:0>2}")
+            format_scientific(v)
         }
         v => v.to_string(),
     }
+}
+
+/// With an exponent of at least two digits, as Go writes it: `1e+00`.
+pub(crate) fn format_scientific(v: f64) -> String {
+    if !v.is_finite() {
+        return format_float(v);
+    }
+    let text = format!("{v:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
+    format!("{digits}e{sign}{exponent:0>2}")
 }
 
 /// A JSON string.
@@ -211,6 +218,13 @@ mod tests {
         ];
         for (v, expected) in cases {
             assert_eq!(format_float(v), expected);
+        }
+    }
+
+    #[test]
+    fn values_of_alerts_have_an_exponent() {
+        for (v, expected) in [(0.0, "0e+00"), (1.0, "1e+00"), (-12.5, "-1.25e+01"), (1e-7, "1e-07"), (f64::INFINITY, "+Inf")] {
+            assert_eq!(format_scientific(v), expected);
         }
     }
 }

@@ -14,7 +14,9 @@ use crate::config::{Config, Retention};
 use crate::dashboards::Dashboards;
 use super::write::PushMetrics;
 use crate::ingest::{Ingester, WriteLimits};
+use crate::notify::Notifier;
 use crate::promql::Engine;
+use crate::rules::RuleManager;
 use crate::scrape::manager::ScrapeManager;
 use crate::telemetry::Registry;
 use crate::tenant::Tenants;
@@ -36,6 +38,10 @@ pub struct App {
     pub(super) push_metrics: PushMetrics,
     /// Targets.
     pub scrape: Arc<ScrapeManager>,
+    /// Rules and their alerts.
+    pub rules: Arc<RuleManager>,
+    /// Who was told.
+    pub notifier: Arc<Notifier>,
     /// Longest run of a query (`--query.timeout`).
     pub query_timeout: Duration,
     /// Permits for queries that run (`--query.max-concurrency`).
@@ -91,6 +97,8 @@ pub struct Parts {
     pub engine: Engine,
     pub dashboards: Arc<Dashboards>,
     pub scrape: Arc<ScrapeManager>,
+    pub rules: Arc<RuleManager>,
+    pub notifier: Arc<Notifier>,
     pub push_limits: WriteLimits,
     pub query_timeout: Duration,
     pub query_concurrency: usize,
@@ -108,6 +116,8 @@ impl App {
             engine: parts.engine,
             dashboards: parts.dashboards,
             scrape: parts.scrape,
+            rules: parts.rules,
+            notifier: parts.notifier,
             ingester: Ingester::new(parts.push_limits),
             push_metrics: PushMetrics::register(&parts.registry),
             query_timeout: parts.query_timeout,

@@ -9,11 +9,26 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::app::App;
+use super::targets;
 use crate::auth::Caller;
+use crate::rules::{self, AlertState, RuleStatus, RuleStatusKind};
+use crate::scrape::status::Health;
+use crate::tenant::TenantId;
 
 pub(super) async fn status(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Response {
     let live = app.live();
     let stats = app.tenants.get(&caller.tenant).map(|t| t.db.stats()).unwrap_or_default();
+    let targets = targets::of(&app, &caller).active;
+    let count_targets = |health| targets.iter().filter(|t| t.health == health).count();
+    let groups = if caller.tenant == TenantId::anonymous() { app.rules.groups() } else { Vec::new() };
+    let all_rules: Vec<&RuleStatus> = groups.iter().flat_map(|g| &g.rules).collect();
+    let count_alerts = |state| {
+        let alerts = all_rules.iter().filter_map(|r| match &r.kind {
+            RuleStatusKind::Alerting { alerts, .. } => Some(alerts),
+            RuleStatusKind::Recording => None,
+        });
+        alerts.flatten().filter(|a| a.state == state).count()
+    };
     let disk = disk(&app.about.data_dir);
     axum::Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -23,6 +38,16 @@ pub(super) async fn status(State(app): State<Arc<App>>, Extension(caller): Exten
         "tenant": caller.tenant.as_str(),
         "configFile": app.about.config_file.as_ref().map(|p| p.display().to_string()),
         "reload": { "ok": live.reload_ok, "at": live.loaded_ms },
+        "targets": {
+            "up": count_targets(Health::Up),
+            "down": count_targets(Health::Down),
+            "unknown": count_targets(Health::Unknown),
+        },
+        "alerts": { "firing": count_alerts(AlertState::Firing), "pending": count_alerts(AlertState::Pending) },
+        "rules": {
+            "groups": groups.len(),
+            "failing": all_rules.iter().filter(|r| r.health == rules::Health::Bad).count(),
+        },
         "storage": {
             "headSeries": stats.head_series,
             "samplesAppended": stats.samples_appended,

@@ -16,6 +16,7 @@ mod params;
 mod paths;
 mod query;
 mod routes;
+mod rules;
 mod serve;
 mod series;
 mod status;

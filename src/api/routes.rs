@@ -9,7 +9,7 @@ use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::app::App;
-use super::{admin, cairn, dashboards, query, series, status, targets, ui, write};
+use super::{admin, cairn, dashboards, query, rules, series, status, targets, ui, write};
 use crate::auth::Access;
 
 /// One row.
@@ -72,11 +72,14 @@ pub const ROUTES: &[Route] = &[
     route!("GET", "/api/v1/status/config", Read, status::config, "The configuration in force, secrets masked."),
     route!("GET", "/api/v1/status/flags", Read, status::flags, "Every flag with its value."),
     route!("GET", "/api/v1/status/tsdb", Read, status::tsdb, "Head statistics and cardinality."),
+    route!("GET", "/api/v1/rules", Read, rules::rules, "Rule groups with state, health and alerts."),
+    route!("GET", "/api/v1/alerts", Read, rules::alerts, "Pending and firing alerts."),
     // Pushes.
     route!("POST", "/api/v1/write", Push, write::push, "Prometheus remote write 1.0 (protobuf, snappy)."),
     route!("POST", "/api/v1/push", Push, write::push, "The same under Mimir's name."),
     // Cairn's own.
     route!("GET", "/api/cairn/v1/status", Read, cairn::status, "The appliance at a glance: storage, targets, alerts."),
+    route!("GET", "/api/cairn/v1/notifications", Read, rules::notifications, "The last deliveries to receivers, newest first."),
     route!("GET", "/api/cairn/v1/dashboards", Read, dashboards::list, "All dashboards of the tenant."),
     route!("POST", "/api/cairn/v1/dashboards", Change, dashboards::import, "Keep a Grafana dashboard JSON document."),
     route!("GET", "/api/cairn/v1/dashboards/{uid}", Read, dashboards::get, "One dashboard's document as it came."),

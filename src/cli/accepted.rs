@@ -1,7 +1,8 @@
 //! Flags of Prometheus that Cairn has no use for, or not yet.
 //!
-//! Here: three lists. The first two are accepted with a warning, so that a start line written for Prometheus keeps working;
-//! the third would change what Cairn does, so ignoring it would be wrong. Elsewhere: the flags that do something (`flags`).
+//! Here: three lists. The first two are accepted with a warning, so that a start line written for Prometheus keeps
+//! working; the third would change what Cairn does, so ignoring it would be wrong. Elsewhere: the flags that do
+//! something (`flags`).
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};

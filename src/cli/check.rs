@@ -1,15 +1,16 @@
 //! `cairn check`: files are read as the server would read them, and the outcome is printed as promtool prints it.
 //!
-//! Here: walking the files and the words. Elsewhere: what makes a file right (`config`, the rules room by [`RuleCheck`]).
+//! Here: walking the files and the words. Elsewhere: what makes a file right (`config`, the rules room by
+//! [`RuleCheck`]).
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::RuleCheck;
 use crate::config::{self, expand_glob};
+use crate::rules::check_rules;
 
 /// Checks configuration files and the rule files they name; 1 if anything is wrong.
-pub(super) fn configs(files: &[PathBuf], rules: RuleCheck<'_>, out: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn configs(files: &[PathBuf], out: &mut dyn Write) -> io::Result<u8> {
     let mut code = 0;
     for file in files {
         writeln!(out, "Checking {}", file.display())?;
@@ -29,7 +30,7 @@ pub(super) fn configs(files: &[PathBuf], rules: RuleCheck<'_>, out: &mut dyn Wri
                     format!("  SUCCESS: {} rule files found\n", rule_files.len())
                 };
                 writeln!(out, "{found} SUCCESS: {} is valid prometheus config file syntax\n", file.display())?;
-                code |= failed | self::rules(&rule_files, rules, out)?;
+                code |= failed | rules(&rule_files, out)?;
             }
         }
     }
@@ -37,16 +38,13 @@ pub(super) fn configs(files: &[PathBuf], rules: RuleCheck<'_>, out: &mut dyn Wri
 }
 
 /// Checks rule files; 1 if anything is wrong.
-pub(super) fn rules(files: &[PathBuf], check: RuleCheck<'_>, out: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn rules(files: &[PathBuf], out: &mut dyn Write) -> io::Result<u8> {
     let mut code = 0;
     for file in files {
-        writeln!(out, "Checking {}", file.display())?;
-        match check(file) {
-            Ok(count) => writeln!(out, "  SUCCESS: {count} rules found\n")?,
-            Err(lines) => {
-                writeln!(out, "  FAILED:\n{}\n", lines.join("\n"))?;
-                code = 1;
-            }
+        let checked = check_rules(file);
+        writeln!(out, "{}", checked.text)?;
+        if !checked.ok {
+            code = 1;
         }
     }
     Ok(code)

@@ -1,7 +1,7 @@
 //! The server's flags, under Prometheus' names where Prometheus has them.
 //!
-//! Here: names, defaults, environment variables (`CAIRN_` and the name in capitals), and what `/api/v1/status/flags` shows.
-//! Elsewhere: what the flags do. A flag that is given wins over the configuration file.
+//! Here: names, defaults, environment variables (`CAIRN_` and the name in capitals), and what `/api/v1/status/flags`
+//! shows. Elsewhere: what the flags do. A flag that is given wins over the configuration file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,19 +49,41 @@ pub struct Flags {
     pub data_dir: PathBuf,
 
     /// How long samples are kept, such as 30d. Default, if no size is set either: 15d.
-    #[arg(long = "storage.tsdb.retention.time", env = "CAIRN_STORAGE_TSDB_RETENTION_TIME", value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(
+        long = "storage.tsdb.retention.time",
+        env = "CAIRN_STORAGE_TSDB_RETENTION_TIME",
+        value_name = "DURATION",
+        value_parser = parse_duration
+    )]
     pub retention_time: Option<Duration>,
 
     /// How many bytes of samples are kept, such as 10GB. Default: no limit.
-    #[arg(long = "storage.tsdb.retention.size", env = "CAIRN_STORAGE_TSDB_RETENTION_SIZE", value_name = "SIZE", value_parser = parse_size)]
+    #[arg(
+        long = "storage.tsdb.retention.size",
+        env = "CAIRN_STORAGE_TSDB_RETENTION_SIZE",
+        value_name = "SIZE",
+        value_parser = parse_size
+    )]
     pub retention_bytes: Option<u64>,
 
     /// How far back an instant looks for a series' last sample.
-    #[arg(long = "query.lookback-delta", env = "CAIRN_QUERY_LOOKBACK_DELTA", value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    #[arg(
+        long = "query.lookback-delta",
+        env = "CAIRN_QUERY_LOOKBACK_DELTA",
+        value_name = "DURATION",
+        default_value = "5m",
+        value_parser = parse_duration
+    )]
     pub lookback_delta: Duration,
 
     /// Longest run time of a query.
-    #[arg(long = "query.timeout", env = "CAIRN_QUERY_TIMEOUT", value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
+    #[arg(
+        long = "query.timeout",
+        env = "CAIRN_QUERY_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "2m",
+        value_parser = parse_duration
+    )]
     pub query_timeout: Duration,
 
     /// Most samples a query may hold in memory.
@@ -74,7 +96,13 @@ pub struct Flags {
     pub query_samples_max: usize,
 
     /// Most queries at a time.
-    #[arg(long = "query.max-concurrency", env = "CAIRN_QUERY_MAX_CONCURRENCY", value_name = "COUNT", default_value_t = 20, value_parser = at_least_one)]
+    #[arg(
+        long = "query.max-concurrency",
+        env = "CAIRN_QUERY_MAX_CONCURRENCY",
+        value_name = "COUNT",
+        default_value_t = 20,
+        value_parser = at_least_one
+    )]
     pub query_concurrency_max: usize,
 
     /// Least level that is logged.
@@ -226,9 +254,9 @@ fn listen_address(text: &str) -> Result<String, String> {
     port.map(|_| text.to_owned()).ok_or_else(|| "write host:port or :port, the port from 0 to 65535".to_owned())
 }
 
-/// What to listen on when nobody says: the loopback, at 9090 or the port that a compose file's `PROMETHEUS_PORT` names, and at
-/// `GRAFANA_PORT`, too, for those who expect a dashboard there. Kubernetes sets variables of these names to URLs; those are
-/// not meant.
+/// What to listen on when nobody says: the loopback, at 9090 or the port that a compose file's `PROMETHEUS_PORT` names,
+/// and at `GRAFANA_PORT`, too, for those who expect a dashboard there. Kubernetes sets variables of these names to
+/// URLs; those are not meant.
 pub(super) fn default_listen_addresses(lookup: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
     let port = |name: &str| lookup(name).and_then(|text| text.parse::<u16>().ok());
     let main = port("PROMETHEUS_PORT").unwrap_or(DEFAULT_PORT);
@@ -236,8 +264,8 @@ pub(super) fn default_listen_addresses(lookup: &dyn Fn(&str) -> Option<String>) 
     std::iter::once(main).chain(second).map(|port| format!("127.0.0.1:{port}")).collect()
 }
 
-/// The addresses to try for one listener, in order, the first that binds is it: `:9090` is every interface, by IPv6 (which
-/// takes IPv4 along) or, on machines without it, by IPv4.
+/// The addresses to try for one listener, in order, the first that binds is it: `:9090` is every interface, by IPv6
+/// (which takes IPv4 along) or, on machines without it, by IPv4.
 pub fn bind_candidates(address: &str) -> Vec<String> {
     match address.strip_prefix(':') {
         Some(port) => vec![format!("[::]:{port}"), format!("0.0.0.0:{port}")],

@@ -12,7 +12,7 @@ mod healthcheck;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
@@ -70,9 +70,6 @@ pub enum Check {
     },
 }
 
-/// Checks one rule file: the number of its rules, or what is wrong, one line each.
-pub type RuleCheck<'a> = &'a dyn Fn(&Path) -> Result<usize, Vec<String>>;
-
 #[derive(Parser)]
 #[command(
     name = "cairn",
@@ -115,10 +112,10 @@ where
 }
 
 /// Runs a subcommand; the answer is the exit code.
-pub fn run(command: &Command, rules: RuleCheck<'_>, out: &mut dyn Write) -> io::Result<u8> {
+pub fn run(command: &Command, out: &mut dyn Write) -> io::Result<u8> {
     match command {
-        Command::Check { what: Check::Config { files } } => check::configs(files, rules, out),
-        Command::Check { what: Check::Rules { files } } => check::rules(files, rules, out),
+        Command::Check { what: Check::Config { files } } => check::configs(files, out),
+        Command::Check { what: Check::Rules { files } } => check::rules(files, out),
         Command::Healthcheck { url } => healthcheck::run(url, out),
         Command::Version => {
             writeln!(out, "{}", version())?;

@@ -18,13 +18,9 @@ fn refused(args: &[&str], expected: &str) {
     assert!(error.contains(expected), "{error}");
 }
 
-fn no_rules(_: &Path) -> Result<usize, Vec<String>> {
-    Ok(3)
-}
-
-fn output(command: &Command, rules: RuleCheck<'_>) -> (u8, String) {
+fn output(command: &Command) -> (u8, String) {
     let mut out = Vec::new();
-    let code = run(command, rules, &mut out).unwrap();
+    let code = run(command, &mut out).unwrap();
     (code, String::from_utf8(out).unwrap())
 }
 
@@ -137,7 +133,7 @@ fn the_map_of_flags_has_prometheus_names() {
 
 #[test]
 fn version_is_printed() {
-    let (code, text) = output(&Command::Version, &no_rules);
+    let (code, text) = output(&Command::Version);
     assert_eq!((code, text), (0, format!("{}\n", version())));
     let error = parse(["cairn", "--version"]).unwrap_err();
     assert_eq!((error.exit_code(), error.to_string()), (0, format!("cairn {}\n", env!("CARGO_PKG_VERSION"))));
@@ -151,39 +147,42 @@ fn check_config_prints_as_promtool_does() {
         dir.path().join(name)
     };
     let good = file("good.yml", "rule_files: [r*.yml]\n");
-    let rule = file("r1.yml", "");
+    let rule = file("r1.yml", "groups: [{name: g, rules: [{record: a, expr: up}]}]\n");
     let bad = file("bad.yml", "globl: {}\n");
     let gone = file("gone.yml", "rule_files: [nothing.yml]\n");
     let command = |files: &[&PathBuf]| Command::Check {
         what: Check::Config { files: files.iter().map(|f| (*f).clone()).collect() },
     };
 
-    let (code, text) = output(&command(&[&good]), &no_rules);
+    let (code, text) = output(&command(&[&good]));
     let (good, rule) = (good.display(), rule.display());
     let expected = format!(
         "Checking {good}\n  SUCCESS: 1 rule files found\n SUCCESS: {good} is valid prometheus config file syntax\n\n\
-         Checking {rule}\n  SUCCESS: 3 rules found\n\n"
+         Checking {rule}\n  SUCCESS: 1 rules found\n\n"
     );
     assert_eq!((code, text), (0, expected));
 
-    let (code, text) = output(&command(&[&bad]), &no_rules);
+    let (code, text) = output(&command(&[&bad]));
     let bad = bad.display();
     let expected = format!(
         "Checking {bad}\n  FAILED:\n{bad}:1:1: unknown key \"globl\" in the configuration file; did you mean \"global\"?\n\n"
     );
     assert_eq!((code, text), (1, expected));
 
-    let (code, text) = output(&command(&[&gone]), &no_rules);
+    let (code, text) = output(&command(&[&gone]));
     assert_eq!(code, 1);
     assert!(text.contains("nothing.yml does not exist"), "{text}");
 }
 
 #[test]
 fn check_rules_prints_what_is_wrong() {
-    let command = Command::Check { what: Check::Rules { files: vec!["a.yml".into()] } };
-    let (code, text) = output(&command, &|_| Err(vec!["a.yml:1:2: x".to_owned(), "a.yml:3:4: y".to_owned()]));
-    assert_eq!((code, text.as_str()), (1, "Checking a.yml\n  FAILED:\na.yml:1:2: x\na.yml:3:4: y\n\n"));
-    let expected = Invocation::Once(command);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.yml");
+    std::fs::write(&path, "groups: [{name: g, rules: [{record: a, expr: 'up('}]}]\n").unwrap();
+    let (code, text) = output(&Command::Check { what: Check::Rules { files: vec![path.clone()] } });
+    assert_eq!(code, 1);
+    assert!(text.starts_with(&format!("Checking {0}\n  FAILED:\n  {0}:1:45: ", path.display())), "{text}");
+    let expected = Invocation::Once(Command::Check { what: Check::Rules { files: vec!["a.yml".into()] } });
     assert_eq!(parse(["cairn", "check", "rules", "a.yml"]).unwrap(), expected);
     refused(&["check", "rules"], "required");
 }
@@ -205,10 +204,10 @@ fn answering(status: &'static str) -> (String, std::thread::JoinHandle<String>) 
 #[test]
 fn healthcheck_says_yes_and_no() {
     let (url, server) = answering("200 OK");
-    assert_eq!(output(&Command::Healthcheck { url: url.clone() }, &no_rules), (0, format!("{url}: healthy\n")));
+    assert_eq!(output(&Command::Healthcheck { url: url.clone() }), (0, format!("{url}: healthy\n")));
     assert!(server.join().unwrap().starts_with("GET /-/healthy HTTP/1.0\r\n"));
     let (url, server) = answering("503 Service Unavailable");
-    let (code, text) = output(&Command::Healthcheck { url }, &no_rules);
+    let (code, text) = output(&Command::Healthcheck { url });
     assert_eq!(code, 1);
     assert!(text.contains("503"), "{text}");
     server.join().unwrap();
@@ -217,9 +216,9 @@ fn healthcheck_says_yes_and_no() {
 #[test]
 fn healthcheck_of_nobody_fails() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (code, text) = output(&Command::Healthcheck { url: format!("http://{free}/") }, &no_rules);
+    let (code, text) = output(&Command::Healthcheck { url: format!("http://{free}/") });
     assert_eq!(code, 1);
     assert!(text.contains("refused"), "{text}");
-    assert_eq!(output(&Command::Healthcheck { url: "https://x/".to_owned() }, &no_rules).0, 1);
-    assert_eq!(output(&Command::Healthcheck { url: "nonsense".to_owned() }, &no_rules).0, 1);
+    assert_eq!(output(&Command::Healthcheck { url: "https://x/".to_owned() }).0, 1);
+    assert_eq!(output(&Command::Healthcheck { url: "nonsense".to_owned() }).0, 1);
 }

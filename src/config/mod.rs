@@ -40,7 +40,7 @@ pub struct Config {
     pub retention: Retention,
     /// `cairn`
     pub cairn: CairnConfig,
-    /// Settings that are accepted and have no effect, one sentence each: to be logged once after loading.
+    /// Settings that are accepted and have no effect, `file:line:column: sentence`: to be logged once after loading.
     pub warnings: Vec<String>,
     /// The file as YAML, comments dropped, variables not expanded, secrets masked: for `/api/v1/status/config`.
     pub yaml: String,

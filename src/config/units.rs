@@ -58,7 +58,8 @@ pub fn format_duration(duration: Duration) -> String {
     text
 }
 
-/// Reads `10GB`, `1.5GiB`, and bare bytes (`512`, which Prometheus refuses): with or without the `i`, a unit is a power of 1024, as in Prometheus.
+/// Reads `10GB`, `1.5GiB`, and bare bytes (`512`, which Prometheus refuses): with or without the `i`, a unit is a power
+/// of 1024, as in Prometheus.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let invalid = || format!("not a valid size: {text:?}; write it like 512MB or 10GB");
     let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

@@ -22,8 +22,8 @@ const COLUMNS: usize = 10;
 
 type Times = [f64; COLUMNS];
 
-/// Remembers the last times: the kernel lets idle and iowait fall by a tick now and then, which would look like a counter
-/// that was reset and give a huge rate.
+/// Remembers the last times: the kernel lets idle and iowait fall by a tick now and then, which would look like a
+/// counter that was reset and give a huge rate.
 #[derive(Debug, Default)]
 pub(super) struct Cpu {
     last: Mutex<BTreeMap<u32, Times>>,

@@ -3,9 +3,10 @@
 //! Here: collector `filesystem`, which mounts it looks at, and what happens when one hangs (a dead NFS server).
 //! Elsewhere: what devices did (`disk`).
 //!
-//! Each scrape asks from a thread of its own. A mount that does not answer in time is marked stuck, its thread is left behind
-//! in the kernel (nothing can free it), and another one goes on with the rest. While a mark stands the mount is not asked
-//! again; the thread left behind removes it when it comes back. So there is at most one such thread for each dead mount.
+//! Each scrape asks from a thread of its own. A mount that does not answer in time is marked stuck, its thread is left
+//! behind in the kernel (nothing can free it), and another one goes on with the rest. While a mark stands the mount is
+//! not asked again; the thread left behind removes it when it comes back. So there is at most one such thread for each
+//! dead mount.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -256,7 +257,7 @@ mod tests {
             }
             if path == Path::new("/fails") { Err(io::Error::other("no")) } else { Ok(SPACE) }
         };
-        let patience = Duration::from_millis(50);
+        let patience = Duration::from_secs(1);
         let filesystem = Filesystem { ask: Arc::new(ask), patience, stuck: Arc::default(), turn: Mutex::default() };
         let paths = || ["/a", "/hangs", "/fails", "/b"].map(PathBuf::from).to_vec();
         assert_eq!(filesystem.ask_all(paths()), [Some(SPACE), None, None, Some(SPACE)]);

@@ -1,6 +1,7 @@
 //! `/proc/meminfo` and `/proc/vmstat`.
 //!
-//! Here: collectors `meminfo` and `vmstat`. Their names come from the files, so a newer kernel's fields appear by themselves.
+//! Here: collectors `meminfo` and `vmstat`. Their names come from the files, so a newer kernel's fields appear by
+//! themselves.
 
 use super::text::Text;
 use super::{Outcome, Roots, number, read};

@@ -1,7 +1,7 @@
 //! The built-in host collector: this machine's metrics without an exporter.
 //!
-//! Here: reading `/proc` and `/sys` and writing node_exporter's metrics: its names, labels, types and help texts, so that
-//! every dashboard and rule for it works. Elsewhere: when it runs and where the text goes (the scrape room).
+//! Here: reading `/proc` and `/sys` and writing node_exporter's metrics: its names, labels, types and help texts, so
+//! that every dashboard and rule for it works. Elsewhere: when it runs and where the text goes (the scrape room).
 //!
 //! The files are read by hand: a typed view of them would lose what it does not know (new fields of meminfo, numbers of
 //! CPUs that are switched off, the count of interrupts), and node_exporter's names are made of exactly those.
@@ -79,8 +79,8 @@ impl HostCollector {
         HostCollector { roots, clock, cpu: cpu::Cpu::default(), filesystem: filesystem::Filesystem::default() }
     }
 
-    /// Appends all metrics in Prometheus' text format 0.0.4. Blocks for a few milliseconds; a file system that hangs costs
-    /// two seconds once and is skipped while it hangs. What fails is in `node_scrape_collector_success`.
+    /// Appends all metrics in Prometheus' text format 0.0.4. Blocks for a few milliseconds; a file system that hangs
+    /// costs two seconds once and is skipped while it hangs. What fails is in `node_scrape_collector_success`.
     pub fn render(&self, out: &mut String) {
         let mut outcomes = Vec::with_capacity(COLLECTORS.len());
         for (name, collect) in COLLECTORS {

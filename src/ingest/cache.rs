@@ -2,16 +2,17 @@
 //!
 //! Here: one tenant's cache. Elsewhere: what is hashed (`ingester`).
 //!
-//! Invariant: an id in a cache was given by the very `Db` that the cache belongs to. Ids mean nothing in another one, not
-//! even in the same directory opened again, so the cache holds on to the `Db`'s identity and starts anew when it changes.
+//! Invariant: an id in a cache was given by the very `Db` that the cache belongs to. Ids mean nothing in another one,
+//! not even in the same directory opened again, so the cache holds on to the `Db`'s identity and starts anew when it
+//! changes.
 
 use std::sync::{Arc, Weak};
 
 use rustc_hash::FxHashMap;
 use storage::{Db, SeriesId};
 
-/// 128 bits of hash, keyed with a random seed: two label sets of one tenant share it with a chance of 1 in 10^25 at a billion
-/// series, and nobody can look for such a pair without knowing the seed.
+/// 128 bits of hash, keyed with a random seed: two label sets of one tenant share it with a chance of 1 in 10^20 at a
+/// billion series, and nobody can look for such a pair without knowing the seed.
 pub(super) type LabelHash = u128;
 
 /// Two generations: what is found in the older one moves to the newer; when the newer is full, the older is dropped. So

@@ -1,7 +1,8 @@
 //! The ingester: a remote write body goes into a tenant's database.
 //!
-//! Here: the fast lane (known label bytes need no decoding), the slow one (decode, check, intern), and what is done when the
-//! database no longer knows a remembered id. Elsewhere: reading the body (`remote_write`), the checks (`labels`).
+//! Here: the fast lane (known label bytes need no decoding), the slow one (decode, check, intern), and what is done
+//! when the database no longer knows a remembered id. Elsewhere: reading the body (`remote_write`), the checks
+//! (`labels`).
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -67,9 +68,9 @@ impl Ingester {
         &self.limits
     }
 
-    /// Stores a remote write 1.0 body (a snappy block) for `tenant`, whose database is `db`. `now` is milliseconds since the
-    /// epoch. On `Ok` the good samples are durable as `durability` says; on `Err` nothing was stored, except for
-    /// [`IngestError::Append`] with a disk that failed half-way, where a part may have been.
+    /// Stores a remote write 1.0 body (a snappy block) for `tenant`, whose database is `db`. `now` is milliseconds
+    /// since the epoch. On `Ok` the good samples are durable as `durability` says; on `Err` nothing was stored, except
+    /// for [`IngestError::Append`] with a disk that failed half-way, where a part may have been.
     pub fn write(
         &self,
         tenant: &str,

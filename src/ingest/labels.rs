@@ -7,7 +7,8 @@ use storage::{Labels, METRIC_NAME};
 use super::WriteLimits;
 use super::outcome::{Excerpt, Reason};
 
-/// Checks `pairs` (any order, any bytes) against `limits`. Pairs with an empty value mean "no such label" and are dropped.
+/// Checks `pairs` (any order, any bytes) against `limits`. Pairs with an empty value mean "no such label" and are
+/// dropped.
 pub(super) fn label_set(pairs: &[(&[u8], &[u8])], limits: &WriteLimits) -> Result<Labels, (Reason, String)> {
     let texts = to_texts(pairs)?;
     let series = || Excerpt(&describe(&texts)).to_string();

@@ -27,8 +27,8 @@ pub fn check_headers(content_type: Option<&str>, content_encoding: Option<&str>)
 /// Three bytes of a block can stand for 64 at most, so a larger declared size is a lie and not worth the memory.
 const UNPACKED_RATIO_MAX: usize = 22;
 
-/// Unpacks a snappy block into `out`, whose memory is reused. The size that the block declares is checked before anything
-/// is allocated.
+/// Unpacks a snappy block into `out`, whose memory is reused. The size that the block declares is checked before
+/// anything is allocated.
 pub fn decompress(body: &[u8], limits: &WriteLimits, out: &mut Vec<u8>) -> Result<(), IngestError> {
     if body.is_empty() {
         return Err(IngestError::Empty);
@@ -76,8 +76,8 @@ pub struct Series<'a, 's> {
 const REQUEST: &str = "the request";
 const SERIES: &str = "a series";
 
-/// Reads a decompressed body. What is wrong shows while it is read: store nothing before [`WriteRequestReader::next`] gave
-/// `None`.
+/// Reads a decompressed body. What is wrong shows while it is read: store nothing before [`WriteRequestReader::next`]
+/// gave `None`.
 pub fn decode_write_request(body: &[u8]) -> WriteRequestReader<'_> {
     WriteRequestReader { request: Reader::new(body, REQUEST), metadata: 0 }
 }

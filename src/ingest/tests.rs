@@ -218,7 +218,8 @@ fn bodies_are_limited_before_they_are_unpacked() {
     assert_eq!(refused(&[]), "the body is empty; expected a snappy block with a remote write request");
     assert_eq!(
         refused(&declaring(200 << 20)),
-        "the body unpacks to 209715200 bytes, more than body_bytes_max (104857600); send smaller batches"
+        "the body unpacks to 209715200 bytes, more than 104857600; send smaller batches or raise \
+         cairn.limits.push_decoded_bytes_max"
     );
     assert_eq!(
         refused(&declaring(50 << 20)),
@@ -399,8 +400,8 @@ fn refusals_of_the_database_are_counted() {
     assert_eq!((outcome.accepted, outcome.discarded_samples()), (1, 2));
     assert_eq!(
         outcome.message().unwrap(),
-        "2 samples were not stored: duplicate sample for timestamp: series up (err-mimir-sample-duplicate-timestamp), 1 samples; \
-         too far in the future: series up (err-mimir-too-far-in-future), 1 samples"
+        "2 samples were not stored: duplicate sample for timestamp: series up (err-mimir-sample-duplicate-timestamp), 1 \
+         samples; too far in the future: series up (err-mimir-too-far-in-future), 1 samples"
     );
 }
 
@@ -428,7 +429,10 @@ fn samples_of_a_request_are_limited() {
     let site = site_with(WriteLimits { request_samples_max: 2, ..WriteLimits::default() });
     let up = &[("__name__", "up")][..];
     let error = site.push(&pack(&[(up, &[(1, 1.0)]), (up, &[(2, 1.0), (3, 1.0)])])).unwrap_err();
-    assert_eq!(error.to_string(), "the request has more samples than request_samples_max (2); send smaller batches");
+    assert_eq!(
+        error.to_string(),
+        "the request has more than 2 samples; send smaller batches or raise cairn.limits.push_samples_max"
+    );
     assert_eq!(site.stored(), [] as [&str; 0]);
 }
 

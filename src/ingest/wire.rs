@@ -1,7 +1,7 @@
 //! Protobuf's wire format, read in place.
 //!
-//! Here: tags, varints, lengths, skipping of unknown fields; every error with the byte where it stands and what was expected.
-//! Elsewhere: which fields a message has (`remote_write`).
+//! Here: tags, varints, lengths, skipping of unknown fields; every error with the byte where it stands and what was
+//! expected. Elsewhere: which fields a message has (`remote_write`).
 //!
 //! Invariant: a reader never looks past its message, and messages never reach past the one they are in.
 

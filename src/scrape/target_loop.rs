@@ -117,7 +117,10 @@ impl TargetLoop {
         let offset_ms = ((self.running.target.hash() ^ self.shared.seed) % interval_ms as u64) as i64;
         let tolerance_ms = TICK_TOLERANCE_MS.min(interval_ms / 100);
         let stop = self.orders.stop.clone();
-        let mut tick = next_tick(self.shared.clock.now_ms(), interval_ms, offset_ms);
+        let now = self.shared.clock.now_ms();
+        // Nobody is spared by waiting for a collector of our own, and the first page of a fresh start fills sooner.
+        let at_once = matches!(self.fetcher, Fetcher::Local(_)) && !self.has_reported;
+        let mut tick = if at_once { now } else { next_tick(now, interval_ms, offset_ms) };
         loop {
             tokio::select! {
                 biased;

@@ -1,4 +1,4 @@
-//! Joins parts that do not know each other: a tenant as the sink of scrapes.
+//! Joins parts that do not know each other: a tenant as the sink of scrapes and as the store of rules.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHasher;
-use storage::{Batch, Durability};
+use storage::{Appended, Batch, Db, Durability};
 
 use crate::config::Config;
+use crate::promql::Source;
+use crate::rules::RuleStore;
 use crate::scrape::fetch::Render;
 use crate::scrape::manager::LocalTarget;
 use crate::scrape::sink::{AppendAnswer, FamilyMetadata, Sink};
@@ -39,6 +41,20 @@ impl Sink for TenantSink {
 /// The machine's name.
 pub(super) fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Rules read and write one tenant's samples; what they write is as durable as scrapes.
+pub(super) struct TenantRules(pub(super) Arc<Tenant>);
+
+impl RuleStore for TenantRules {
+    fn source(&self) -> Arc<dyn Source> {
+        let db: Arc<Db> = self.0.db.clone();
+        db
+    }
+
+    fn append(&self, batch: &mut Batch, now: i64) -> Result<Appended, String> {
+        self.0.db.append(batch, now, Durability::Written).map_err(|e| e.to_string())
+    }
 }
 
 /// A target inside this process, under the name of this machine.

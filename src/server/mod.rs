@@ -25,7 +25,9 @@ use crate::clock::Clock;
 use crate::dashboards::Dashboards;
 use crate::ingest::WriteLimits;
 use crate::meta::Meta;
+use crate::notify::{Notifier, NotifyMetrics, NotifyOptions};
 use crate::promql::{Engine, EngineOptions};
+use crate::rules::{RuleManager, RuleMetrics, RuleOptions};
 use crate::scrape::manager::ScrapeManager;
 use crate::scrape::status::External;
 use crate::telemetry::{ProcessCollector, Registry};
@@ -74,12 +76,29 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
 
     // Parts.
     let home = tenants.get_or_create(&TenantId::anonymous())?;
+    let notifier = Arc::new(Notifier::start(
+        NotifyOptions { external_url: external_url.trim_end_matches('/').to_owned(), ..NotifyOptions::default() },
+        clock.clone(),
+        NotifyMetrics::register(&registry),
+    ));
     let engine = Engine::new(EngineOptions {
         lookback: flags.lookback_delta,
         samples_max: flags.query_samples_max as u64,
         subquery_step: live.config.global.evaluation_interval,
         ..EngineOptions::default()
     });
+    let rules = Arc::new(RuleManager::new(
+        Arc::new(glue::TenantRules(home.clone())),
+        engine.clone(),
+        clock.clone(),
+        Some(notifier.clone()),
+        RuleMetrics::register(&registry),
+        RuleOptions {
+            external_url: external_url.trim_end_matches('/').to_owned(),
+            query_timeout: flags.query_timeout,
+            ..RuleOptions::default()
+        },
+    ));
     let hostname = glue::hostname();
     let sink = glue::TenantSink::new(home.clone());
     let seed = glue::scrape_seed(&hostname, &live.config);
@@ -96,6 +115,8 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
         engine,
         dashboards: dashboards.clone(),
         scrape: scrape.clone(),
+        rules: rules.clone(),
+        notifier: notifier.clone(),
         push_limits: push_limits(&live),
         query_timeout: flags.query_timeout,
         query_concurrency: flags.query_concurrency_max,
@@ -136,6 +157,8 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
     app.ready.store(false, Ordering::Release);
     stop_serving.cancel();
     while serving.join_next().await.is_some() {}
+    rules.stop().await;
+    notifier.stop().await;
     scrape.stop().await;
     stop_keeping.cancel();
     keeping.await.context("the housekeeping task ended early")?;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a reload is all or nothing as far as the file goes: what does not load or check changes nothing.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -11,7 +12,9 @@ use crate::api::{App, Live};
 use crate::auth::{Credentials, Policy};
 use crate::cli::Flags;
 use crate::clock::Clock;
+use crate::config::yaml::FileProblem;
 use crate::config::{self, Config, Retention};
+use crate::notify::{self, NotifyConfig};
 use crate::host::{HostCollector, Roots};
 use crate::scrape::manager::LocalTarget;
 
@@ -83,12 +86,32 @@ impl Reloader {
     /// Puts a checked configuration in force everywhere.
     pub(super) async fn apply(&self, live: Live) -> Result<(), String> {
         let config = live.config.clone();
+        let routes = self.load_routes(&config).await?;
+        // The rule files are the last thing that can be refused; from here on nothing fails.
+        self.app
+            .rules
+            .apply(&config.rule_files, config.global.evaluation_interval, &config.global.external_labels)
+            .await
+            .map_err(|errors| lines(&errors))?;
+        self.app.notifier.apply(routes);
         let (retention_ms, retention_bytes) = retention_numbers(&live.retention);
         self.app.tenants.set_retention(retention_ms, retention_bytes);
         self.app.dashboards.set_dirs(config.cairn.dashboard_dirs.clone());
         self.app.scrape.apply(&config.scrape_configs, &self.local_targets(&config));
         self.app.set_live(live);
         Ok(())
+    }
+
+    /// Alertmanager's file, if one is configured.
+    async fn load_routes(&self, config: &Config) -> Result<Option<NotifyConfig>, String> {
+        let Some(path) = config.cairn.alertmanager_config_file.clone() else { return Ok(None) };
+        let read = move || {
+            let file = path.display().to_string();
+            let text = std::fs::read_to_string(&path).map_err(|e| format!("{file}: {e}"))?;
+            let dir = path.parent().unwrap_or(Path::new("."));
+            notify::parse_config(&file, dir, &text).map_err(|errors| lines(&errors))
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|e| e.to_string())?.map(Some)
     }
 
     /// What is watched without a network: Cairn itself and its host.
@@ -112,4 +135,8 @@ impl Reloader {
         }
         targets
     }
+}
+
+fn lines(errors: &[FileProblem]) -> String {
+    errors.iter().map(FileProblem::to_string).collect::<Vec<_>>().join("\n")
 }

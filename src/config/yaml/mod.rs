@@ -72,7 +72,8 @@ pub struct Entry {
 impl Node {
     /// Whether it is absent: nothing, `~` or `null`. Readers take such a value for "key not given".
     pub fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+        let Value::Scalar { text, plain: true } = &self.value else { return false };
+        matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
 
     /// The text of any scalar, as written: `123` and `true` are texts too, as in Prometheus.
