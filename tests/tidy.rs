@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// The floors, lowest first. A module may import modules of lower floors and itself; neighbours do not know each other.
 const FLOORS: &[&[&str]] = &[
     &["clock", "telemetry"],
-    &["config", "meta", "template"],
+    &["config", "meta"],
+    &["template"],
     &["tenant", "exposition", "promql", "notify", "ui", "host"],
     &["auth", "scrape", "ingest", "rules", "dashboards"],
     &["api", "cli"],

@@ -51,7 +51,7 @@ async fn garbage_leaves_the_target_down_with_its_place_and_the_process_up() {
     })
     .await;
     let config = dir.path().join("prometheus.yml");
-    let mut yaml = "global: {scrape_interval: 300ms, scrape_timeout: 300ms}\nscrape_configs:\n".to_owned();
+    let mut yaml = "global: {scrape_interval: 3s, scrape_timeout: 3s}\nscrape_configs:\n".to_owned();
     for index in 0..kinds.len() {
         yaml += &format!("- job_name: kind-{index}\n  metrics_path: /kind/{index}\n  static_configs: [{{targets: ['{}']}}]\n", exporter.address);
     }
