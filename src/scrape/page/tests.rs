@@ -1,3 +1,5 @@
+//! Pages read into a real `Db`: staleness, labels, times, limits, and a naive model of all that.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
