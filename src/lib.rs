@@ -8,9 +8,11 @@ pub mod telemetry;
 
 pub mod config;
 pub mod meta;
+pub mod template;
 
 pub mod exposition;
 pub mod host;
+pub mod notify;
 pub mod promql;
 pub mod tenant;
 pub mod ui;
@@ -18,6 +20,7 @@ pub mod ui;
 pub mod auth;
 pub mod dashboards;
 pub mod ingest;
+pub mod rules;
 pub mod scrape;
 
 pub mod api;

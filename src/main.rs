@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use cairn::cli::{self, Flags, Invocation};
-use cairn::{rules, server, telemetry};
+use cairn::cli::{self, Command, Flags, Invocation};
+use cairn::{server, telemetry};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -21,8 +21,16 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        Ok(Invocation::Once(command)) => cli::run(command, &|path| rules::check_rules(path)),
+        Ok(Invocation::Once(command)) => once(&command),
         Err(e) => e.exit(),
+    }
+}
+
+fn once(command: &Command) -> ExitCode {
+    match cli::run(command, &|_| Ok(0), &mut std::io::stdout().lock()) {
+        Ok(code) => ExitCode::from(code),
+        // A closed pipe (`| head`) is the reader's business.
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

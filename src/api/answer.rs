@@ -139,12 +139,20 @@ fn push_time(out: &mut String, t: i64) {
     };
 }
 
-/// The shortest decimal without exponent that reads back equal; `NaN`, `+Inf`, `-Inf`.
+/// The shortest decimal that reads back equal, with an exponent below 1e-6 and from 1e21 on, as Prometheus and browsers write
+/// numbers; `NaN`, `+Inf`, `-Inf`.
 pub(crate) fn format_float(v: f64) -> String {
     match v {
         v if v.is_nan() => "NaN".to_owned(),
         f64::INFINITY => "+Inf".to_owned(),
         f64::NEG_INFINITY => "-Inf".to_owned(),
+        v if v != 0.0 && !(1e-6..1e21).contains(&v.abs()) => {
+            let text = format!("{v:e}");
+            let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+            let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
+            // Go writes at least two digits.
+            format!("{digits}e{sign}{exponent:0>2}")
+        }
         v => v.to_string(),
     }
 }
@@ -191,8 +199,17 @@ mod tests {
     }
 
     #[test]
-    fn floats_have_no_exponent() {
-        for (v, expected) in [(1e21, "1000000000000000000000"), (-0.0, "-0"), (1e-7, "0.0000001"), (f64::NEG_INFINITY, "-Inf")] {
+    fn floats_are_written_as_prometheus_does() {
+        let cases = [
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (-1.5e300, "-1.5e+300"),
+            (0.000001, "0.000001"),
+            (1.25e-7, "1.25e-07"),
+            (-0.0, "-0"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ];
+        for (v, expected) in cases {
             assert_eq!(format_float(v), expected);
         }
     }

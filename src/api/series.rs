@@ -115,7 +115,13 @@ fn list(mut items: Vec<Value>, limit: Option<usize>) -> ApiResult {
 
 /// The `match[]` parameters, parsed.
 pub(super) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    let parse = |text| promql::parse_selector(text).map_err(|e| ApiError::parameter("match[]", e));
+    let parse = |text| {
+        let matchers = promql::parse_selector(text).map_err(|e| ApiError::parameter("match[]", e))?;
+        match matchers.iter().all(Matcher::matches_empty) {
+            true => Err(ApiError::BadData("match[] must contain at least one non-empty matcher".to_owned())),
+            false => Ok(matchers),
+        }
+    };
     params.all("match[]").map(parse).collect()
 }
 

@@ -8,7 +8,7 @@
 mod env;
 mod glob;
 mod global;
-mod http_client;
+pub(crate) mod http_client;
 mod load;
 mod mask;
 mod own;

@@ -54,7 +54,7 @@ type Outcome = Result<(), String>;
 /// A collector's name in `node_scrape_collector_success` and what it does.
 type Collector = (&'static str, fn(&HostCollector, &mut Text<'_>) -> Outcome);
 
-const COLLECTORS: [Collector; 14] = [
+const COLLECTORS: [Collector; 16] = [
     ("cpu", |host, text| host.cpu.collect(&host.roots, text)),
     ("diskstats", |host, text| disk::collect(&host.roots, text)),
     ("filefd", |host, text| system::filefd(&host.roots, text)),
@@ -63,6 +63,8 @@ const COLLECTORS: [Collector; 14] = [
     ("meminfo", |host, text| memory::meminfo(&host.roots, text)),
     ("netclass", |host, text| network::netclass(&host.roots, text)),
     ("netdev", |host, text| network::netdev(&host.roots, text)),
+    ("netstat", |host, text| network::netstat(&host.roots, text)),
+    ("os", |host, text| system::os(&host.roots, text)),
     ("pressure", |host, text| system::pressure(&host.roots, text)),
     ("sockstat", |host, text| network::sockstat(&host.roots, text)),
     ("stat", |host, text| cpu::stat(&host.roots, text)),
@@ -78,7 +80,7 @@ impl HostCollector {
     }
 
     /// Appends all metrics in Prometheus' text format 0.0.4. Blocks for a few milliseconds; a file system that hangs costs
-    /// [`filesystem::PATIENCE`] once and is skipped while it hangs. What fails is in `node_scrape_collector_success`.
+    /// two seconds once and is skipped while it hangs. What fails is in `node_scrape_collector_success`.
     pub fn render(&self, out: &mut String) {
         let mut outcomes = Vec::with_capacity(COLLECTORS.len());
         for (name, collect) in COLLECTORS {

@@ -1,6 +1,6 @@
 //! Network devices and sockets.
 //!
-//! Here: collectors `netdev` (traffic), `netclass` (properties) and `sockstat`.
+//! Here: collectors `netdev` (traffic), `netclass` (properties), `netstat` (protocols) and `sockstat`.
 
 use std::path::Path;
 
@@ -140,6 +140,75 @@ fn parse_property(text: &str) -> Option<f64> {
         Some(hex) => u64::from_str_radix(hex, 16).ok().map(|n| n as f64),
         None => text.parse::<i64>().ok().map(|n| n as f64),
     }
+}
+
+/// The fields that node_exporter takes of `/proc/net/{netstat,snmp,snmp6}`, by protocol.
+const STATISTICS: [(&str, &[&str]); 11] = [
+    ("Ip", &["Forwarding"]),
+    ("Ip6", &["InOctets", "OutOctets"]),
+    ("IpExt", &["InOctets", "OutOctets"]),
+    ("Icmp", &["InMsgs", "OutMsgs", "InErrors"]),
+    ("Icmp6", &["InMsgs", "OutMsgs", "InErrors"]),
+    (
+        "TcpExt",
+        &[
+            "ListenDrops",
+            "ListenOverflows",
+            "SyncookiesFailed",
+            "SyncookiesRecv",
+            "SyncookiesSent",
+            "TCPSynRetrans",
+            "TCPTimeouts",
+            "TCPOFOQueue",
+            "TCPRcvQDrop",
+        ],
+    ),
+    ("Tcp", &["ActiveOpens", "InSegs", "OutSegs", "OutRsts", "PassiveOpens", "RetransSegs", "CurrEstab", "InErrs"]),
+    ("Udp", &UDP),
+    ("Udp6", &UDP),
+    ("UdpLite", &["InErrors"]),
+    ("UdpLite6", &["InErrors"]),
+];
+const UDP: [&str; 6] = ["InDatagrams", "OutDatagrams", "NoPorts", "InErrors", "RcvbufErrors", "SndbufErrors"];
+
+pub(super) fn netstat(roots: &Roots, text: &mut Text<'_>) -> Outcome {
+    let mut found: Vec<(String, f64)> = Vec::new();
+    for file in ["net/netstat", "net/snmp"] {
+        let path = first_of(&roots.proc, file);
+        let table = read(&path)?;
+        let lines: Vec<&str> = table.lines().collect();
+        // Two lines for each protocol: `Tcp: names…` and `Tcp: values…`.
+        for pair in lines.chunks_exact(2) {
+            let (Some((protocol, names)), Some((_, values))) = (pair[0].split_once(':'), pair[1].split_once(':'))
+            else {
+                continue;
+            };
+            for (name, value) in names.split_ascii_whitespace().zip(values.split_ascii_whitespace()) {
+                if is_wanted(protocol, name) {
+                    found.push((format!("{protocol}_{name}"), number(value, &path)?));
+                }
+            }
+        }
+    }
+    // `Ip6InOctets 12`; not there without IPv6.
+    let path = first_of(&roots.proc, "net/snmp6");
+    for line in read(&path).unwrap_or_default().lines() {
+        let mut parts = line.split_ascii_whitespace();
+        let (Some(key), Some(value)) = (parts.next(), parts.next()) else { continue };
+        let Some((protocol, name)) = key.find('6').map(|at| key.split_at(at + 1)) else { continue };
+        if is_wanted(protocol, name) {
+            found.push((format!("{protocol}_{name}"), number(value, &path)?));
+        }
+    }
+    for (name, value) in found {
+        text.untyped(&format!("node_netstat_{name}"), &format!("Statistic {}.", name.replace('_', "")));
+        text.sample(&[], value);
+    }
+    Ok(())
+}
+
+fn is_wanted(protocol: &str, name: &str) -> bool {
+    STATISTICS.iter().any(|(p, names)| *p == protocol && names.contains(&name))
 }
 
 /// `TCP: inuse 3 orphan 0` becomes `node_sockstat_TCP_inuse` and so on.

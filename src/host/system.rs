@@ -1,6 +1,6 @@
-//! The small ones: load, file descriptors, pressure, time, uname.
+//! The small ones: load, file descriptors, the operating system's name, pressure, time, uname.
 //!
-//! Here: collectors `loadavg`, `filefd`, `pressure`, `time`, `uname`.
+//! Here: collectors `loadavg`, `filefd`, `os`, `pressure`, `time`, `uname`.
 
 use super::text::Text;
 use super::{Outcome, Roots, number, read};
@@ -25,6 +25,43 @@ pub(super) fn filefd(roots: &Roots, text: &mut Text<'_>) -> Outcome {
     let [allocated, _, maximum] = parts[..] else { return Err(format!("{}: expected three numbers", path.display())) };
     text.single_gauge("node_filefd_allocated", "File descriptor statistics: allocated.", number(allocated, &path)?);
     text.single_gauge("node_filefd_maximum", "File descriptor statistics: maximum.", number(maximum, &path)?);
+    Ok(())
+}
+
+/// Keys of os-release, also the labels of `node_os_info` in lower case.
+const OS_KEYS: [&str; 12] = [
+    "BUILD_ID",
+    "ID",
+    "ID_LIKE",
+    "IMAGE_ID",
+    "IMAGE_VERSION",
+    "NAME",
+    "PRETTY_NAME",
+    "VARIANT",
+    "VARIANT_ID",
+    "VERSION",
+    "VERSION_CODENAME",
+    "VERSION_ID",
+];
+
+/// `/etc/os-release`: lines `KEY=value`, the value perhaps in quotes.
+pub(super) fn os(roots: &Roots, text: &mut Text<'_>) -> Outcome {
+    let file = read(&roots.root.join("etc/os-release")).or_else(|_| read(&roots.root.join("usr/lib/os-release")))?;
+    let value = |key: &str| {
+        let line = file.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        line.map(|value| value.trim_matches(['"', '\''])).unwrap_or_default()
+    };
+    let names = OS_KEYS.map(str::to_ascii_lowercase);
+    let labels: Vec<(&str, &str)> = OS_KEYS.iter().zip(&names).map(|(key, name)| (name.as_str(), value(key))).collect();
+    text.gauge("node_os_info", &format!("A metric with a constant '1' value labeled by {}.", names.join(", ")));
+    text.sample(&labels, 1.0);
+    // Only `major.minor`: what follows is no number.
+    let version = value("VERSION_ID");
+    let second_dot = version.match_indices('.').nth(1).map_or(version.len(), |(at, _)| at);
+    if let Ok(number) = version[..second_dot].parse() {
+        text.gauge("node_os_version", "Metric containing the major.minor part of the OS version.");
+        text.sample(&[("id", value("ID")), ("id_like", value("ID_LIKE")), ("name", value("NAME"))], number);
+    }
     Ok(())
 }
 

@@ -486,3 +486,37 @@ fn the_cache_is_bounded_and_drops_what_is_idle() {
     assert_eq!(cache.get(900, 10), None);
     assert_eq!(cache.get(999, 10), Some(storage::SeriesId(999)));
 }
+
+/// A body in `testdata/ingest`.
+fn recorded(name: &str) -> Vec<u8> {
+    std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/ingest").join(name)).unwrap()
+}
+
+#[test]
+fn what_prometheus_sends_is_stored() {
+    let body = recorded("prometheus-2.42-samples.snappy");
+    let mut raw = Vec::new();
+    decompress(&body, &WriteLimits::default(), &mut raw).unwrap();
+    let (series, _) = theirs(&raw).unwrap();
+    assert_eq!(ours(&raw).unwrap().0, series);
+    let now = series.iter().flat_map(|(_, samples, ..)| samples).map(|(t, _)| *t).max().unwrap();
+    let sent: u64 = series.iter().map(|(_, samples, ..)| samples.len() as u64).sum();
+
+    let site = site();
+    for accepted in [sent, 0] {
+        let outcome = site.ingester.write("t", &site.db, &body, now, Durability::Synced).unwrap();
+        assert_eq!((outcome.accepted, outcome.accepted + outcome.duplicates), (accepted, sent));
+        assert_eq!(outcome.message(), None);
+    }
+    let stored = site.stored();
+    let up = stored.iter().find(|line| line.starts_with(r#"up{instance="127.0.0.1:19778", job="node"} "#));
+    assert!(up.is_some_and(|line| line.split(' ').skip(2).all(|point| point.starts_with("1@"))), "{up:?}");
+    assert!(stored.iter().any(|line| line.starts_with("node_load15{")));
+}
+
+#[test]
+fn metadata_of_prometheus_is_counted() {
+    let outcome = site().push(&recorded("prometheus-2.42-metadata.snappy")).unwrap();
+    assert!(outcome.metadata_unsupported > 0);
+    assert_eq!(outcome, WriteOutcome { metadata_unsupported: outcome.metadata_unsupported, ..WriteOutcome::default() });
+}

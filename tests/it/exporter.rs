@@ -17,12 +17,13 @@ fn parse(page: &str) -> Page {
     lines.map(|l| l.rsplit_once(' ').unwrap()).map(|(series, value)| (canonical(series), value.parse().unwrap())).collect()
 }
 
-/// The labels sorted; values of node_exporter hold no `",` inside.
+/// The labels sorted, empty ones left out; values of node_exporter hold no `",` inside.
 fn canonical(series: &str) -> String {
     let Some((name, rest)) = series.split_once('{') else { return series.to_owned() };
     let mut labels: Vec<&str> = rest.trim_end_matches('}').split_inclusive("\",").map(|l| l.trim_end_matches(',')).collect();
+    labels.retain(|l| !l.ends_with("=\"\""));
     labels.sort_unstable();
-    format!("{name}{{{}}}", labels.join(","))
+    if labels.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", labels.join(",")) }
 }
 
 fn text_of(metric: &serde_json::Value) -> String {

@@ -105,8 +105,13 @@ async fn without_configuration_it_watches_itself_and_its_host() {
     assert!(cairn.data("/api/v1/status/flags").await["web.listen-address"].is_string());
     assert_eq!(cairn.get("/-/healthy").send().await.unwrap().text().await.unwrap(), "Cairn is Healthy.\n");
     assert_eq!(cairn.get("/ready").send().await.unwrap().text().await.unwrap(), "ready\n");
-    let metrics = cairn.get("/metrics").send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("# EOF") && metrics.contains("prometheus_target_interval_length_seconds"), "{metrics}");
+    // There is an interval once a target was scraped twice.
+    wait_for("the self-metrics", async || {
+        let metrics = cairn.get("/metrics").send().await.unwrap().text().await.unwrap();
+        assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+        metrics.contains("prometheus_target_interval_length_seconds{").then_some(())
+    })
+    .await;
     let boards = cairn.json("/api/cairn/v1/dashboards").await;
     let titles: Vec<&str> = boards.as_array().unwrap().iter().map(|b| b["title"].as_str().unwrap()).collect();
     for title in ["System (host)", "API", "PostgreSQL", "Redis"] {

@@ -1,4 +1,7 @@
 //! A real Prometheus sends two tenants' samples by remote write; each finds all of its own and nothing of the other's.
+//!
+//! One tenant comes from the credential, the other from the path: Debian's Prometheus 2.42 does not send `headers` of
+//! `remote_write`. `X-Scope-OrgID` on pushes is in the other tests.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +11,12 @@ use serde_json::Value;
 use crate::durability::body;
 use crate::support::{Cairn, Fake, Peer, Reply, free_port, http, peer, wait_for};
 
-const TWO_TENANTS: &str = "global: {scrape_interval: 15s}\ncairn: {multitenancy: on}\n";
+const TWO_TENANTS: &str = "cairn:
+  multitenancy: on
+  credentials:
+  - {name: bound, secret: for-red, tenant: red}
+  - {name: free, secret: for-any}
+";
 
 /// Every sample of `result` (a matrix): series -> (time, value) texts.
 fn samples(result: &Value) -> BTreeMap<String, Vec<String>> {
@@ -42,8 +50,8 @@ async fn a_real_prometheus_pushes_for_two_tenants() {
         "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\nscrape_configs:\n{}{}remote_write:\n{}{}",
         target("red"),
         target("blue"),
-        sender(format!("{to}/api/v1/push"), "headers: {X-Scope-OrgID: red}", "red"),
-        sender(format!("{to}/tenant/blue/api/v1/write"), "send_exemplars: false", "blue"),
+        sender(format!("{to}/api/v1/push"), "basic_auth: {username: bound, password: for-red}", "red"),
+        sender(format!("{to}/tenant/blue/api/v1/write"), "basic_auth: {username: free, password: for-any}", "blue"),
     );
     std::fs::write(dir.path().join("prometheus.yml"), yaml).unwrap();
     let args = ["--config.file=prometheus.yml", "--storage.tsdb.path=prom", "--log.level=warn"].map(str::to_owned);
@@ -121,4 +129,25 @@ async fn with_credentials_a_push_without_one_is_refused_before_its_body_is_read(
     assert_eq!(cairn.query_as("other", "pushed").await.as_array().unwrap().len(), 0);
     assert!(!cairn.log().contains("my_abc.def"), "the log must not hold the secret");
     assert!(!cairn.get("/api/v1/status/config").header("x-scope-orgid", "shop").send().await.unwrap().text().await.unwrap().contains("my_abc.def"));
+}
+
+#[tokio::test]
+async fn the_header_names_the_tenant_of_a_push() {
+    let dir = tempfile::tempdir().unwrap();
+    let cairn = Cairn::start(dir.path(), &["--auth.multitenancy-enabled"]);
+    let sample = || body("pushed", 0..1, cairn::clock::Clock::system().now_ms(), 7.0);
+    let push = async |path: &str, header: &str| {
+        let request = cairn.post(path).header("x-scope-orgid", header).body(sample());
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(push("/api/v1/write", "prod").await, 204);
+    assert_eq!(push("/tenant/dev/api/v1/push", "prod").await, 204);
+    assert_eq!(push("/tenant/a%7Cb/api/v1/push", "prod").await, 400);
+    assert_eq!(push("/api/v1/write", "..").await, 400);
+    assert_eq!(push("/api/v1/write", "").await, 401);
+    for (tenant, found) in [("prod", 1), ("dev", 1), ("test", 0)] {
+        assert_eq!(cairn.query_as(tenant, "pushed").await.as_array().unwrap().len(), found, "{tenant}");
+    }
+    let by_path = cairn.json("/tenant/prod/prometheus/api/v1/query?query=pushed").await;
+    assert_eq!(by_path["data"]["result"].as_array().unwrap().len(), 1);
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 pub use cairn::Cairn;
 pub use peer::{Peer, free_port, peer};
-pub use server::{Fake, Received, Reply};
+pub use server::{Fake, Reply};
 
 /// Longest wait for anything in these tests. They end much sooner; this is for a crowded machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -10,7 +10,8 @@ pub struct Peer(Child);
 /// Where the program `name` is; `None`, said aloud, if the machine lacks it.
 pub fn peer(name: &str) -> Option<PathBuf> {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/usr/bin").join(name);
-    let on_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).map(|dir| dir.join(name));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|dir| dir.join(name));
     let found = std::iter::once(unpacked).chain(on_path).find(|path| path.is_file());
     if found.is_none() {
         println!("skipped: {name} is not here; run tests/deps.sh");
