@@ -1,3 +1,5 @@
+//! Tables, golden files, captures of real exporters, and arbitrary bytes against the formats.
+
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};

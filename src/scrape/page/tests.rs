@@ -1,5 +1,8 @@
+//! Pages read into a real `Db`: staleness, labels, times, limits, and a naive model of all that.
+
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use storage::{Columns, Db, Durability, Matcher, Options, TimeRange, full_match_regex, is_stale_nan};
 
 use super::*;
@@ -247,4 +250,67 @@ fn samples_of_the_future_are_refused_one_by_one() {
     site.scrape(1_000, "a 1 99999999999999\nb 1\n").1.unwrap();
     assert_eq!(site.refusals, Refusals { duplicate_timestamp: 0, out_of_bounds: 1 });
     assert_eq!(site.stored()["b"], "1000=1");
+}
+
+/// One scrape of the model test.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A good page with these series, each in one of two spellings.
+    Page(Vec<(u8, bool)>),
+    /// The same and then garbage.
+    Garbage(Vec<(u8, bool)>),
+    /// No answer.
+    Failure,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let series =
+        || proptest::collection::btree_map(0u8..6, any::<bool>(), 0..6).prop_map(|m| m.into_iter().collect::<Vec<_>>());
+    prop_oneof![6 => series().prop_map(Step::Page), 1 => series().prop_map(Step::Garbage), 1 => Just(Step::Failure)]
+}
+
+fn page_of(series: &[(u8, bool)], t: i64) -> String {
+    let line = |&(n, swapped): &(u8, bool)| match swapped {
+        false => format!("m{{n=\"{n}\",k=\"x\"}} {t}\n"),
+        true => format!("m{{k=\"x\", n=\"{n}\"}} {t}\n"),
+    };
+    series.iter().map(line).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Against the obvious model: a sample for each series of a good page, one marker where a series was and is not.
+    #[test]
+    fn any_run_of_scrapes_stores_what_a_naive_model_says(steps in proptest::collection::vec(step(), 1..25)) {
+        let mut site = Site::new(rules());
+        let mut expected: BTreeMap<String, String> = BTreeMap::new();
+        let mut live: Vec<u8> = Vec::new();
+        for (index, step) in steps.iter().enumerate() {
+            let t = (index as i64 + 1) * 1_000;
+            let mut note = |n: u8, word: &str| {
+                let text = expected.entry(format!("m{{k=\"x\", n=\"{n}\"}}")).or_default();
+                *text = format!("{text} {t}={word}").trim_start().to_owned();
+            };
+            let on_page: Vec<u8> = match step {
+                Step::Page(series) => {
+                    prop_assert!(site.scrape(t, &page_of(series, t)).1.is_ok());
+                    series.iter().map(|s| s.0).collect()
+                }
+                Step::Garbage(series) => {
+                    let (_, result) = site.scrape(t, &(page_of(series, t) + "m{"));
+                    prop_assert!(result.is_err());
+                    Vec::new()
+                }
+                Step::Failure => {
+                    site.fail(t);
+                    Vec::new()
+                }
+            };
+            on_page.iter().for_each(|&n| note(n, &t.to_string()));
+            live.iter().filter(|n| !on_page.contains(n)).for_each(|&n| note(n, "stale"));
+            live = on_page;
+        }
+        prop_assert_eq!(site.stored(), expected);
+    }
 }
