@@ -1,6 +1,7 @@
 //! Sending a message: one request, tried again while there is time and hope.
 //!
-//! Here: the HTTP client of a webhook, retries, deadlines. Elsewhere: the body (`webhook`), when it is due (`dispatch`).
+//! Here: the HTTP client of a webhook, retries, deadlines. Elsewhere: the body (`webhook`), when it is due
+//! (`dispatch`).
 //!
 //! Invariant: the address and the credentials are in no error and no log line.
 

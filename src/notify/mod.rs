@@ -1,8 +1,8 @@
 //! Notifications: alerts in, messages out, with Alertmanager's meaning.
 //!
-//! Here: [`Notifier`], the owner of one task that groups and delivers; its bounded queue. Children: `config` (Alertmanager's
-//! YAML), `matchers` and `route` (who gets what), `dispatch` (groups and their timers), `sent` (what was told already),
-//! `webhook` (the message), `deliver` (sending it, retries), `log` (who was told when), `metrics`.
+//! Here: [`Notifier`], the owner of one task that groups and delivers; its bounded queue. Children: `config`
+//! (Alertmanager's YAML), `matchers` and `route` (who gets what), `dispatch` (groups and their timers), `sent` (what
+//! was told already), `webhook` (the message), `deliver` (sending it, retries), `log` (who was told when), `metrics`.
 //! Elsewhere: where alerts come from (`rules`); this module never asks.
 //!
 //! Invariant: nothing waits for a receiver but its own delivery, and after [`Notifier::stop`] no task of ours runs.

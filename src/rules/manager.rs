@@ -1,6 +1,7 @@
 //! Which groups run.
 //!
-//! Here: [`RuleManager`]: loading files, starting, replacing and removing groups, stopping. Elsewhere: running one (`schedule`).
+//! Here: [`RuleManager`]: loading files, starting, replacing and removing groups, stopping. Elsewhere: running one
+//! (`schedule`).
 //!
 //! Invariant: either all files of a configuration are valid and their groups run, or nothing changes.
 
@@ -151,8 +152,8 @@ impl RuleManager {
         }
     }
 
-    /// Ends the series of a removed group, two intervals later: by then a renamed group has written its own, and what it
-    /// writes on with is left alone.
+    /// Ends the series of a removed group, two intervals later: by then a renamed group has written its own, and what
+    /// it writes on with is left alone.
     fn sweep_later(&self, sweeps: &mut JoinSet<()>, group: &Arc<Group>) {
         let series = group.series();
         if series.is_empty() {

@@ -1,8 +1,10 @@
 //! Tree and data to text.
 //!
-//! Here: control flow, scopes, fields and methods. Elsewhere: the functions (`functions`, `prometheus`), printing (`format`).
+//! Here: control flow, scopes, fields and methods. Elsewhere: the functions (`functions`, `prometheus`), printing
+//! (`format`).
 //!
-//! Invariant: every visited node counts against `STEPS_MAX`, every level against `DEPTH_MAX`, every byte against `OUTPUT_BYTES_MAX`.
+//! Invariant: every visited node counts against `STEPS_MAX`, every level against `DEPTH_MAX`, every byte against
+//! `OUTPUT_BYTES_MAX`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -129,7 +129,8 @@ fn duration(ns: i64) -> String {
     format!("{sign}{body}")
 }
 
-/// `t` (milliseconds, UTC) in one of Go's layouts, which show how the second of January 2006, 15:04:05 would be written.
+/// `t` (milliseconds, UTC) in one of Go's layouts, which show how the second of January 2006, 15:04:05 would be
+/// written.
 pub(super) fn time_layout(t: i64, layout: &str) -> String {
     let Ok(stamp) = Timestamp::from_millisecond(t) else { return format!("%!v(time out of range: {t} ms)") };
     let zoned = stamp.to_zoned(TimeZone::UTC);
@@ -198,7 +199,7 @@ fn fraction(layout: &str, t: i64) -> Option<(String, usize)> {
     Some((text, count + 1))
 }
 
-#[derive(Default)]
+#[derive(Default, Clone, Copy)]
 struct Flags {
     plus: bool,
     minus: bool,
@@ -207,6 +208,12 @@ struct Flags {
     zero: bool,
     width: Option<usize>,
     precision: Option<usize>,
+}
+
+impl Flags {
+    fn without_plus(self) -> Self {
+        Flags { plus: false, ..self }
+    }
 }
 
 /// `printf`
@@ -279,8 +286,9 @@ fn count<'v>(
 
 fn formatted(verb: char, flags: &Flags, value: &Value) -> String {
     let text = match (verb, value) {
-        ('v', Value::Float(f)) => signed(flags, float_g(*f, flags.precision)),
-        ('v', Value::Int(n)) => signed(flags, n.to_string()),
+        // `%+v` asks for field names, not for a sign.
+        ('v', Value::Float(f)) => signed(&flags.without_plus(), float_g(*f, flags.precision)),
+        ('v', Value::Int(n)) => signed(&flags.without_plus(), n.to_string()),
         ('v', v) => display(v),
         ('T', v) => v.type_name().to_owned(),
         ('e', Value::Float(f)) => signed(flags, float_e(*f, flags.precision.unwrap_or(6))),

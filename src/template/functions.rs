@@ -129,7 +129,8 @@ fn ordered(arguments: &[Value], holds: impl Fn(Ordering) -> bool) -> Result<Valu
         }
         _ => return Err("incompatible types for comparison".to_owned()),
     };
-    // A NaN is neither less nor greater nor equal. (Go's ge is "not less", and so true there; its le is "less or equal".)
+    // A NaN is neither less nor greater nor equal. (Go's ge is "not less", and so true there; its le is "less or
+    // equal".)
     Ok(Value::Bool(order.is_some_and(holds)))
 }
 
