@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 
 pub use alert::{Alert, fingerprint};
-pub use config::{NotifyConfig, Receiver, WebhookConfig, parse_config};
+pub use config::{NotifyConfig, Receiver, WebhookConfig, load_config, parse_config};
 pub use log::{Delivery, Outcome};
 pub use metrics::NotifyMetrics;
 pub use route::{GroupBy, Route, RouteOptions};

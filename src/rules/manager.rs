@@ -84,7 +84,7 @@ impl RuleManager {
     ) -> Result<(), Vec<RuleFileError>> {
         let mut changing = self.changing.lock().await;
         let patterns = patterns.to_vec();
-        let loading = tokio::task::spawn_blocking(move || load_all(&patterns));
+        let loading = tokio::task::spawn_blocking(move || read_rule_files(&patterns));
         let loaded =
             loading.await.unwrap_or_else(|e| Err(vec![file_error("rules", format!("loading ended badly: {e}"))]))?;
         *lock(&self.ctx.external_labels) = Arc::new(external_labels.clone());
@@ -223,8 +223,9 @@ fn file_error(file: &str, message: String) -> RuleFileError {
     RuleFileError { file: file.to_owned(), pos: None, message }
 }
 
-/// The groups of all files that match, or every problem in all of them.
-fn load_all(patterns: &[PathBuf]) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
+/// The groups of all files that `patterns` match, or every problem in all of them. Blocks on disk. For a reload that wants to
+/// know, before it changes anything, whether [`RuleManager::apply`] will accept the files.
+pub fn read_rule_files(patterns: &[PathBuf]) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
     let (mut files, mut errors, mut groups) = (BTreeSet::new(), Vec::new(), Vec::new());
     for pattern in patterns {
         match expand_glob(pattern) {

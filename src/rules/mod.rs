@@ -32,7 +32,7 @@ use crate::promql::{Engine, Source};
 
 pub use check::{RulesChecked, check_rules};
 pub use file::{GroupConfig, RuleConfig, RuleKind, read_rule_file};
-pub use manager::RuleManager;
+pub use manager::{RuleManager, read_rule_files};
 pub use metrics::RuleMetrics;
 pub use status::{AlertState, AlertStatus, GroupStatus, Health, RuleStatus, RuleStatusKind};
 

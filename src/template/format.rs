@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::OUTPUT_BYTES_MAX;
 use super::value::Value;
 
 /// Widest field and largest precision that are honoured.
@@ -222,6 +223,9 @@ pub(super) fn sprintf(format: &str, arguments: &[Value]) -> String {
     let mut chars = format.chars().peekable();
     let mut left = arguments.iter();
     while let Some(c) = chars.next() {
+        if out.len() > OUTPUT_BYTES_MAX {
+            break; // The caller refuses it; many wide fields must not fill the memory before that.
+        }
         if c != '%' {
             out.push(c);
             continue;
