@@ -3,9 +3,12 @@
 //! A library only so that tests, benches and fuzz targets can reach the parts; the modules are in reading order.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod notify;
+pub mod host;
+pub mod ingest;
 pub mod promql;
 pub mod rules;
 pub mod telemetry;

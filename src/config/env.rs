@@ -3,9 +3,9 @@
 //! Here: which texts are expanded and how. Elsewhere: reading the file.
 //!
 //! Two rules. Values of `external_labels` follow Prometheus: `$NAME` and `${NAME}` stand for the variable, for nothing
-//! where it is not set, and `$$` is a dollar sign. Everywhere else only `${NAME}` counts, NAME in capitals, and a variable
-//! that is not set is an error; `$${NAME}` stands for `${NAME}` itself. Relabelling is left alone: there `$1` and `${name}`
-//! mean groups of the expression. Keys are never expanded.
+//! where it is not set, and `$$` is a dollar sign. Everywhere else only `${NAME}` counts, NAME in capitals, and a
+//! variable that is not set is an error; `$${NAME}` stands for `${NAME}` itself. Relabelling is left alone: there `$1`
+//! and `${name}` mean groups of the expression. Keys are never expanded.
 
 use super::yaml::{Node, Problems, Value};
 

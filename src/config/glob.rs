@@ -43,7 +43,8 @@ fn matching_children(dir: &Path, pattern: &str, found: &mut Vec<PathBuf>) -> io:
     Ok(())
 }
 
-/// `*` any run, `?` one byte, `[a-c]` and `[^a-c]` one of a set, `\x` the character x. Linear in the name for each star.
+/// `*` any run, `?` one byte, `[a-c]` and `[^a-c]` one of a set, `\x` the character x. Linear in the name for each
+/// star.
 fn matches_name(mut pattern: &[u8], mut name: &[u8]) -> bool {
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {

@@ -26,11 +26,7 @@ impl Default for Global {
 }
 
 /// Reads `global`: what applies to the server, and what scrape configs inherit.
-pub(super) fn read_global(
-    node: Option<&Node>,
-    problems: &Problems,
-    warnings: &mut Vec<String>,
-) -> (Global, ScrapeDefaults) {
+pub(super) fn read_global(node: Option<&Node>, problems: &Problems) -> (Global, ScrapeDefaults) {
     let mut global = Global::default();
     let Some(node) = node else { return (global.clone(), ScrapeDefaults::new(&global)) };
     let mut map = Map::new(node, "global", problems);
@@ -38,6 +34,11 @@ pub(super) fn read_global(
     global.scrape_interval = positive_duration(&mut map, "scrape_interval").unwrap_or(DEFAULT_INTERVAL);
     global.evaluation_interval = positive_duration(&mut map, "evaluation_interval").unwrap_or(DEFAULT_INTERVAL);
     global.rule_query_offset = map.read("rule_query_offset", duration).unwrap_or_default();
+    if !global.rule_query_offset.is_zero() {
+        let message =
+            "rule_query_offset has no effect yet in this version of Cairn: rules are evaluated at the present";
+        problems.warn(map.pos_of("rule_query_offset"), message);
+    }
     let timeout = positive_duration(&mut map, "scrape_timeout");
     if timeout.is_some_and(|timeout| timeout > global.scrape_interval) {
         problems.add(map.pos_of("scrape_timeout"), "global scrape timeout greater than scrape interval");
@@ -45,7 +46,7 @@ pub(super) fn read_global(
     global.scrape_timeout = timeout.unwrap_or(DEFAULT_TIMEOUT).min(global.scrape_interval);
     global.external_labels = map.take("external_labels").map(|node| labels(node, problems)).unwrap_or_default();
     if let Some(runtime) = map.take("runtime") {
-        read_runtime(runtime, problems, warnings);
+        read_runtime(runtime, problems);
     }
     let mut defaults = ScrapeDefaults::new(&global);
     scrape::read_shared(&mut map, &mut defaults);
@@ -54,16 +55,16 @@ pub(super) fn read_global(
 }
 
 /// `runtime.gogc` is Go's garbage collector: nothing to set here, and no harm in leaving it in the file.
-pub(super) fn read_runtime(node: &Node, problems: &Problems, warnings: &mut Vec<String>) {
+pub(super) fn read_runtime(node: &Node, problems: &Problems) {
     let mut map = Map::new(node, "runtime", problems);
     if map.read("gogc", Node::unsigned).is_some() {
-        warnings.push("runtime.gogc has no effect: Cairn has no garbage collector".to_owned());
+        problems.warn(map.pos_of("gogc"), "runtime.gogc has no effect: Cairn has no garbage collector");
     }
     map.finish();
 }
 
-/// `alerting`: Cairn delivers by itself. A section that names no Alertmanager, as the sample file of Prometheus has it, is
-/// accepted; one that names some is refused until alerts can be sent there.
+/// `alerting`: Cairn delivers by itself. A section that names no Alertmanager, as the sample file of Prometheus has it,
+/// is accepted; one that names some is refused until alerts can be sent there.
 pub(super) fn read_alerting(node: &Node, problems: &Problems) {
     let mut map = Map::new(node, "alerting", problems);
     map.not_yet("Prometheus", &["alert_relabel_configs"]);
@@ -71,8 +72,8 @@ pub(super) fn read_alerting(node: &Node, problems: &Problems) {
         if names_nobody(manager) {
             continue;
         }
-        let message = "sending alerts to an external Alertmanager is not supported yet by this version of Cairn; remove it \
-                       and give Cairn the Alertmanager's own file (cairn: alertmanager_config_file)";
+        let message = "sending alerts to an external Alertmanager is not supported yet by this version of Cairn; \
+                       remove it and give Cairn the Alertmanager's own file (cairn: alertmanager_config_file)";
         problems.add(manager.pos, message);
     }
     map.finish();
@@ -92,19 +93,21 @@ fn names_nobody(manager: &Node) -> bool {
 }
 
 /// `storage`: how long samples are kept.
-pub(super) fn read_storage(node: &Node, problems: &Problems, warnings: &mut Vec<String>) -> Retention {
+pub(super) fn read_storage(node: &Node, problems: &Problems) -> Retention {
     let mut map = Map::new(node, "storage", problems);
     map.not_yet("Prometheus", &["exemplars"]);
-    let retention = map.take("tsdb").map(|tsdb| read_tsdb(tsdb, problems, warnings)).unwrap_or_default();
+    let retention = map.take("tsdb").map(|tsdb| read_tsdb(tsdb, problems)).unwrap_or_default();
     map.finish();
     retention
 }
 
-fn read_tsdb(node: &Node, problems: &Problems, warnings: &mut Vec<String>) -> Retention {
+fn read_tsdb(node: &Node, problems: &Problems) -> Retention {
     let mut map = Map::new(node, "storage.tsdb", problems);
     map.not_yet("Prometheus", &["stale_series_compaction_threshold"]);
     if map.read("out_of_order_time_window", duration).is_some() {
-        warnings.push("storage.tsdb.out_of_order_time_window has no effect: late samples are accepted as far back as retention reaches".to_owned());
+        let message = "storage.tsdb.out_of_order_time_window has no effect: late samples are accepted as far back as \
+                       retention reaches";
+        problems.warn(map.pos_of("out_of_order_time_window"), message);
     }
     let retention = map.take("retention").map(|node| read_retention(node, problems)).unwrap_or_default();
     map.finish();

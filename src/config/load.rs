@@ -42,8 +42,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     load_with(path, &|name| std::env::var(name).ok())
 }
 
-/// Like [`load`], then also opens the files that the configuration points at (passwords, certificates, Alertmanager's file):
-/// what `cairn check config` does.
+/// Like [`load`], then also opens the files that the configuration points at (passwords, certificates, Alertmanager's
+/// file): what `cairn check config` does.
 pub fn check(path: &Path) -> Result<Config, ConfigError> {
     let config = load(path)?;
     let mut problems = Vec::new();
@@ -86,6 +86,7 @@ impl Loader<'_> {
         let problems = Problems::new();
         env::expand(&mut root, self.lookup, &problems);
         let (mut config, defaults, more) = self.read_top(&root, &problems);
+        config.warnings.extend(problems.take_warnings(self.file).iter().map(ToString::to_string));
         self.problems.extend(problems.in_file(self.file));
         for pattern in more {
             self.include(&pattern, &defaults, &mut config);
@@ -99,16 +100,16 @@ impl Loader<'_> {
         let mut config = Config::default_appliance();
         let mut map = Map::new(root, "the configuration file", problems);
         map.not_yet("Prometheus", &["remote_write", "remote_read", "tracing", "otlp"]);
-        let (global, defaults) = global::read_global(map.take("global"), problems, &mut config.warnings);
+        let (global, defaults) = global::read_global(map.take("global"), problems);
         config.global = global;
         if let Some(node) = map.take("runtime") {
-            global::read_runtime(node, problems, &mut config.warnings);
+            global::read_runtime(node, problems);
         }
         if let Some(node) = map.take("alerting") {
             global::read_alerting(node, problems);
         }
         if let Some(node) = map.take("storage") {
-            config.retention = global::read_storage(node, problems, &mut config.warnings);
+            config.retention = global::read_storage(node, problems);
         }
         config.cairn = map.take("cairn").map(|node| own::read(node, self.dir, problems)).unwrap_or_default();
         config.rule_files = self.paths(map.list("rule_files"), "rule_files", problems);
@@ -158,6 +159,7 @@ impl Loader<'_> {
         let nodes = map.list("scrape_configs");
         map.finish();
         config.scrape_configs.extend(scrape::read_all(nodes, defaults, source, &mut self.seen, &problems));
+        config.warnings.extend(problems.take_warnings(source.file).iter().map(ToString::to_string));
         self.problems.extend(problems.in_file(source.file));
     }
 

@@ -9,8 +9,8 @@ use super::yaml::{Node, Value};
 
 const MASK: &str = "<secret>";
 
-/// Keys whose value is a secret in the files of Prometheus, Alertmanager and Cairn. Keys that end in `_file` or `_ref` name a
-/// place and stay.
+/// Keys whose value is a secret in the files of Prometheus, Alertmanager and Cairn. Keys that end in `_file` or `_ref`
+/// name a place and stay.
 const SECRET_KEYS: [&str; 22] = [
     "password",
     "secret",

@@ -40,7 +40,7 @@ pub struct Config {
     pub retention: Retention,
     /// `cairn`
     pub cairn: CairnConfig,
-    /// Settings that are accepted and have no effect, one sentence each: to be logged once after loading.
+    /// Settings that are accepted and have no effect, `file:line:column: sentence`: to be logged once after loading.
     pub warnings: Vec<String>,
     /// The file as YAML, comments dropped, variables not expanded, secrets masked: for `/api/v1/status/config`.
     pub yaml: String,
@@ -96,7 +96,8 @@ pub struct ScrapeConfig {
     pub enable_compression: bool,
     /// `scrape_protocols`: the formats to ask the target for, best first, in Prometheus' spelling.
     pub scrape_protocols: Vec<String>,
-    /// `fallback_scrape_protocol`: the format of an answer without a usable content type; `None` refuses such an answer.
+    /// `fallback_scrape_protocol`: the format of an answer without a usable content type; `None` refuses such an
+    /// answer.
     pub fallback_scrape_protocol: Option<String>,
 }
 

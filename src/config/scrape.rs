@@ -158,6 +158,11 @@ fn read_one(node: &Node, defaults: &ScrapeDefaults, dir: &Path, problems: &Probl
     config.honor_timestamps = map.read("honor_timestamps", Node::boolean).unwrap_or(true);
     config.track_timestamps_staleness = map.read("track_timestamps_staleness", Node::boolean).unwrap_or(false);
     config.fallback_scrape_protocol = map.read("fallback_scrape_protocol", protocol).map(str::to_owned);
+    if config.fallback_scrape_protocol.is_some() {
+        let message =
+            "fallback_scrape_protocol has no effect yet in this version of Cairn: answers need a content type";
+        problems.warn(map.pos_of("fallback_scrape_protocol"), message);
+    }
     let mut shared = defaults.clone();
     read_shared(&mut map, &mut shared);
     (config.limits, config.scrape_protocols) = (shared.limits, shared.protocols);
@@ -195,8 +200,8 @@ fn read_request(map: &mut Map<'_>, config: &mut ScrapeConfig) {
     }
 }
 
-/// The keys that `global` and a scrape config have in common, intervals aside. What a scrape config leaves out keeps the
-/// value it came with.
+/// The keys that `global` and a scrape config have in common, intervals aside. What a scrape config leaves out keeps
+/// the value it came with.
 pub(super) fn read_shared(map: &mut Map<'_>, defaults: &mut ScrapeDefaults) {
     let limits = &mut defaults.limits;
     let sizes = map.read("body_size_limit", |node| parse_size(node.text()?));

@@ -106,7 +106,15 @@ fn a_full_file_is_read() {
         config.retention,
         Retention { time: Some(Duration::from_secs(30 * 86_400)), size_bytes: Some(10 << 30) }
     );
-    assert_eq!(config.warnings.len(), 2);
+    let warnings: Vec<_> = config
+        .warnings
+        .iter()
+        .map(|w| w.split_once("prometheus.yml:").unwrap().1.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        warnings,
+        ["7:19: runtime.gogc", "17:31: storage.tsdb.out_of_order_time_window", "47:31: fallback_scrape_protocol"]
+    );
 
     let [backend, slow] = &config.scrape_configs[..] else { panic!("two jobs") };
     assert!(
@@ -406,6 +414,88 @@ fn files_that_are_missing_are_named() {
     );
 }
 
+/// Files that promtool and we must judge alike; a job's keys stand alone.
+const JUDGED_ALIKE: [&str; 52] = [
+    "",
+    "global:",
+    "global: {scrape_interval: 0s}",
+    "global: {scrape_interval: 1m 30s}",
+    "global: {scrape_interval: 90}",
+    "global: {scrape_timeout: 61s}",
+    "global: {evaluation_interval: 1h30m}",
+    "global: {evaluation_interval: 30m1h}",
+    "global: {external_labels: {a: b, c: 1, d: null}}",
+    "global: {external_labels: [a]}",
+    "global: {external_labels: {'': a}}",
+    "globals: {}",
+    "- a",
+    "rule_files: []\nscrape_configs:",
+    "rule_files: x",
+    "scrape_configs: {}",
+    "scrape_configs: [{}]",
+    "scrape_configs: [{job_name: ''}]",
+    "scrape_configs: [{job_name: a}, {job_name: a}]",
+    "scrape_configs: [{job_name: 12, static_configs: [{targets: [1], labels: {a: true, b: 1.50, c: null}}]}]",
+    "alerting: {alertmanagers: [{static_configs: [{targets: }]}]}",
+    "job: scrape_timeout: 2m",
+    "job: scrape_interval: 5s",
+    "job: scrape_interval: 5s, scrape_timeout: 5s",
+    "job: metrics_path: ''",
+    "job: params: {x: [1, true]}",
+    "job: params: {x: 1}",
+    "job: honor_labels: yes",
+    "job: honor_labels: 1",
+    "job: sample_limit: 1e3",
+    "job: sample_limit: -1",
+    "job: sample_limit: x",
+    "job: body_size_limit: 10M",
+    "job: body_size_limit: 10MB",
+    "job: body_size_limit: 1.5GiB",
+    "job: basic_auth: {}",
+    "job: authorization: {type: basic}",
+    "job: basic_auth: {username: a}, bearer_token: b",
+    "job: bearer_token: a, bearer_token_file: b",
+    "job: static_configs: [{targets: ['http://x/']}]",
+    "job: static_configs: [{targets: [x_y:1, '[::1]:80', z]}]",
+    "job: relabel_configs: [{action: Keep, source_labels: [x], regex: 9100}]",
+    "job: relabel_configs: [{action: labeldrop, regex: x, separator: ','}]",
+    "job: relabel_configs: [{action: labelkeep, regex: x}]",
+    "job: relabel_configs: [{action: hashmod, target_label: x}]",
+    "job: relabel_configs: [{action: hashmod, target_label: x, modulus: 0}]",
+    "job: relabel_configs: [{action: lowercase, source_labels: [a]}]",
+    "job: relabel_configs: [{action: lowercase, source_labels: [a], target_label: b, replacement: c}]",
+    "job: relabel_configs: [{action: keepequal, source_labels: [a], target_label: b}]",
+    "job: relabel_configs: [{action: keepequal, source_labels: [a], target_label: b, regex: c}]",
+    "job: relabel_configs: [{source_labels: [a], regex: '(', target_label: b}]",
+    "job: relabel_configs: [{replacement: '', target_label: x, regex: }]",
+];
+
+#[test]
+fn promtool_judges_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut files = Vec::new();
+    for (i, judged) in JUDGED_ALIKE.iter().enumerate() {
+        let text = match judged.strip_prefix("job: ") {
+            Some(keys) => format!("scrape_configs: [{{job_name: a, {keys}}}]"),
+            None => (*judged).to_owned(),
+        };
+        files.push(dir.path().join(format!("{i}.yml")));
+        std::fs::write(&files[i], text).unwrap();
+    }
+    let Ok(theirs) = std::process::Command::new("promtool").args(["check", "config"]).args(&files).output() else {
+        println!("skipped: promtool is not there");
+        return;
+    };
+    let words = String::from_utf8_lossy(&theirs.stdout).into_owned() + &String::from_utf8_lossy(&theirs.stderr);
+    for (file, judged) in files.iter().zip(JUDGED_ALIKE) {
+        let ours = load(file).map(|_| ()).map_err(|error| error.to_string());
+        let refused = words.contains(&format!("FAILED: parsing YAML file {}:", file.display()));
+        let taken = words.contains(&format!("SUCCESS: {} is valid", file.display()));
+        assert!(refused != taken, "{words}");
+        assert_eq!(ours.is_ok(), taken, "{judged}\nours: {ours:?}\ntheirs: {words}");
+    }
+}
+
 /// The YAML blocks of the sites' documents that are Prometheus configurations load, or are refused for what is named.
 #[test]
 fn blocks_of_the_sites_documents_load_or_name_what_is_missing() {
@@ -442,4 +532,17 @@ fn yaml_blocks(text: &str) -> Vec<String> {
         blocks.extend(part.split("```").next().map(str::to_owned));
     }
     blocks
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_damage_to_a_file_panics(at in 0..FULL.len(), length in 0..12usize, put in "[-a-z0-9:{}\\[\\]&*'\"$ \n]{0,4}") {
+        let at = (0..=at).rev().find(|at| FULL.is_char_boundary(*at)).unwrap_or(0);
+        let end = (at + length..=FULL.len()).find(|end| FULL.is_char_boundary(*end)).unwrap_or(FULL.len());
+        let mut text = FULL.to_owned();
+        text.replace_range(at..end, &put);
+        if let Err(error) = load_text(&text).1 {
+            proptest::prop_assert!(!error.problems.is_empty());
+        }
+    }
 }

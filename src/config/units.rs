@@ -55,20 +55,21 @@ pub fn format_duration(duration: Duration) -> String {
     text
 }
 
-/// Reads `10GB`, `1.5GiB`, `512`: with or without the `i`, a unit is a power of 1024, as in Prometheus.
+/// Reads `10GB`, `1.5GiB`, and bare bytes (`512`, which Prometheus refuses): with or without the `i`, a unit is a power
+/// of 1024, as in Prometheus.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let invalid = || format!("not a valid size: {text:?}; write it like 512MB or 10GB");
     let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(number_end);
     let number: f64 = number.parse().map_err(|_| invalid())?;
-    let power = match unit.strip_suffix("iB").or_else(|| unit.strip_suffix('B')).unwrap_or(unit) {
-        "" if unit != "iB" => 0,
-        "K" => 1,
-        "M" => 2,
-        "G" => 3,
-        "T" => 4,
-        "P" => 5,
-        "E" => 6,
+    let power = match unit {
+        "" | "B" => 0,
+        "KB" | "KiB" => 1,
+        "MB" | "MiB" => 2,
+        "GB" | "GiB" => 3,
+        "TB" | "TiB" => 4,
+        "PB" | "PiB" => 5,
+        "EB" | "EiB" => 6,
         _ => return Err(invalid()),
     };
     let bytes = number * 1024f64.powi(power);
@@ -130,7 +131,7 @@ mod tests {
         }
         assert_eq!(parse_size("1.5GiB"), Ok(3 << 29));
         assert_eq!(parse_size("2TB"), Ok(2 << 40));
-        for text in ["", "GB", "1gb", "1XB", "-1GB", "1 GB", "1.2.3MB", "1iB"] {
+        for text in ["", "GB", "1gb", "1XB", "-1GB", "1 GB", "1.2.3MB", "1iB", "10M"] {
             assert_eq!(
                 parse_size(text),
                 Err(format!("not a valid size: {text:?}; write it like 512MB or 10GB")),

@@ -72,7 +72,8 @@ pub struct Entry {
 impl Node {
     /// Whether it is absent: nothing, `~` or `null`. Readers take such a value for "key not given".
     pub fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+        let Value::Scalar { text, plain: true } = &self.value else { return false };
+        matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
 
     /// The text of any scalar, as written: `123` and `true` are texts too, as in Prometheus.
@@ -92,10 +93,19 @@ impl Node {
         }
     }
 
-    /// A whole number of at least 0.
+    /// A whole number of at least 0; `1e6` is one, too, as in YAML.
     pub fn unsigned(&self) -> Result<u64, String> {
+        // Up to here every whole number is a float, so nothing is rounded on the way.
+        const WHOLE_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
         let text = self.text()?;
-        text.parse().map_err(|_| format!("expected a whole number of at least 0, found {text:?}"))
+        let float = || {
+            text.parse::<f64>()
+                .ok()
+                .filter(|n| n.fract() == 0.0 && (0.0..=WHOLE_FLOAT_MAX).contains(n))
+                .map(|n| n as u64)
+        };
+        let number = text.parse().ok().or_else(float);
+        number.ok_or_else(|| format!("expected a whole number of at least 0, found {text:?}"))
     }
 
     /// A number.

@@ -2,7 +2,8 @@
 //!
 //! Here: edit distance over short words. Elsewhere: which words are known.
 
-/// The candidate that a person most likely meant by `word`: at most a third of its characters (and at least one) differ.
+/// The candidate that a person most likely meant by `word`: at most a third of its characters (and at least one)
+/// differ.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (word.chars().count() / 3).max(1);
     candidates

@@ -179,7 +179,8 @@ fn merge_into(entries: &mut Vec<Entry>, lines: &mut HashMap<String, usize>, merg
     Ok(())
 }
 
-/// Whether the tag says "this is a text". Tags outside YAML's core schema are refused: they would be ignored in silence.
+/// Whether the tag says "this is a text". Tags outside YAML's core schema are refused: they would be ignored in
+/// silence.
 fn known_tag(tag: Option<&Tag>, span: &Span) -> Result<bool, Problem> {
     match tag {
         None => Ok(false),

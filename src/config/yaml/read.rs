@@ -39,7 +39,10 @@ impl fmt::Display for FileProblem {
 
 /// The problems of one file, collected while it is read: a reader goes on with a default and reports the next one, too.
 #[derive(Debug, Default)]
-pub struct Problems(RefCell<Vec<Problem>>);
+pub struct Problems {
+    problems: RefCell<Vec<Problem>>,
+    warnings: RefCell<Vec<Problem>>,
+}
 
 impl Problems {
     /// No problems yet.
@@ -49,7 +52,17 @@ impl Problems {
 
     /// Adds one.
     pub fn add(&self, pos: Pos, message: impl Into<String>) {
-        self.0.borrow_mut().push(Problem { pos, message: message.into() });
+        self.problems.borrow_mut().push(Problem { pos, message: message.into() });
+    }
+
+    /// Adds a warning: the file is good, but something in it has no effect.
+    pub fn warn(&self, pos: Pos, message: impl Into<String>) {
+        self.warnings.borrow_mut().push(Problem { pos, message: message.into() });
+    }
+
+    /// The warnings, in the file's order, with the file's name; the list is empty afterwards.
+    pub fn take_warnings(&self, file: &str) -> Vec<FileProblem> {
+        in_order(self.warnings.take(), file)
     }
 
     /// `read`'s answer; its error becomes a problem at `node` that begins with `what`.
@@ -64,21 +77,26 @@ impl Problems {
 
     /// True if there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.problems.borrow().is_empty()
     }
 
     /// All, in the file's order.
     pub fn into_vec(self) -> Vec<Problem> {
-        let mut problems = self.0.into_inner();
+        let mut problems = self.problems.into_inner();
         problems.sort_by_key(|p| p.pos);
         problems
     }
 
     /// All, in the file's order, with the file's name.
     pub fn in_file(self, file: &str) -> Vec<FileProblem> {
-        let place = |p: Problem| FileProblem { file: file.to_owned(), pos: Some(p.pos), message: p.message };
-        self.into_vec().into_iter().map(place).collect()
+        in_order(self.problems.into_inner(), file)
     }
+}
+
+fn in_order(mut problems: Vec<Problem>, file: &str) -> Vec<FileProblem> {
+    problems.sort_by_key(|p| p.pos);
+    let place = |p: Problem| FileProblem { file: file.to_owned(), pos: Some(p.pos), message: p.message };
+    problems.into_iter().map(place).collect()
 }
 
 /// A map with fixed keys, read key by key. End with [`Map::finish`], which refuses the keys nobody asked for.
@@ -105,8 +123,8 @@ pub struct Map<'n> {
 }
 
 impl<'n> Map<'n> {
-    /// Begins to read `node`; `what` names it in messages (`global`, `the scrape config`). An absent value is an empty map,
-    /// another kind of value is a problem and reads as empty.
+    /// Begins to read `node`; `what` names it in messages (`global`, `the scrape config`). An absent value is an empty
+    /// map, another kind of value is a problem and reads as empty.
     pub fn new(node: &'n Node, what: &'static str, problems: &'n Problems) -> Self {
         let entries = problems.read(what, node, Node::entries).unwrap_or(&[]);
         Map { what, pos: node.pos, entries, known: Vec::new(), not_yet: Vec::new(), origin: "", problems }
@@ -144,7 +162,8 @@ impl<'n> Map<'n> {
         self.entries.iter().find(|e| e.key == key).map_or(self.pos, |e| e.value.pos)
     }
 
-    /// Keys of `origin` (`Prometheus`, `Alertmanager`) that are not there yet in Cairn: [`Map::finish`] refuses them as such.
+    /// Keys of `origin` (`Prometheus`, `Alertmanager`) that are not there yet in Cairn: [`Map::finish`] refuses them as
+    /// such.
     pub fn not_yet(&mut self, origin: &'static str, keys: &[&'static str]) {
         self.origin = origin;
         self.not_yet.extend_from_slice(keys);

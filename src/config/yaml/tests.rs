@@ -80,6 +80,9 @@ fn scalars_read_as_what_is_asked() {
     assert_eq!(node("0123").text(), Ok("0123"));
     assert_eq!(node("yes").boolean(), Ok(true));
     assert_eq!(node("maybe").boolean(), Err("expected true or false, found \"maybe\"".to_owned()));
+    assert_eq!(node("1e3").unsigned(), Ok(1000));
+    assert_eq!(node("18446744073709551615").unsigned(), Ok(u64::MAX));
+    assert!(node("1.5").unsigned().is_err() && node("1e30").unsigned().is_err() && node("nan").unsigned().is_err());
     assert_eq!(node("-1").unsigned(), Err("expected a whole number of at least 0, found \"-1\"".to_owned()));
     assert_eq!(node("[a]").text(), Err("expected a text, found a list".to_owned()));
     assert_eq!(node("a").list(), Err("expected a list, found a text".to_owned()));

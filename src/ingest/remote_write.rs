@@ -1,0 +1,189 @@
+//! Remote write 1.0: from a request's body to series, without copying.
+//!
+//! Here: which headers it may have, its snappy block, and its protobuf messages (`prometheus.WriteRequest`).
+//! Elsewhere: the bytes of protobuf (`wire`), what becomes of the series (`ingester`), status codes (`api`).
+//!
+//! A series' labels are not decoded unless someone asks: the ingester knows most of them by their bytes.
+
+use storage::Sample;
+
+use super::wire::{DecodeError, Reader, Wire};
+use super::{IngestError, WriteLimits};
+
+/// Refuses what is not remote write 1.0 in a snappy block. Absent headers are taken for that, as Prometheus does.
+pub fn check_headers(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<(), IngestError> {
+    let mut parts = content_type.unwrap_or("application/x-protobuf").split(';').map(str::trim);
+    let is_protobuf = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/x-protobuf"));
+    let message = parts.find_map(|part| part.strip_prefix("proto=")).unwrap_or("prometheus.WriteRequest");
+    if !is_protobuf || message != "prometheus.WriteRequest" {
+        return Err(IngestError::ContentType(content_type.unwrap_or_default().to_owned()));
+    }
+    match content_encoding.map(str::trim) {
+        None | Some("" | "snappy") => Ok(()),
+        Some(other) => Err(IngestError::ContentEncoding(other.to_owned())),
+    }
+}
+
+/// Three bytes of a block can stand for 64 at most, so a larger declared size is a lie and not worth the memory.
+const UNPACKED_RATIO_MAX: usize = 22;
+
+/// Unpacks a snappy block into `out`, whose memory is reused. The size that the block declares is checked before
+/// anything is allocated.
+pub fn decompress(body: &[u8], limits: &WriteLimits, out: &mut Vec<u8>) -> Result<(), IngestError> {
+    if body.is_empty() {
+        return Err(IngestError::Empty);
+    }
+    let damaged = |error: snap::Error| IngestError::Snappy(error.to_string());
+    let bytes = snap::raw::decompress_len(body).map_err(damaged)?;
+    if bytes > limits.body_bytes_max {
+        return Err(IngestError::TooLarge { bytes, max: limits.body_bytes_max });
+    }
+    if bytes > body.len().saturating_mul(UNPACKED_RATIO_MAX) {
+        return Err(IngestError::Snappy(format!(
+            "it declares {bytes} bytes, more than {} packed bytes can hold",
+            body.len()
+        )));
+    }
+    out.clear();
+    out.resize(bytes, 0);
+    let written = snap::raw::Decoder::new().decompress(body, out).map_err(damaged)?;
+    out.truncate(written);
+    Ok(())
+}
+
+/// Reads the series of a decompressed body one by one.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteRequestReader<'a> {
+    request: Reader<'a>,
+    metadata: u64,
+}
+
+/// One series of a request.
+#[derive(Debug)]
+pub struct Series<'a, 's> {
+    message: Reader<'a>,
+    /// The bytes of all label fields, if they stand together (every known sender writes them so): equal bytes are equal
+    /// labels.
+    pub label_bytes: Option<&'a [u8]>,
+    /// In the request's order.
+    pub samples: &'s [Sample],
+    /// How many exemplars it has; they are not read.
+    pub exemplars: u64,
+    /// How many native histograms it has; they are not read.
+    pub histograms: u64,
+}
+
+const REQUEST: &str = "the request";
+const SERIES: &str = "a series";
+
+/// Reads a decompressed body. What is wrong shows while it is read: store nothing before [`WriteRequestReader::next`]
+/// gave `None`.
+pub fn decode_write_request(body: &[u8]) -> WriteRequestReader<'_> {
+    WriteRequestReader { request: Reader::new(body, REQUEST), metadata: 0 }
+}
+
+impl<'a> WriteRequestReader<'a> {
+    /// The next series; its samples are in `samples`, which is emptied first.
+    pub fn next<'s>(&mut self, samples: &'s mut Vec<Sample>) -> Result<Option<Series<'a, 's>>, DecodeError> {
+        while let Some((number, wire)) = self.request.field()? {
+            match (number, wire) {
+                (1, Wire::Len) => return read_series(self.request.message(SERIES)?, samples).map(Some),
+                (3, Wire::Len) => {
+                    read_metadata(self.request.message("metadata")?)?;
+                    self.metadata += 1;
+                }
+                (1 | 3, _) => return Err(self.request.wrong_wire("a message")),
+                _ => self.request.skip(number, wire)?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Entries of metadata met so far; they are not read.
+    pub fn metadata_count(&self) -> u64 {
+        self.metadata
+    }
+}
+
+fn read_series<'a, 's>(message: Reader<'a>, samples: &'s mut Vec<Sample>) -> Result<Series<'a, 's>, DecodeError> {
+    samples.clear();
+    let mut reader = message;
+    let (mut exemplars, mut histograms) = (0, 0);
+    // From the first label field to the end of the last; `None` once something stood between two of them.
+    let mut span: Option<(usize, usize)> = None;
+    let mut is_together = true;
+    loop {
+        let start = reader.pos();
+        let Some((number, wire)) = reader.field()? else { break };
+        match (number, wire) {
+            (1, Wire::Len) => {
+                reader.bytes()?;
+                is_together &= span.is_none_or(|(_, end)| end == start);
+                span = Some((span.map_or(start, |(first, _)| first), reader.pos()));
+            }
+            (2, Wire::Len) => samples.push(read_sample(reader.message("a sample")?)?),
+            (3, Wire::Len) => {
+                reader.bytes()?;
+                exemplars += 1;
+            }
+            (4, Wire::Len) => {
+                reader.bytes()?;
+                histograms += 1;
+            }
+            (1..=4, _) => return Err(reader.wrong_wire("a message")),
+            _ => reader.skip(number, wire)?,
+        }
+    }
+    let bytes_of = |(start, end)| reader.since(start).get(..end - start).unwrap_or(&[]);
+    let label_bytes = is_together.then(|| span.map_or(&[][..], bytes_of));
+    Ok(Series { message, label_bytes, samples, exemplars, histograms })
+}
+
+fn read_sample(mut reader: Reader<'_>) -> Result<Sample, DecodeError> {
+    let mut sample = Sample { t: 0, v: 0.0 };
+    while let Some((number, wire)) = reader.field()? {
+        match (number, wire) {
+            (1, Wire::Fixed64) => sample.v = f64::from_bits(reader.fixed64()?),
+            (2, Wire::Varint) => sample.t = reader.varint()?.cast_signed(),
+            (1, _) => return Err(reader.wrong_wire("a double")),
+            (2, _) => return Err(reader.wrong_wire("a varint")),
+            _ => reader.skip(number, wire)?,
+        }
+    }
+    Ok(sample)
+}
+
+/// Only its frame is checked.
+fn read_metadata(mut reader: Reader<'_>) -> Result<(), DecodeError> {
+    while let Some((number, wire)) = reader.field()? {
+        reader.skip(number, wire)?;
+    }
+    Ok(())
+}
+
+impl<'a> Series<'a, '_> {
+    /// Appends the labels as they stand to `labels`: names and values are any bytes, in any order.
+    pub fn read_labels(&self, labels: &mut Vec<(&'a [u8], &'a [u8])>) -> Result<(), DecodeError> {
+        let mut reader = self.message;
+        while let Some((number, wire)) = reader.field()? {
+            match (number, wire) {
+                (1, Wire::Len) => labels.push(read_label(reader.message("a label")?)?),
+                _ => reader.skip(number, wire)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_label(mut reader: Reader<'_>) -> Result<(&[u8], &[u8]), DecodeError> {
+    let (mut name, mut value) = (&[][..], &[][..]);
+    while let Some((number, wire)) = reader.field()? {
+        match (number, wire) {
+            (1, Wire::Len) => name = reader.bytes()?,
+            (2, Wire::Len) => value = reader.bytes()?,
+            (1 | 2, _) => return Err(reader.wrong_wire("a string")),
+            _ => reader.skip(number, wire)?,
+        }
+    }
+    Ok((name, value))
+}
