@@ -129,3 +129,6 @@ fn sorted(mut series: Vec<MatrixSeries>) -> Vec<MatrixSeries> {
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
     series
 }
+
+#[cfg(test)]
+mod tests;

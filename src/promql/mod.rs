@@ -12,11 +12,13 @@ mod engine;
 mod eval;
 pub mod functions;
 mod parse;
+mod pretty;
 mod print;
 mod source;
 mod types;
 
 pub use engine::Engine;
 pub use parse::{ParseError, ParseOptions, QUERY_BYTES_MAX, parse, parse_selector, parse_with};
+pub use pretty::format_query;
 pub use source::{SeriesReader, Source, SourceError, SourceSeries};
 pub use types::{EngineOptions, MatrixSeries, QueryControl, QueryError, QueryResult, Value, VectorSample};

@@ -29,12 +29,12 @@ impl Display for Expr {
             }
             ExprKind::Selector(selector) => {
                 write_selector(f, selector)?;
-                write_times(f, selector.at, selector.offset_ms)
+                f.write_str(&times_text(selector.at, selector.offset_ms))
             }
             ExprKind::Matrix(matrix) => {
                 write_selector(f, &matrix.selector)?;
                 write!(f, "[{}]", duration_text(matrix.range_ms))?;
-                write_times(f, matrix.selector.at, matrix.selector.offset_ms)
+                f.write_str(&times_text(matrix.selector.at, matrix.selector.offset_ms))
             }
             ExprKind::Subquery(subquery) => subquery.fmt(f),
         }
@@ -87,37 +87,31 @@ pub(crate) fn duration_text(ms: i64) -> String {
 
 impl Display for BinaryExpr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}{}", self.lhs, self.op.as_str(), if self.return_bool { " bool" } else { "" })?;
-        if let Some(matching) = &self.matching {
-            let grouped = match matching.card {
-                Cardinality::ManyToOne => Some("left"),
-                Cardinality::OneToMany => Some("right"),
-                Cardinality::OneToOne | Cardinality::ManyToMany => None,
-            };
-            if !matching.labels.is_empty() || matching.on || grouped.is_some() {
-                write!(f, " {} (", if matching.on { "on" } else { "ignoring" })?;
-                write_labels(f, &matching.labels)?;
-                f.write_char(')')?;
-            }
-            if let Some(side) = grouped {
-                write!(f, " group_{side} (")?;
-                write_labels(f, &matching.include)?;
-                f.write_char(')')?;
-            }
-        }
-        write!(f, " {}", self.rhs)
+        write!(f, "{} {} {}", self.lhs, operator_text(self), self.rhs)
     }
+}
+
+/// The operator with its modifiers: `* on (a) group_left (b)`.
+pub(super) fn operator_text(binary: &BinaryExpr) -> String {
+    let mut text = format!("{}{}", binary.op.as_str(), if binary.return_bool { " bool" } else { "" });
+    let Some(matching) = &binary.matching else { return text };
+    let grouped = match matching.card {
+        Cardinality::ManyToOne => Some("left"),
+        Cardinality::OneToMany => Some("right"),
+        Cardinality::OneToOne | Cardinality::ManyToMany => None,
+    };
+    if !matching.labels.is_empty() || matching.on || grouped.is_some() {
+        text += &format!(" {} ({})", if matching.on { "on" } else { "ignoring" }, labels_text(&matching.labels));
+    }
+    if let Some(side) = grouped {
+        text += &format!(" group_{side} ({})", labels_text(&matching.include));
+    }
+    text
 }
 
 impl Display for AggregateExpr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(self.op.as_str())?;
-        if self.without || !self.grouping.is_empty() {
-            write!(f, " {} (", if self.without { "without" } else { "by" })?;
-            write_labels(f, &self.grouping)?;
-            f.write_str(") ")?;
-        }
-        f.write_char('(')?;
+        write!(f, "{}(", aggregate_head(self))?;
         if let Some(param) = &self.param {
             write!(f, "{param}, ")?;
         }
@@ -125,24 +119,40 @@ impl Display for AggregateExpr {
     }
 }
 
+/// The operator with its grouping: `sum by (a) `.
+pub(super) fn aggregate_head(aggregate: &AggregateExpr) -> String {
+    let op = aggregate.op.as_str();
+    if !aggregate.without && aggregate.grouping.is_empty() {
+        return op.to_owned();
+    }
+    let word = if aggregate.without { "without" } else { "by" };
+    format!("{op} {word} ({}) ", labels_text(&aggregate.grouping))
+}
+
 impl Display for SubqueryExpr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let step = self.step_ms.map(duration_text).unwrap_or_default();
-        write!(f, "{}[{}:{step}]", self.expr, duration_text(self.range_ms))?;
-        write_times(f, self.at, self.offset_ms)
+        write!(f, "{}{}", self.expr, subquery_suffix(self))
     }
 }
 
-fn write_times(f: &mut Formatter<'_>, at: Option<At>, offset_ms: i64) -> fmt::Result {
-    match at {
-        Some(At::Time(ms)) => write!(f, " @ {:.3}", ms as f64 / 1000.0)?,
-        Some(At::Start) => f.write_str(" @ start()")?,
-        Some(At::End) => f.write_str(" @ end()")?,
-        None => {}
-    }
-    if offset_ms != 0 { write!(f, " offset {}", duration_text(offset_ms)) } else { Ok(()) }
+/// What follows the inner expression: `[1h:5m] offset 1d`.
+pub(super) fn subquery_suffix(subquery: &SubqueryExpr) -> String {
+    let step = subquery.step_ms.map(duration_text).unwrap_or_default();
+    format!("[{}:{step}]{}", duration_text(subquery.range_ms), times_text(subquery.at, subquery.offset_ms))
 }
 
+fn times_text(at: Option<At>, offset_ms: i64) -> String {
+    let mut text = match at {
+        Some(At::Time(ms)) => format!(" @ {:.3}", ms as f64 / 1000.0),
+        Some(At::Start) => " @ start()".to_owned(),
+        Some(At::End) => " @ end()".to_owned(),
+        None => String::new(),
+    };
+    if offset_ms != 0 {
+        text += &format!(" offset {}", duration_text(offset_ms));
+    }
+    text
+}
 fn write_selector(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Result {
     f.write_str(&selector.name)?;
     let is_name = |m: &Matcher| m.name() == METRIC_NAME && m.op() == MatchOp::Equal && m.value() == selector.name;
@@ -159,9 +169,9 @@ fn matcher_text(matcher: &Matcher) -> String {
     format!("{}{}{}", label_text(matcher.name()), matcher.op().as_str(), quote(matcher.value()))
 }
 
-fn write_labels(f: &mut Formatter<'_>, labels: &[String]) -> fmt::Result {
+fn labels_text(labels: &[String]) -> String {
     let texts: Vec<String> = labels.iter().map(|l| label_text(l)).collect();
-    f.write_str(&texts.join(", "))
+    texts.join(", ")
 }
 
 /// A label's name, quoted unless it is an identifier.

@@ -25,12 +25,13 @@ pub(super) struct Outcome {
 
 type Checked = Result<(), String>;
 
-pub(super) fn run_script(text: &str) -> Vec<Outcome> {
-    let mut store = Store::new();
+/// Runs a whole script on engines with these options.
+pub(super) fn run_script(text: &str, options: &EngineOptions) -> Vec<Outcome> {
+    let mut store = Store::new(options);
     let mut outcomes = Vec::new();
     for command in parse_script(text) {
         match command {
-            Command::Clear => store = Store::new(),
+            Command::Clear => store = Store::new(options),
             Command::Load { step_ms, series } => store.load(step_ms, series),
             Command::Eval(eval) => {
                 let failure = store.check(&eval).err();
@@ -51,16 +52,10 @@ struct Store {
 const NOW: i64 = 100 * 365 * 86_400_000;
 
 impl Store {
-    fn new() -> Self {
+    fn new(options: &EngineOptions) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let db = Db::open(dir.path(), Options::default()).expect("an empty directory opens");
-        let options = EngineOptions {
-            experimental_functions: true,
-            delayed_name_removal: true,
-            samples_max: 10_000,
-            ..EngineOptions::default()
-        };
-        Store { db, engine: Engine::new(options), _dir: dir }
+        Store { db, engine: Engine::new(options.clone()), _dir: dir }
     }
 
     fn load(&self, step_ms: i64, series: Vec<(Labels, Vec<Point>)>) {
@@ -96,7 +91,7 @@ impl Store {
             let found = self.instant(expr, eval, end);
             return check_result(eval, found, |found| compare_matrix(&eval.expected.series, found, start, step));
         }
-        self.check_instant_at(eval, expr, t, t)?;
+        self.check_instant_at(eval, expr, t)?;
         if depends_on_time(expr) {
             return Ok(());
         }
@@ -104,12 +99,12 @@ impl Store {
         pin(&mut pinned, t);
         let times = if t == 0 { vec![-1000, 0, 1000] } else { vec![-10 * t, 0, t / 5, t, 10 * t] };
         for at in times {
-            self.check_instant_at(eval, &pinned, at, t).map_err(|e| format!("with @ {t} at {at}: {e}"))?;
+            self.check_instant_at(eval, &pinned, at).map_err(|e| format!("with @ {t} at {at}: {e}"))?;
         }
         Ok(())
     }
 
-    fn check_instant_at(&self, eval: &Eval, expr: &Expr, t: i64, _written_at: i64) -> Checked {
+    fn check_instant_at(&self, eval: &Eval, expr: &Expr, t: i64) -> Checked {
         let expected = &eval.expected;
         check_result(eval, self.instant(expr, eval, t), |found| compare_instant(expected, found))?;
         if expected.fail.is_some() || expected.ordered || expected.string.is_some() || asks_for_query(expr) {

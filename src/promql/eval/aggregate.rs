@@ -58,7 +58,7 @@ impl Evaluator<'_> {
             let group = &mut folded[place];
             group.drop_name |= row.drop_name;
             if matches!(group.fold, Fold::Quantile(_)) {
-                self.ctx.charge(row.present_count())?;
+                self.ctx.charge(row.cost())?;
             }
             group.fold.push(row.values);
             Ok(())

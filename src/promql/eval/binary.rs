@@ -63,7 +63,7 @@ impl Evaluator<'_> {
         join.check_one_side()?;
         let is_delayed = self.ctx.options.delayed_name_removal;
         let drops_name = !b.op.is_comparison() || (b.return_bool && !is_delayed);
-        let pairs = join.pairs(drops_name);
+        let pairs = self.pairs(&join, drops_name)?;
         join.check_pairs(&pairs)?;
         let mut results = Vec::with_capacity(pairs.len());
         for pair in pairs {
@@ -76,9 +76,29 @@ impl Evaluator<'_> {
                     *value = element(b, left, right, left);
                 }
             }
+            self.ctx.charge(self.grid.count / 2)?;
             results.push(Row { labels: pair.labels, drop_name: b.return_bool && is_delayed, values });
         }
         unite(results, Overlap::Merge)
+    }
+
+    /// The rows that meet, in the order of the many side. Series that came and went may share a signature, so that there
+    /// can be more pairs than series: those that never meet are left out, the rest is counted.
+    fn pairs(&self, join: &Join<'_>, drops_name: bool) -> Result<Vec<Pair>, QueryError> {
+        let mut pairs = Vec::new();
+        for (many, &signature) in join.many_signatures.iter().enumerate() {
+            let ones = &join.one_by_signature[signature];
+            if ones.len() > 1 {
+                self.ctx.check()?;
+            }
+            for &one in ones.iter().filter(|&&one| ones.len() == 1 || join.meet(many, one)) {
+                self.ctx.charge(1)?;
+                let (many_labels, one_labels) = (&join.many[many].labels, &join.one[one].labels);
+                let labels = result_labels(join.matching, many_labels, one_labels, drops_name);
+                pairs.push(Pair { signature, many, one, labels });
+            }
+        }
+        Ok(pairs)
     }
 
     fn set_operation(&self, b: &BinaryExpr, matching: &VectorMatching) -> Result<Vec<Row>, QueryError> {
@@ -156,15 +176,8 @@ impl<'r> Join<'r> {
         Ok(())
     }
 
-    fn pairs(&self, drops_name: bool) -> Vec<Pair> {
-        let mut pairs = Vec::new();
-        for (many, &signature) in self.many_signatures.iter().enumerate() {
-            for &one in &self.one_by_signature[signature] {
-                let labels = result_labels(self.matching, &self.many[many].labels, &self.one[one].labels, drops_name);
-                pairs.push(Pair { signature, many, one, labels });
-            }
-        }
-        pairs
+    fn meet(&self, many: usize, one: usize) -> bool {
+        (0..self.steps).any(|step| self.many[many].is_present(step) && self.one[one].is_present(step))
     }
 
     /// No two pairs may answer for the same thing at the same step, also where a comparison would hide one of them.

@@ -89,7 +89,7 @@ impl Evaluator<'_> {
                 self.warn_of_bucket(&row.labels, le, arg);
                 return Ok(());
             };
-            self.ctx.charge(row.present_count())?;
+            self.ctx.charge(row.cost())?;
             let labels = row.labels.filter(|name| name != BUCKET_LABEL);
             let place = *places.entry(labels).or_insert_with_key(|labels| {
                 let (labels, drop_name) = (labels.clone(), row.drop_name);

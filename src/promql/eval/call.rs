@@ -124,8 +124,7 @@ impl Evaluator<'_> {
         let windows = self.windows(arg)?;
         let mut values = vec![1.0; self.grid.count];
         self.each_range_series(arg, &mut |series| {
-            windows.slide(series.columns, &mut |step, _| values[step] = ABSENT);
-            Ok(())
+            windows.slide(self.ctx, series.columns, &mut |step, _| values[step] = ABSENT)
         })?;
         self.emit_if_any(Row::new(absent_labels(arg), values), sink)
     }

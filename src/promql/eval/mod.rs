@@ -68,7 +68,7 @@ impl<'a> Evaluator<'a> {
     fn rows(&self, expr: &Expr) -> Result<Vec<Row>, QueryError> {
         let mut rows = Vec::new();
         self.each_row(expr, &mut |row| {
-            self.ctx.charge(row.present_count())?;
+            self.ctx.charge(row.cost())?;
             rows.push(row);
             Ok(())
         })?;

@@ -58,7 +58,7 @@ impl Evaluator<'_> {
         }
         let mut rows = Vec::new();
         produce(&mut |mut row| {
-            self.ctx.charge(row.present_count())?;
+            self.ctx.charge(row.cost())?;
             row.labels = without_metadata(&row.labels);
             rows.push(row);
             Ok(())

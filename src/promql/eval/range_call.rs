@@ -43,11 +43,11 @@ impl Evaluator<'_> {
         self.each_range_series(arg, &mut |series| {
             let mut values = vec![ABSENT; self.grid.count];
             let mut any = false;
-            windows.slide(series.columns, &mut |step, window| {
+            windows.slide(self.ctx, series.columns, &mut |step, window| {
                 if let Some(value) = function(step, window) {
                     (values[step], any) = (value, true);
                 }
-            });
+            })?;
             if !any {
                 return Ok(());
             }

@@ -41,6 +41,12 @@ impl Row {
         self.values.iter().filter(|v| !is_absent(**v)).count()
     }
 
+    /// What keeping the row costs of the budget: its samples, but at least as much as its memory is worth of them
+    /// (a budgeted sample is 16 bytes, a step 8).
+    pub(super) fn cost(&self) -> usize {
+        self.present_count().max(self.values.len() / 2)
+    }
+
     pub(super) fn is_present(&self, step: usize) -> bool {
         !is_absent(self.values[step])
     }

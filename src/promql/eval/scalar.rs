@@ -11,6 +11,8 @@ type Column = Result<Vec<f64>, QueryError>;
 impl Evaluator<'_> {
     /// The value of a scalar expression at every step.
     pub(in crate::promql) fn scalar(&self, expr: &Expr) -> Column {
+        // Columns of one query mostly live together, so they are counted and not taken off again.
+        self.ctx.charge(self.grid.count / 2)?;
         match &expr.kind {
             ExprKind::Number(number) => Ok(vec![number.value; self.grid.count]),
             ExprKind::Paren(inner) => self.scalar(inner),

@@ -7,7 +7,7 @@
 
 use storage::{Columns, Labels, TimeRange, is_stale_nan};
 
-use super::context::{Selected, expanding};
+use super::context::{Context, Selected, expanding};
 use super::grid::Grid;
 use super::row::is_absent;
 use super::{Done, Evaluator, impossible};
@@ -43,8 +43,11 @@ pub(crate) struct Window<'s> {
 }
 
 impl Windows {
-    /// Calls `visit` with the number of each step that has samples, and its window.
-    pub(super) fn slide(&self, columns: &Columns, visit: &mut dyn FnMut(usize, Window<'_>)) {
+    /// Calls `visit` with the number of each step that has samples, and its window. Wide windows at many steps are
+    /// much work for one series, so the query's end is looked for on the way.
+    pub(super) fn slide(&self, ctx: &Context<'_>, columns: &Columns, visit: &mut dyn FnMut(usize, Window<'_>)) -> Done {
+        const SAMPLES_BETWEEN_CHECKS: usize = 1 << 20;
+        let mut since_check = 0;
         let (mut first, mut after) = (0, 0);
         for step in 0..self.reference.count {
             let end = self.reference.time(step);
@@ -58,7 +61,13 @@ impl Windows {
             if first < after {
                 visit(step, Window { t: &columns.t[first..after], v: &columns.v[first..after], start, end });
             }
+            since_check += after - first;
+            if since_check > SAMPLES_BETWEEN_CHECKS {
+                since_check = 0;
+                ctx.check()?;
+            }
         }
+        Ok(())
     }
 }
 
@@ -88,7 +97,9 @@ impl Evaluator<'_> {
         let mut found = Vec::new();
         self.each_range_series(expr, &mut |series| {
             let mut points = Vec::new();
-            windows.slide(series.columns, &mut |_, w| points = w.t.iter().copied().zip(w.v.iter().copied()).collect());
+            windows.slide(self.ctx, series.columns, &mut |_, w| {
+                points = w.t.iter().copied().zip(w.v.iter().copied()).collect();
+            })?;
             if !points.is_empty() {
                 self.ctx.charge(points.len())?;
                 let labels = if series.drop_name {

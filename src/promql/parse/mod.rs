@@ -6,6 +6,8 @@
 //! Invariant: any text ends in a tree or in one [`ParseError`], in time linear in its length and with bounded stack.
 
 mod check;
+#[cfg(test)]
+mod field_tests;
 mod grammar;
 mod lexer;
 mod literal;
@@ -18,8 +20,11 @@ mod token;
 use storage::Matcher;
 
 use super::ast::{Expr, Span};
+#[cfg(test)]
 pub(crate) use literal::parse_duration_ms;
-pub(crate) use quote::{quote, unquote};
+pub(crate) use quote::quote;
+#[cfg(test)]
+pub(crate) use quote::unquote;
 
 /// Longest query text. Prometheus has no limit of its own; form bodies are limited at 10 MB there.
 pub const QUERY_BYTES_MAX: usize = 2 << 20;
