@@ -1,6 +1,7 @@
 //! One alert as the notifier knows it.
 //!
-//! Here: [`Alert`], its fingerprint, merging two reports of it, the order in messages. Elsewhere: grouping (`dispatch`).
+//! Here: [`Alert`], its fingerprint, merging two reports of it, the order in messages. Elsewhere: grouping
+//! (`dispatch`).
 //!
 //! Invariant: the labels are the alert's identity; everything else may change from report to report.
 

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use storage::{MatchOp, Matcher};
 
@@ -49,6 +49,8 @@ pub struct WebhookConfig {
     pub max_alerts: usize,
     /// `http_config`, or the one of `global`.
     pub http: HttpClientConfig,
+    /// Made at the first message; a new configuration makes a new one.
+    pub(super) client: OnceLock<reqwest::Client>,
 }
 
 const GLOBAL_LATER: [&str; 25] = [
@@ -106,6 +108,15 @@ pub fn parse_config(file: &str, dir: &Path, text: &str) -> Result<NotifyConfig, 
     match config {
         Some(config) if problems.is_empty() => Ok(config),
         _ => Err(problems.in_file(file)),
+    }
+}
+
+/// Reads the file at `path`; relative paths in it are against its folder. Blocks on disk.
+pub fn load_config(path: &Path) -> Result<NotifyConfig, Vec<FileProblem>> {
+    let file = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse_config(&file, path.parent().unwrap_or(Path::new("")), &text),
+        Err(e) => Err(vec![FileProblem { file, pos: None, message: e.to_string() }]),
     }
 }
 
@@ -210,7 +221,7 @@ fn read_webhook(node: &Node, dir: &Path, global: &HttpClientConfig, problems: &P
         }
     };
     map.finish();
-    Some(WebhookConfig { url: url?, send_resolved, max_alerts, http })
+    Some(WebhookConfig { url: url?, send_resolved, max_alerts, http, client: OnceLock::new() })
 }
 
 /// The text of the address is left out: it may hold a token.

@@ -1,6 +1,7 @@
 //! Sending a message: one request, tried again while there is time and hope.
 //!
-//! Here: the HTTP client of a webhook, retries, deadlines. Elsewhere: the body (`webhook`), when it is due (`dispatch`).
+//! Here: the HTTP client of a webhook, retries, deadlines. Elsewhere: the body (`webhook`), when it is due
+//! (`dispatch`).
 //!
 //! Invariant: the address and the credentials are in no error and no log line.
 
@@ -104,12 +105,12 @@ impl Deliverer {
     }
 }
 
-async fn send(webhook: &WebhookConfig, body: String) -> Result<(), Failure> {
+async fn send(webhook: &Arc<WebhookConfig>, body: String) -> Result<(), Failure> {
     let permanent = |message: String| Failure { message, retry: false };
     let url = secret(&webhook.url, "url_file").await.map_err(permanent)?;
     let url =
         reqwest::Url::parse(url.trim()).map_err(|e| permanent(format!("the receiver's url is not valid: {e}")))?;
-    let client = client(&webhook.http).await.map_err(permanent)?;
+    let client = client(webhook).await.map_err(permanent)?;
     let mut request = client.post(url).header(CONTENT_TYPE, "application/json").body(body);
     if let Some((user, password)) = &webhook.http.basic_auth {
         request = request.basic_auth(user, Some(secret(password, "password_file").await.map_err(permanent)?));
@@ -151,17 +152,30 @@ async fn secret(secret: &Secret, key: &str) -> Result<String, String> {
     }
 }
 
-/// A client for one request: messages are rare, and credentials and certificates may have changed since the last.
-async fn client(http: &HttpClientConfig) -> Result<reqwest::Client, String> {
+/// The webhook's client, made once: reading the system's certificates takes time, so it is done off the async threads.
+async fn client(webhook: &Arc<WebhookConfig>) -> Result<reqwest::Client, String> {
+    if let Some(client) = webhook.client.get() {
+        return Ok(client.clone());
+    }
+    let config = Arc::clone(webhook);
+    let building = tokio::task::spawn_blocking(move || build_client(&config.http));
+    let client = building.await.map_err(|e| format!("making the HTTP client ended badly: {e}"))??;
+    Ok(webhook.client.get_or_init(|| client).clone())
+}
+
+pub(super) fn build_client(http: &HttpClientConfig) -> Result<reqwest::Client, String> {
     let mut builder = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().user_agent("Cairn");
     if http.refuse_redirects {
         builder = builder.redirect(reqwest::redirect::Policy::none());
+    }
+    if http.http1_only {
+        builder = builder.http1_only();
     }
     if http.insecure_skip_verify {
         builder = builder.tls_danger_accept_invalid_certs(true);
     }
     if let Some(path) = &http.ca_file {
-        let pem = tokio::fs::read(path).await.map_err(|e| format!("ca_file {}: {e}", path.display()))?;
+        let pem = std::fs::read(path).map_err(|e| format!("ca_file {}: {e}", path.display()))?;
         let certs =
             reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| format!("ca_file {}: {e}", path.display()))?;
         builder = builder.tls_certs_only(certs);

@@ -3,7 +3,8 @@
 //! Here: [`Dispatcher`], a state machine without I/O and without a clock of its own. Elsewhere: the task that drives it
 //! (`notify`), sending (`deliver`).
 //!
-//! Invariant: a group has at most one flush under way; a resolved alert leaves its group only after all integrations know.
+//! Invariant: a group has at most one flush under way; a resolved alert leaves its group only after all integrations
+//! know.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

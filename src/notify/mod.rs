@@ -1,8 +1,8 @@
 //! Notifications: alerts in, messages out, with Alertmanager's meaning.
 //!
-//! Here: [`Notifier`], the owner of one task that groups and delivers; its bounded queue. Children: `config` (Alertmanager's
-//! YAML), `matchers` and `route` (who gets what), `dispatch` (groups and their timers), `sent` (what was told already),
-//! `webhook` (the message), `deliver` (sending it, retries), `log` (who was told when), `metrics`.
+//! Here: [`Notifier`], the owner of one task that groups and delivers; its bounded queue. Children: `config`
+//! (Alertmanager's YAML), `matchers` and `route` (who gets what), `dispatch` (groups and their timers), `sent` (what
+//! was told already), `webhook` (the message), `deliver` (sending it, retries), `log` (who was told when), `metrics`.
 //! Elsewhere: where alerts come from (`rules`); this module never asks.
 //!
 //! Invariant: nothing waits for a receiver but its own delivery, and after [`Notifier::stop`] no task of ours runs.
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 
 pub use alert::{Alert, fingerprint};
-pub use config::{NotifyConfig, Receiver, WebhookConfig, parse_config};
+pub use config::{NotifyConfig, Receiver, WebhookConfig, load_config, parse_config};
 pub use log::{Delivery, Outcome};
 pub use metrics::NotifyMetrics;
 pub use route::{GroupBy, Route, RouteOptions};

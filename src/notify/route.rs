@@ -2,7 +2,8 @@
 //!
 //! Here: [`Route`] and walking it. Elsewhere: reading it (`config`), what happens in a group (`dispatch`).
 //!
-//! Invariant: the root matches everything, so each alert has at least one route; a route's place in the tree is its key.
+//! Invariant: the root matches everything, so each alert has at least one route; a route's place in the tree is its
+//! key.
 
 use std::collections::BTreeSet;
 

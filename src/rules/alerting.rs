@@ -1,6 +1,7 @@
 //! Alert states: inactive, pending, firing, and back.
 //!
-//! Here: what one evaluation does to the alerts of one rule, the `ALERTS` series, what is to be told. No queries, no I/O.
+//! Here: what one evaluation does to the alerts of one rule, the `ALERTS` series, what is to be told. No queries, no
+//! I/O.
 //! Elsewhere: the query and the templates (`group`), states after a restart (`restore`).
 //!
 //! Invariant: an alert is told as resolved only after it was firing.

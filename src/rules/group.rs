@@ -3,7 +3,8 @@
 //! Here: query, templates, writing results and staleness markers, handing alerts to the notifier. Blocking.
 //! Elsewhere: when (`schedule`), which groups (`manager`), alert states (`alerting`).
 //!
-//! Invariant: only one evaluation of a group runs at a time; the lock on the state is never held during a query or a write.
+//! Invariant: only one evaluation of a group runs at a time; the lock on the state is never held during a query or a
+//! write.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};

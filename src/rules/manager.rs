@@ -1,6 +1,7 @@
 //! Which groups run.
 //!
-//! Here: [`RuleManager`]: loading files, starting, replacing and removing groups, stopping. Elsewhere: running one (`schedule`).
+//! Here: [`RuleManager`]: loading files, starting, replacing and removing groups, stopping. Elsewhere: running one
+//! (`schedule`).
 //!
 //! Invariant: either all files of a configuration are valid and their groups run, or nothing changes.
 
@@ -83,7 +84,7 @@ impl RuleManager {
     ) -> Result<(), Vec<RuleFileError>> {
         let mut changing = self.changing.lock().await;
         let patterns = patterns.to_vec();
-        let loading = tokio::task::spawn_blocking(move || load_all(&patterns));
+        let loading = tokio::task::spawn_blocking(move || read_rule_files(&patterns));
         let loaded =
             loading.await.unwrap_or_else(|e| Err(vec![file_error("rules", format!("loading ended badly: {e}"))]))?;
         *lock(&self.ctx.external_labels) = Arc::new(external_labels.clone());
@@ -151,8 +152,8 @@ impl RuleManager {
         }
     }
 
-    /// Ends the series of a removed group, two intervals later: by then a renamed group has written its own, and what it
-    /// writes on with is left alone.
+    /// Ends the series of a removed group, two intervals later: by then a renamed group has written its own, and what
+    /// it writes on with is left alone.
     fn sweep_later(&self, sweeps: &mut JoinSet<()>, group: &Arc<Group>) {
         let series = group.series();
         if series.is_empty() {
@@ -222,8 +223,9 @@ fn file_error(file: &str, message: String) -> RuleFileError {
     RuleFileError { file: file.to_owned(), pos: None, message }
 }
 
-/// The groups of all files that match, or every problem in all of them.
-fn load_all(patterns: &[PathBuf]) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
+/// The groups of all files that `patterns` match, or every problem in all of them. Blocks on disk. For a reload that wants to
+/// know, before it changes anything, whether [`RuleManager::apply`] will accept the files.
+pub fn read_rule_files(patterns: &[PathBuf]) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
     let (mut files, mut errors, mut groups) = (BTreeSet::new(), Vec::new(), Vec::new());
     for pattern in patterns {
         match expand_glob(pattern) {

@@ -1,8 +1,9 @@
 //! Recording and alerting rules: files in, series and alerts out.
 //!
-//! Here: what the rest of the server sees: [`RuleManager`], the store it needs ([`RuleStore`]), its options. Children: `file`
-//! (reading rule files), `check` (the command line's check), `manager` (which groups run), `schedule` (one group's task),
-//! `group` (one evaluation), `alerting` (alert states), `restore` (states after a restart), `status` (what pages show).
+//! Here: what the rest of the server sees: [`RuleManager`], the store it needs ([`RuleStore`]), its options. Children:
+//! `file` (reading rule files), `check` (the command line's check), `manager` (which groups run), `schedule` (one
+//! group's task), `group` (one evaluation), `alerting` (alert states), `restore` (states after a restart), `status`
+//! (what pages show).
 //! Elsewhere: evaluating expressions (`promql`), telling people (`notify`), JSON (`api`).
 //!
 //! Invariant: the rules of a group run one after another at the same timestamp, and a failing rule stops no other.
@@ -31,7 +32,7 @@ use crate::promql::{Engine, Source};
 
 pub use check::{RulesChecked, check_rules};
 pub use file::{GroupConfig, RuleConfig, RuleKind, read_rule_file};
-pub use manager::RuleManager;
+pub use manager::{RuleManager, read_rule_files};
 pub use metrics::RuleMetrics;
 pub use status::{AlertState, AlertStatus, GroupStatus, Health, RuleStatus, RuleStatusKind};
 
@@ -53,7 +54,8 @@ pub struct RuleOptions {
     pub external_url: String,
     /// `--rules.alert.for-outage-tolerance`: how old a state may be that is taken up again.
     pub outage_tolerance: Duration,
-    /// `--rules.alert.for-grace-period`: least time between a restart and firing again, and the shortest `for` that is restored.
+    /// `--rules.alert.for-grace-period`: least time between a restart and firing again, and the shortest `for` that is
+    /// restored.
     pub grace_period: Duration,
     /// `--rules.alert.resend-delay`: a firing alert is reported again after this.
     pub resend_delay: Duration,

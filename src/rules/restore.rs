@@ -2,7 +2,8 @@
 //!
 //! Here: which series, and how an outage shifts the start of a pending alert. Elsewhere: when it is done (`schedule`).
 //!
-//! Invariant: an outage neither fires an alert early nor makes it wait for longer than `for` in all plus the grace period.
+//! Invariant: an outage neither fires an alert early nor makes it wait for longer than `for` in all plus the grace
+//! period.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,7 @@
 //! The tree of a parsed template.
 //!
-//! Here: nodes, pipelines and operands, each with the byte where it began. Elsewhere: how it is built (`parse`) and run (`exec`).
+//! Here: nodes, pipelines and operands, each with the byte where it began. Elsewhere: how it is built (`parse`) and run
+//! (`exec`).
 //!
 //! Invariant: every variable and every function in the tree exists; nesting is at most `DEPTH_MAX`.
 

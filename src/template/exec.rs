@@ -1,8 +1,10 @@
 //! Tree and data to text.
 //!
-//! Here: control flow, scopes, fields and methods. Elsewhere: the functions (`functions`, `prometheus`), printing (`format`).
+//! Here: control flow, scopes, fields and methods. Elsewhere: the functions (`functions`, `prometheus`), printing
+//! (`format`).
 //!
-//! Invariant: every visited node counts against `STEPS_MAX`, every level against `DEPTH_MAX`, every byte against `OUTPUT_BYTES_MAX`.
+//! Invariant: every visited node counts against `STEPS_MAX`, every level against `DEPTH_MAX`, every byte against
+//! `OUTPUT_BYTES_MAX`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,6 +13,11 @@ use super::ast::{Command, Node, Operand, OperandKind, Pipe};
 use super::functions::Special;
 use super::value::Value;
 use super::{DEPTH_MAX, Env, ErrorAt, OUTPUT_BYTES_MAX, STEPS_MAX, format};
+
+/// Bytes that are copied for the price of one step.
+const BYTES_PER_STEP: usize = 256;
+/// Largest number that `range` counts to.
+const RANGE_MAX: i64 = 100_000;
 
 pub(super) fn render(
     root: &[Node],
@@ -101,6 +108,17 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Long values cost steps, and all arguments of a call together are no longer than a rendered text may be: else a
+    /// variable that is doubled in a loop would fill the memory.
+    fn charge(&mut self, at: usize, values: &[Value]) -> Result<(), ErrorAt> {
+        let mut left = OUTPUT_BYTES_MAX;
+        if !values.iter().all(|v| v.spend(&mut left)) {
+            return Err(ErrorAt::new(at, format!("the arguments are longer than {OUTPUT_BYTES_MAX} bytes")));
+        }
+        self.steps += (OUTPUT_BYTES_MAX - left) / BYTES_PER_STEP;
+        self.step(at)
+    }
+
     /// Runs one level deeper; variables declared there end there.
     fn scoped<T>(&mut self, at: usize, inner: impl FnOnce(&mut Self) -> Result<T, ErrorAt>) -> Result<T, ErrorAt> {
         self.step(at)?;
@@ -188,6 +206,7 @@ impl Run<'_> {
                 return self.short_circuit(special, rest, piped, dot);
             }
             let arguments = self.arguments(rest, piped, dot)?;
+            self.charge(first.at, &arguments)?;
             return function.call(self.env, &arguments).map_err(|m| ErrorAt::new(first.at, m));
         }
         if matches!(first.kind, OperandKind::Nil) {
@@ -252,7 +271,11 @@ impl Run<'_> {
             OperandKind::Nil => Ok(Value::Nil),
             OperandKind::Constant(value) => Ok(value.clone()),
             OperandKind::Variable(name) => match self.variables.iter().rev().find(|(n, _)| n == name) {
-                Some((_, value)) => Ok(value.clone()),
+                Some((_, value)) => {
+                    let value = value.clone();
+                    self.charge(operand.at, std::slice::from_ref(&value))?;
+                    Ok(value)
+                }
                 None => Err(ErrorAt::new(operand.at, format!("undefined variable {name:?}"))),
             },
             OperandKind::Function(function) => function.call(self.env, &[]).map_err(|m| ErrorAt::new(operand.at, m)),
@@ -272,7 +295,7 @@ fn items(value: &Value) -> Result<Vec<(Value, Value)>, String> {
         Value::Samples(l) => Ok(indexed(l.iter().cloned().map(Value::Sample))),
         Value::Labels(m) => Ok(m.iter().map(|(k, v)| (Value::str(k), Value::str(v))).collect()),
         Value::Map(m) => Ok(m.iter().map(|(k, v)| (Value::str(k), v.clone())).collect()),
-        Value::Int(n) if *n <= STEPS_MAX as i64 => Ok((0..*n).map(|i| (Value::Int(i), Value::Int(i))).collect()),
+        Value::Int(n) if *n <= RANGE_MAX => Ok((0..*n).map(|i| (Value::Int(i), Value::Int(i))).collect()),
         other => Err(format!("range can't iterate over {}", format::printed(other))),
     }
 }

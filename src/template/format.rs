@@ -7,6 +7,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::OUTPUT_BYTES_MAX;
 use super::value::Value;
 
 /// Widest field and largest precision that are honoured.
@@ -129,7 +130,8 @@ fn duration(ns: i64) -> String {
     format!("{sign}{body}")
 }
 
-/// `t` (milliseconds, UTC) in one of Go's layouts, which show how the second of January 2006, 15:04:05 would be written.
+/// `t` (milliseconds, UTC) in one of Go's layouts, which show how the second of January 2006, 15:04:05 would be
+/// written.
 pub(super) fn time_layout(t: i64, layout: &str) -> String {
     let Ok(stamp) = Timestamp::from_millisecond(t) else { return format!("%!v(time out of range: {t} ms)") };
     let zoned = stamp.to_zoned(TimeZone::UTC);
@@ -198,7 +200,7 @@ fn fraction(layout: &str, t: i64) -> Option<(String, usize)> {
     Some((text, count + 1))
 }
 
-#[derive(Default)]
+#[derive(Default, Clone, Copy)]
 struct Flags {
     plus: bool,
     minus: bool,
@@ -209,12 +211,21 @@ struct Flags {
     precision: Option<usize>,
 }
 
+impl Flags {
+    fn without_plus(self) -> Self {
+        Flags { plus: false, ..self }
+    }
+}
+
 /// `printf`
 pub(super) fn sprintf(format: &str, arguments: &[Value]) -> String {
     let mut out = String::new();
     let mut chars = format.chars().peekable();
     let mut left = arguments.iter();
     while let Some(c) = chars.next() {
+        if out.len() > OUTPUT_BYTES_MAX {
+            break; // The caller refuses it; many wide fields must not fill the memory before that.
+        }
         if c != '%' {
             out.push(c);
             continue;
@@ -279,8 +290,9 @@ fn count<'v>(
 
 fn formatted(verb: char, flags: &Flags, value: &Value) -> String {
     let text = match (verb, value) {
-        ('v', Value::Float(f)) => signed(flags, float_g(*f, flags.precision)),
-        ('v', Value::Int(n)) => signed(flags, n.to_string()),
+        // `%+v` asks for field names, not for a sign.
+        ('v', Value::Float(f)) => signed(&flags.without_plus(), float_g(*f, flags.precision)),
+        ('v', Value::Int(n)) => signed(&flags.without_plus(), n.to_string()),
         ('v', v) => display(v),
         ('T', v) => v.type_name().to_owned(),
         ('e', Value::Float(f)) => signed(flags, float_e(*f, flags.precision.unwrap_or(6))),

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::value::Value;
-use super::{Env, format, prometheus};
+use super::{Env, OUTPUT_BYTES_MAX, format, prometheus};
 
 /// One function: its name, how many arguments it takes, what it does.
 pub(super) struct Function {
@@ -51,7 +51,13 @@ impl Function {
                 self.name, self.arguments_min
             ));
         }
-        (self.run)(env, arguments).map_err(|m| format!("error calling {}: {m}", self.name))
+        match (self.run)(env, arguments) {
+            Ok(Value::Str(s)) if s.len() > OUTPUT_BYTES_MAX => {
+                Err(format!("{} gives a text of more than {OUTPUT_BYTES_MAX} bytes", self.name))
+            }
+            Ok(value) => Ok(value),
+            Err(m) => Err(format!("error calling {}: {m}", self.name)),
+        }
     }
 }
 
@@ -129,7 +135,8 @@ fn ordered(arguments: &[Value], holds: impl Fn(Ordering) -> bool) -> Result<Valu
         }
         _ => return Err("incompatible types for comparison".to_owned()),
     };
-    // A NaN is neither less nor greater nor equal. (Go's ge is "not less", and so true there; its le is "less or equal".)
+    // A NaN is neither less nor greater nor equal. (Go's ge is "not less", and so true there; its le is "less or
+    // equal".)
     Ok(Value::Bool(order.is_some_and(holds)))
 }
 

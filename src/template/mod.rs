@@ -1,7 +1,8 @@
 //! Go's `text/template`, the part that rule files and messages are written in.
 //!
-//! Here: [`Template`] (parsed once, rendered often) and its errors. Children: `lex` and `parse` (text to tree), `exec` (tree to
-//! text), `value` (what flows through pipelines), `format` (Go's `fmt`), `functions` (Go's own), `prometheus` (Prometheus').
+//! Here: [`Template`] (parsed once, rendered often) and its errors. Children: `lex` and `parse` (text to tree), `exec`
+//! (tree to text), `value` (what flows through pipelines), `format` (Go's `fmt`), `functions` (Go's own), `prometheus`
+//! (Prometheus').
 //! Elsewhere: what the data is (`rules`, `notify`).
 //!
 //! Invariant: rendering reads nothing but its arguments, ends after a bounded number of steps and never panics.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
+use super::OUTPUT_BYTES_MAX;
 use super::exec::numbered;
 use super::format::float_g;
 use super::functions::{Function, text};
@@ -35,7 +36,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     Function::new("args", 0, usize::MAX, |_, a| Ok(numbered(a))),
     Function::new("reReplaceAll", 3, 3, |_, a| {
         let (re, with, subject) = (regex(text(&a[0])?)?, text(&a[1])?, text(&a[2])?);
-        Ok(Value::Str(re.replace_all(subject, with).into_owned()))
+        Ok(Value::Str(replace_all(&re, with, subject)))
     }),
     Function::new("match", 2, 2, |_, a| Ok(Value::Bool(regex(text(&a[0])?)?.is_match(text(&a[1])?)))),
     Function::new("safeHtml", 1, 1, |_, a| Ok(Value::str(text(&a[0])?))),
@@ -97,6 +98,22 @@ fn regex(pattern: &str) -> Result<Regex, String> {
         let reason = words.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("unknown").trim().to_owned();
         format!("error parsing regexp {pattern:?}: {}", reason.trim_start_matches("error: "))
     })
+}
+
+/// Ends early when the text grows too long: then the caller refuses it.
+fn replace_all(re: &Regex, with: &str, subject: &str) -> String {
+    let (mut out, mut end) = (String::new(), 0);
+    for found in re.captures_iter(subject) {
+        if out.len() > OUTPUT_BYTES_MAX {
+            break;
+        }
+        let whole = found.get_match();
+        out.push_str(&subject[end..whole.start()]);
+        found.expand(with, &mut out);
+        end = whole.end();
+    }
+    out.push_str(&subject[end..]);
+    out
 }
 
 fn number(value: &Value) -> Result<f64, String> {

