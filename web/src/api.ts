@@ -23,7 +23,8 @@ export interface VectorSample {
 export type QueryData =
   | { resultType: 'matrix'; result: MatrixSeries[] }
   | { resultType: 'vector'; result: VectorSample[] }
-  | { resultType: 'scalar' | 'string'; result: Point };
+  | { resultType: 'scalar'; result: Point }
+  | { resultType: 'string'; result: Point };
 
 export interface Answer<T> {
   data: T;

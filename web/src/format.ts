@@ -1,4 +1,5 @@
 // Numbers and moments as short texts for people. Units of graphs are in `chart/units.ts`.
+import { formatValue } from './chart/units';
 
 const GROUPED = new Intl.NumberFormat('en-US');
 
@@ -14,15 +15,7 @@ export function count(value: number): string {
 
 /** `3.2 GiB` */
 export function bytes(value: number): string {
-  if (!Number.isFinite(value)) return '–';
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-  let size = value;
-  let unit = 0;
-  while (Math.abs(size) >= 1024 && unit < units.length - 1) {
-    size /= 1024;
-    unit++;
-  }
-  return `${unit === 0 || size >= 100 ? Math.round(size) : size.toFixed(1)} ${units[unit]}`;
+  return Number.isFinite(value) ? formatValue('bytes', value, value < 1024 ? 0 : 1) : '–';
 }
 
 /** A number with at most three significant decimals, as alert values are shown. */

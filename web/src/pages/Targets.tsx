@@ -47,7 +47,9 @@ function TargetRow({ target, now }: { target: Target; now: number }): JSX.Elemen
   return (
     <li class="target">
       <div class="target-main">
-        <State tone={TONES[target.health]}>{target.health}</State>
+        <div class="target-state">
+          <State tone={TONES[target.health]}>{target.health}</State>
+        </div>
         <div class="grow">
           <a class="endpoint mono" href={target.scrapeUrl} target="_blank" rel="noreferrer">
             {target.scrapeUrl}

@@ -13,9 +13,14 @@ export function Ago({ at, now }: { at: string | number | undefined; now: number 
   if (ms === null || ms === undefined) return <span class="mute">never</span>;
   return (
     <time dateTime={new Date(ms).toISOString()} title={formatTime(ms)}>
-      {humanDuration(Math.max(0, now - ms) / 1000)} ago
+      {coarse(Math.max(0, now - ms) / 1000)} ago
     </time>
   );
+}
+
+/** One unit is enough for an age: `8 min`, not `8 min 18 s`. */
+function coarse(seconds: number): string {
+  return humanDuration(seconds).split(' ').slice(0, 2).join(' ');
 }
 
 /** An expression that opens in Explore. */
