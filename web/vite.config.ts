@@ -41,11 +41,15 @@ function bundleGraph(): Plugin {
   };
 }
 
-const apiTarget = process.env.CAIRN_API;
+/** `CAIRN_API` takes the whole API from a running Cairn, `CAIRN_PROM` only `/api/v1` from a running Prometheus; else all is mocked. */
+const proxies: Record<string, string> = {
+  ...(process.env.CAIRN_API ? { '/api/': process.env.CAIRN_API } : {}),
+  ...(process.env.CAIRN_PROM ? { '/api/v1/': process.env.CAIRN_PROM } : {}),
+};
 
 export default defineConfig({
   base: './',
-  plugins: [basePlaceholder(), bundleGraph(), ...(apiTarget ? [] : [mockApi()])],
+  plugins: [basePlaceholder(), bundleGraph(), mockApi(Object.keys(proxies))],
   build: {
     target: ['chrome123', 'firefox120', 'safari17.5'],
     outDir: 'dist',
@@ -55,7 +59,7 @@ export default defineConfig({
   },
   server: {
     host: '127.0.0.1',
-    proxy: apiTarget ? { '/api': apiTarget, '/-/': apiTarget } : undefined,
+    proxy: proxies,
   },
   test: {
     environment: 'happy-dom',

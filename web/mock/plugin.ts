@@ -2,14 +2,15 @@
 import type { Plugin } from 'vite';
 import { respond } from './api.ts';
 
-export function mockApi(): Plugin {
+/** `except`: path prefixes that a proxy answers. */
+export function mockApi(except: string[]): Plugin {
   return {
     name: 'cairn-mock-api',
     apply: 'serve',
     configureServer(server) {
       server.middlewares.use((req, res, next) => {
         const url = new URL(req.url ?? '/', 'http://mock');
-        if (!url.pathname.startsWith('/api/')) return next();
+        if (!url.pathname.startsWith('/api/') || except.some((prefix) => url.pathname.startsWith(prefix))) return next();
         let body = '';
         req.on('data', (chunk: Buffer) => (body += chunk.toString()));
         req.on('end', () => {

@@ -23,7 +23,8 @@ export interface VectorSample {
 export type QueryData =
   | { resultType: 'matrix'; result: MatrixSeries[] }
   | { resultType: 'vector'; result: VectorSample[] }
-  | { resultType: 'scalar' | 'string'; result: Point };
+  | { resultType: 'scalar'; result: Point }
+  | { resultType: 'string'; result: Point };
 
 export interface Answer<T> {
   data: T;
@@ -290,6 +291,9 @@ export const targets = (signal?: AbortSignal): Promise<Targets> => data('targets
 
 export const rules = async (type?: 'alert' | 'record', signal?: AbortSignal): Promise<RuleGroup[]> =>
   (await data<{ groups: RuleGroup[] }>('rules', { type }, signal)).groups;
+
+export const alerts = async (signal?: AbortSignal): Promise<Alert[]> =>
+  (await data<{ alerts: Alert[] }>('alerts', {}, signal)).alerts;
 
 export const buildInfo = (signal?: AbortSignal): Promise<Labels> => data('status/buildinfo', {}, signal);
 export const runtimeInfo = (signal?: AbortSignal): Promise<Record<string, unknown>> => data('status/runtimeinfo', {}, signal);

@@ -1,14 +1,6 @@
 // Query answers as drawable series: numbers instead of texts, gaps as nulls, names for the legend.
 import type { Labels, MatrixSeries } from './api';
-
-/** One line of a graph: `t` in Unix seconds, ascending; `v` null where nothing was known. */
-export interface Series {
-  name: string;
-  labels?: Labels;
-  t: number[];
-  v: (number | null)[];
-  color?: string;
-}
+import type { Series } from './chart/types';
 
 /** `up{instance="a:9100",job="node"}`; labels sorted, name first. */
 export function seriesName(labels: Labels): string {

@@ -30,6 +30,21 @@ export const NAV: NavItem[] = [
 ];
 
 export const PAGES: PageEntry[] = [
+  { patterns: ['/'], nav: '/', load: async () => (await import('./pages/Home')).HomePage },
+  {
+    // `/graph` and `/query` are where Prometheus has it; links from alerts lead there.
+    patterns: ['/explore', '/graph', '/query'],
+    nav: '/explore',
+    load: async () => (await import('./pages/Explore')).ExplorePage,
+  },
+  { patterns: ['/targets'], nav: '/targets', load: async () => (await import('./pages/Targets')).TargetsPage },
+  { patterns: ['/alerts'], nav: '/alerts', load: async () => (await import('./pages/Alerts')).AlertsPage },
+  { patterns: ['/rules'], nav: '/rules', load: async () => (await import('./pages/Rules')).RulesPage },
+  {
+    patterns: ['/status', '/status/:section', '/config', '/flags', '/tsdb-status'],
+    nav: '/status',
+    load: async () => (await import('./pages/Status')).StatusPage,
+  },
   { patterns: ['*'], nav: '', load: async () => (await import('./pages/NotFound')).NotFound },
 ];
 
