@@ -122,7 +122,7 @@ function Settings(): JSX.Element {
 
 export function SideBar({ current }: { current: string }): JSX.Element {
   return (
-    <div class="sidebar">
+    <header class="sidebar">
       <a class="brand" href={link('/')} aria-label="Cairn, home">
         <Logo />
         <span>Cairn</span>
@@ -133,7 +133,7 @@ export function SideBar({ current }: { current: string }): JSX.Element {
         ))}
       </nav>
       <Settings />
-    </div>
+    </header>
   );
 }
 
