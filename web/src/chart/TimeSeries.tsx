@@ -16,6 +16,7 @@ import { reduce } from './reduce';
 import { hideTooltip, showTooltip } from './tooltip';
 import type { AxisOptions, LegendOptions, Series, SeriesStyle, StackMode, ThresholdMarks, TooltipOptions } from './types';
 import { createPlot } from './uplot';
+import { useBox } from './useBox';
 import type { CursorAt, Plot, PlotSpec } from './uplot';
 import { formatValue } from './units';
 import './chart.css';
@@ -66,25 +67,6 @@ export function seriesText(s: Series, value: number | null): string {
 
 function timeZone(): string | undefined {
   return zone.value === 'utc' ? 'UTC' : undefined;
-}
-
-function useSize(): [(node: HTMLElement | null) => void, { width: number; height: number }] {
-  const [size, setSize] = useState({ width: 0, height: 0 });
-  const observer = useRef<ResizeObserver | null>(null);
-  const ref = useMemo(() => (node: HTMLElement | null) => {
-    observer.current?.disconnect();
-    observer.current = null;
-    if (!node) return;
-    const measure = () => {
-      const next = { width: Math.floor(node.clientWidth), height: Math.floor(node.clientHeight) };
-      setSize((old) => (old.width === next.width && old.height === next.height ? old : next));
-    };
-    measure();
-    observer.current = new ResizeObserver(measure);
-    observer.current.observe(node);
-  }, []);
-  useEffect(() => () => observer.current?.disconnect(), []);
-  return [ref, size];
 }
 
 /** Which series are drawn: a click shows one alone, ctrl-click takes one away, a click on the only one shows all again. */
@@ -156,7 +138,7 @@ export function TimeSeries(props: TimeSeriesProps) {
   const [visible, select] = useVisibility(series);
   const visibleKey = visible.map(Number).join('');
   const data = useMemo(() => plotData(series, visible), [series, visibleKey]);
-  const [sizeRef, size] = useSize();
+  const [sizeRef, size] = useBox();
   const host = useRef<HTMLDivElement | null>(null);
   const plot = useRef<Plot | null>(null);
   const [focused, setFocused] = useState<number | null>(null);
