@@ -63,6 +63,7 @@ export default defineConfig({
   },
   test: {
     environment: 'happy-dom',
+    env: { TZ: 'UTC' },
     include: ['src/**/*.test.{ts,tsx}', 'mock/**/*.test.ts'],
   },
 });

@@ -101,9 +101,10 @@ export interface CairnStatus {
     diskTotalBytes: number | null;
     retention: string;
   };
-  targets: { up: number; down: number; unknown: number };
-  alerts: { firing: number; pending: number };
-  rules: { failing: number };
+  // Counts; absent while the part that counts has not started.
+  targets?: { up: number; down: number; unknown: number };
+  alerts?: { firing: number; pending: number };
+  rules?: { failing: number };
   configFile: string | null;
 }
 

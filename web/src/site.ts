@@ -1,6 +1,7 @@
 // What every page knows of the server: its status, asked every ten seconds while the page is visible.
 import { computed, signal } from '@preact/signals';
 import { type CairnStatus, cairnStatus, isAbort, reachable } from './api';
+import { refreshNow } from './range';
 
 const EVERY_MS = 10_000;
 const WHEN_LOST_MS = 3_000;
@@ -37,6 +38,10 @@ export const ingestRate = computed<number | null>(() => {
 /** Polls until the returned function is called. */
 export function startSite(): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
+  const next = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(() => void poll(), reachable.peek() ? EVERY_MS : WHEN_LOST_MS);
+  };
   const abort = new AbortController();
   const poll = async (): Promise<void> => {
     if (!document.hidden) {
@@ -49,10 +54,19 @@ export function startSite(): () => void {
         // `reachable` says whether the server answered; an error answer keeps the last known state.
       }
     }
-    if (!abort.signal.aborted) timer = setTimeout(() => void poll(), reachable.peek() ? EVERY_MS : WHEN_LOST_MS);
+    if (!abort.signal.aborted) next();
   };
   void poll();
+  // Whichever request notices the loss, or the return: the rhythm changes at once, and what failed is asked again.
+  let known = reachable.peek();
+  const stop = reachable.subscribe((now) => {
+    if (now === known) return;
+    known = now;
+    if (now) queueMicrotask(refreshNow);
+    else next();
+  });
   return () => {
+    stop();
     abort.abort();
     clearTimeout(timer);
   };

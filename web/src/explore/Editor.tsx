@@ -1,5 +1,5 @@
 // The PromQL editor: CodeMirror with completion, highlighting and marks under mistakes. A chunk of its own.
-import { autocompletion, closeBrackets, completionStatus, type CompletionContext, type CompletionResult } from '@codemirror/autocomplete';
+import { autocompletion, closeBrackets, closeCompletion, completionStatus, type CompletionContext, type CompletionResult } from '@codemirror/autocomplete';
 import { syntaxHighlighting } from '@codemirror/language';
 import { classHighlighter } from '@lezer/highlight';
 import { newCompleteStrategy, PromQLExtension } from '@prometheus-io/codemirror-promql';
@@ -37,6 +37,7 @@ function onKey(event: KeyboardEvent, view: EditorView, run: () => void): boolean
   const command = event.ctrlKey || event.metaKey;
   if (!command && completionStatus(view.state) === 'active') return false;
   event.preventDefault();
+  closeCompletion(view); // Open or still asked for, it would cover the result.
   run();
   return true;
 }
@@ -44,6 +45,10 @@ function onKey(event: KeyboardEvent, view: EditorView, run: () => void): boolean
 export function Editor(props: EditorProps): JSX.Element {
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | null>(null);
+  // Texts told to the parent that have not come back as `value` yet. A value among them is an echo, perhaps an old one:
+  // putting it into the document would undo what was typed since.
+  const echoes = useRef<string[]>([]);
+  const applying = useRef(false);
   const latest = useRef(props);
   latest.current = props;
   useEffect(() => {
@@ -61,7 +66,10 @@ export function Editor(props: EditorProps): JSX.Element {
         EditorView.lineWrapping,
         EditorView.contentAttributes.of({ 'aria-label': props.label }),
         EditorView.updateListener.of((update) => {
-          if (update.docChanged) latest.current.onInput(update.state.doc.toString());
+          if (!update.docChanged || applying.current) return;
+          const text = update.state.doc.toString();
+          echoes.current.push(text);
+          latest.current.onInput(text);
         }),
       ],
     });
@@ -74,8 +82,17 @@ export function Editor(props: EditorProps): JSX.Element {
   }, []);
   useEffect(() => {
     const editor = view.current;
-    if (!editor || editor.state.doc.toString() === props.value) return;
+    if (!editor) return;
+    if (editor.state.doc.toString() === props.value) {
+      echoes.current = [];
+      return;
+    }
+    const echo = echoes.current.lastIndexOf(props.value);
+    if (echo >= 0) echoes.current.splice(0, echo + 1);
+    if (echo >= 0) return;
+    applying.current = true;
     editor.dispatch({ changes: { from: 0, to: editor.state.doc.length, insert: props.value } });
-  }, [props.value]);
+    applying.current = false;
+  });
   return <div class="editor" ref={host} />;
 }

@@ -92,7 +92,7 @@ function Rows({ rows, caption }: { rows: Row[]; caption: string }): JSX.Element 
   return (
     <Long items={rows} first={300} what="rows">
       {(shown) => (
-        <div class="table-wrap">
+        <div class="table-wrap" tabIndex={0} role="region" aria-label={`Result of ${caption}`}>
           <table class="result">
             <caption class="sr">{caption}</caption>
             <thead>

@@ -68,7 +68,10 @@ function Tiles(): JSX.Element {
   const status = siteStatus.value;
   if (!status) return <div class="tiles skeleton" aria-hidden="true">{[1, 2, 3, 4, 5].map((i) => <div class="tile" key={i} />)}</div>;
   const { storage } = status;
-  const scraped = status.targets.up + status.targets.down + status.targets.unknown;
+  const alerting = status.alerts ?? { firing: 0, pending: 0 };
+  const health = status.targets ?? { up: 0, down: 0, unknown: 0 };
+  const failing = status.rules?.failing ?? 0;
+  const scraped = health.up + health.down + health.unknown;
   const stored = storage.walBytes + storage.blockBytes;
   const free = storage.diskFreeBytes;
   const total = storage.diskTotalBytes;
@@ -80,25 +83,25 @@ function Tiles(): JSX.Element {
         icon="bell"
         title="Alerts"
         href={link('/alerts')}
-        tone={status.alerts.firing ? 'bad' : status.alerts.pending ? 'warn' : 'ok'}
-        value={status.alerts.firing ? `${status.alerts.firing} firing` : 'All quiet'}
-        detail={status.alerts.pending ? `${status.alerts.pending} pending` : 'none pending'}
+        tone={alerting.firing ? 'bad' : alerting.pending ? 'warn' : 'ok'}
+        value={alerting.firing ? `${alerting.firing} firing` : 'All quiet'}
+        detail={alerting.pending ? `${alerting.pending} pending` : 'none pending'}
       />
       <Tile
         icon="target"
         title="Targets"
         href={link('/targets')}
-        tone={status.targets.down ? 'bad' : scraped ? 'ok' : 'mute'}
-        value={scraped ? `${status.targets.up} of ${scraped} up` : 'None'}
-        detail={status.targets.down ? `${status.targets.down} down` : status.targets.unknown ? `${status.targets.unknown} not scraped yet` : 'none down'}
+        tone={health.down ? 'bad' : scraped ? 'ok' : 'mute'}
+        value={scraped ? `${health.up} of ${scraped} up` : 'None'}
+        detail={health.down ? `${health.down} down` : health.unknown ? `${health.unknown} not scraped yet` : 'none down'}
       />
       <Tile
         icon="rules"
         title="Rules"
         href={link('/rules')}
-        tone={status.rules.failing ? 'bad' : 'ok'}
-        value={status.rules.failing ? `${status.rules.failing} failing` : 'All evaluate'}
-        detail={status.rules.failing ? 'see the last error' : 'no errors'}
+        tone={failing ? 'bad' : 'ok'}
+        value={failing ? `${failing} failing` : 'All evaluate'}
+        detail={failing ? 'see the last error' : 'no errors'}
       />
       <Tile
         icon="explore"

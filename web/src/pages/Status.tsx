@@ -184,7 +184,7 @@ function Flags(): JSX.Element {
             <SearchField label="Search flags" />
           </div>
           <Card>
-            <div class="table-wrap">
+            <div class="table-wrap" tabIndex={0} role="region" aria-label="Flags">
               <table class="flags">
                 <thead>
                   <tr>

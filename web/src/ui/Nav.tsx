@@ -15,10 +15,13 @@ import { Icon, type IconName, Logo } from './icons';
 function attention(item: NavItem): { count: number; text: string } | null {
   const status = siteStatus.value;
   if (!status) return null;
-  if (item.path === '/alerts' && status.alerts.firing > 0) return { count: status.alerts.firing, text: 'firing' };
-  if (item.path === '/targets' && status.targets.down > 0) return { count: status.targets.down, text: 'down' };
-  if (item.path === '/rules' && status.rules.failing > 0) return { count: status.rules.failing, text: 'failing' };
-  return null;
+  const counts: Record<string, [number | undefined, string]> = {
+    '/alerts': [status.alerts?.firing, 'firing'],
+    '/targets': [status.targets?.down, 'down'],
+    '/rules': [status.rules?.failing, 'failing'],
+  };
+  const [count, text] = counts[item.path] ?? [];
+  return count ? { count, text: text ?? '' } : null;
 }
 
 function NavLink({ item, current, onFollow }: { item: NavItem; current: string; onFollow?: () => void }): JSX.Element {
@@ -122,7 +125,7 @@ function Settings(): JSX.Element {
 
 export function SideBar({ current }: { current: string }): JSX.Element {
   return (
-    <div class="sidebar">
+    <header class="sidebar">
       <a class="brand" href={link('/')} aria-label="Cairn, home">
         <Logo />
         <span>Cairn</span>
@@ -133,7 +136,7 @@ export function SideBar({ current }: { current: string }): JSX.Element {
         ))}
       </nav>
       <Settings />
-    </div>
+    </header>
   );
 }
 
