@@ -7,6 +7,7 @@ import { scheme } from '../theme';
 import { readable, resolveColor, token, withAlpha } from './color';
 import { displayText, fieldRange } from './field';
 import type { DisplayValue, FieldOptions, Thresholds, ValueRange } from './field';
+import { textWidth } from './measure';
 import { formatValue } from './units';
 import { useBox } from './useBox';
 
@@ -49,14 +50,15 @@ export function thresholdBands(thresholds: Thresholds | undefined, range: ValueR
 function Arc({ item, width, height, props, many }: { item: GaugeValue; width: number; height: number; props: GaugeProps; many: boolean }) {
   const named = many;
   const nameHeight = named ? 18 : 0;
-  const size = Math.max(20, Math.min(width, (height - nameHeight) / 0.8));
-  const r = size * 0.4;
-  const [cx, cy] = [width / 2, (height - nameHeight - size * 0.78) / 2 + size * 0.46];
+  // The arc ends 30 degrees below the middle: half a radius, plus the stroke and the band of thresholds around it.
+  const r = Math.max(12, Math.min((width - 18) / 2.26, (height - nameHeight - 18) / 1.76));
   const thickness = r * 0.26;
+  const tall = r * 1.76 + 10;
+  const [cx, cy] = [width / 2, Math.max(0, (height - nameHeight - tall) / 2) + r + thickness / 2 + 8];
   const bands = props.markers !== false ? thresholdBands(item.options.thresholds, fieldRange(item.options, item.range)) : [];
   const color = item.value.color ?? token('accent');
   const text = displayText(item.value) || '–';
-  const fontSize = Math.min(r * 0.5, (r * 1.45) / Math.max(3, text.length) / 0.56);
+  const fontSize = Math.min(r * 0.46, ((r - thickness / 2) * 1.75) / Math.max(1, textWidth(text, 650)));
   const label = `${item.name ? `${item.name}: ` : ''}${text}`;
   return (
     <svg class="gauge" width={width} height={height} role="img" aria-label={label}>
@@ -108,7 +110,7 @@ export function BarGauge({ values, orientation = 'auto', mode = 'gradient' }: Ba
   const [ref, box] = useBox();
   const vertical = orientation === 'vertical' || (orientation === 'auto' && box.width > box.height * 1.6 && values.length > 1 && box.height > 140);
   return (
-    <div class={vertical ? 'bars vertical' : 'bars'} ref={ref} role="list">
+    <div class={vertical ? 'bars vertical' : box.width < 240 ? 'bars narrow' : 'bars'} ref={ref} role="list">
       {values.map((item, i) => {
         const part = `${(item.value.fraction * 100).toFixed(1)}%`;
         return (

@@ -6,8 +6,8 @@
 import type { ComponentChildren } from 'preact';
 import { scheme } from '../theme';
 import { readable, resolveColor, textOn, token, withAlpha } from './color';
-import { displayText } from './field';
 import type { DisplayValue } from './field';
+import { textWidth } from './measure';
 import { useBox } from './useBox';
 
 export interface StatValue {
@@ -30,8 +30,8 @@ export interface StatProps {
   titleSize?: number;
 }
 
-/** Width of `text` in units of its font size; digits and letters of the UI font are about this wide. */
-const GLYPH = 0.58;
+/** Size of prefix and suffix beside the number. */
+const UNIT_SIZE = 0.62;
 
 function Spark({ values, color, width, height }: { values: readonly (number | null)[]; color: string; width: number; height: number }) {
   const known = values.filter((v): v is number => v !== null);
@@ -56,16 +56,20 @@ function Cell({ item, props, width, height, many }: { item: StatValue; props: St
   const filled = solid && !clear;
   const showName = textMode === 'name' || textMode === 'value_and_name' || (textMode === 'auto' && many);
   const showValue = textMode !== 'name' && textMode !== 'none';
-  const text = displayText(item.value) || '–';
-  const spark = graph && item.spark ? Math.round(height * 0.42) : 0;
-  const wide = showName && showValue && width > height * 2.6 && text.length + item.name.length < 40 && height < 70;
-  const room = { w: (wide ? width * 0.55 : width) - 20, h: height - (spark && height > 80 ? spark * 0.55 : 0) - 10 };
-  const nameSize = props.titleSize ?? Math.max(11, Math.min(room.h * 0.26, 26, (room.w / Math.max(6, item.name.length)) / GLYPH));
+  const { text = '–', prefix = '', suffix = '' } = item.value;
+  const valueWidth = textWidth(text || '–', 650) + UNIT_SIZE * textWidth(prefix + suffix, 550);
+  // The sparkline has the lower part to itself where there is room; in a low cell the number lies over it.
+  const spark = graph && item.spark && item.spark.length > 1 ? Math.round(height * (height > 80 ? 0.36 : 0.45)) : 0;
+  const lift = spark > 0 && height > 80 ? Math.round(spark * 0.8) : 0;
+  const wide = showName && showValue && width > height * 2.6 && height < 70;
+  const padding = width < 110 ? 4 : 10;
+  const room = { w: (wide ? width * 0.55 : width) - 2 * padding, h: height - lift - 6 };
+  const nameSize = props.titleSize ?? Math.max(11, Math.min(room.h * 0.26, 26, room.w / Math.max(3, textWidth(item.name, 400))));
   const valueRoom = showName && !wide ? room.h - nameSize * 1.3 : room.h;
-  const valueSize = props.valueSize ?? Math.max(12, Math.min(valueRoom * 0.72, room.w / Math.max(2, text.length) / GLYPH, 68));
+  const valueSize = props.valueSize ?? Math.max(11, Math.min(valueRoom * 0.7, (room.w / Math.max(0.8, valueWidth)) * 0.97, 52));
   const foreground = filled ? textOn(color) : colorMode === 'value' && item.value.color ? readable(color) : token('text');
   const style = {
-    width: `${width}px`, height: `${height}px`, color: foreground,
+    width: `${width}px`, height: `${height}px`, color: foreground, paddingInline: `${padding}px`, paddingBottom: `${lift + 4}px`,
     ...(filled ? { background: colorMode === 'background_solid' ? color : `linear-gradient(120deg, ${color}, color-mix(in srgb, ${color} 80%, #000))` } : {}),
   };
   const inner: ComponentChildren = (
@@ -74,7 +78,7 @@ function Cell({ item, props, width, height, many }: { item: StatValue; props: St
       {showName && <span class="stat-name" style={{ fontSize: `${nameSize.toFixed(1)}px` }}>{item.name}</span>}
       {showValue && (
         <span class="stat-value" style={{ fontSize: `${valueSize.toFixed(1)}px` }}>
-          {item.value.prefix && <small>{item.value.prefix}</small>}{item.value.text || '–'}{item.value.suffix && <small>{item.value.suffix}</small>}
+          {prefix && <small>{prefix}</small>}{text || '–'}{suffix && <small>{suffix}</small>}
         </span>
       )}
     </>

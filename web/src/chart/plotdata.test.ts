@@ -25,6 +25,11 @@ test('what lies below zero is piled apart', () => {
   expect(data.bands).toEqual([{ edge: 2, base: 1, below: true }]);
 });
 
+test('a negated series is drawn below zero and reads as it is', () => {
+  const data = plotData([series('rx', [1], [3], { negative: true }), series('tx', [1], [2], { ...stack, negative: true })], [true, true]);
+  expect([data.raw, data.drawn]).toEqual([[[3], [2]], [[-3], [-2]]]);
+});
+
 test('percent stacking ends at one, also over zeros', () => {
   const percent = { stack: { mode: 'percent' as const, group: 'A' } };
   const data = plotData([series('a', [1, 2], [1, 0], percent), series('b', [1, 2], [3, 0], percent)], [true, true]);

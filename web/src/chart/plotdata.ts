@@ -90,11 +90,11 @@ function stackInto(data: PlotData, series: readonly Series[], visible: readonly 
   series.forEach((s, i) => {
     const stack = s.style?.stack;
     if (!visible[i] || !stack || stack.mode === 'none') return;
-    const below = isBelow(data.raw[i]!);
+    const below = isBelow(data.drawn[i]!);
     const key = pileKey(s, below);
     const pile = piles.get(key) ?? { total: new Array<number>(data.t.length).fill(0), top: -1 };
     const sum = sums.get(key);
-    data.drawn[i] = data.raw[i]!.map((v, at) => {
+    data.drawn[i] = data.drawn[i]!.map((v, at) => {
       if (v === null) return null;
       pile.total[at]! += sum ? v / (sum[at] || 1) : v;
       return pile.total[at]!;
@@ -113,7 +113,7 @@ function percentSums(data: PlotData, series: readonly Series[], visible: readonl
   const sums = new Map<string, number[]>();
   series.forEach((s, i) => {
     if (!visible[i] || s.style?.stack?.mode !== 'percent') return;
-    const key = pileKey(s, isBelow(data.raw[i]!));
+    const key = pileKey(s, isBelow(data.drawn[i]!));
     const sum = sums.get(key) ?? new Array<number>(data.t.length).fill(0);
     data.raw[i]!.forEach((v, at) => (sum[at]! += Math.abs(v ?? 0)));
     sums.set(key, sum);
@@ -128,7 +128,8 @@ export function plotData(series: readonly Series[], visible: readonly boolean[])
     const column = onTimes(s, t);
     return typeof s.style?.spanNulls === 'number' ? bridge(column, t, s.style.spanNulls) : column;
   });
-  const data: PlotData = { t, raw, drawn: [...raw], bands: [] };
+  const drawn = raw.map((column, i) => (series[i]!.style?.negative ? column.map((v) => (v === null ? null : -v)) : column));
+  const data: PlotData = { t, raw, drawn, bands: [] };
   stackInto(data, series, visible);
   series.forEach((s, i) => {
     const base = s.style?.fillBelowTo ? series.findIndex((other) => other.name === s.style!.fillBelowTo) : -1;

@@ -33,6 +33,8 @@ export interface SeriesStyle {
   /** True joins over every gap; a number joins over gaps of at most so many seconds. */
   spanNulls?: boolean | number;
   stack?: { mode: StackMode; group: string };
+  /** Drawn below zero; what is read stays as it is. */
+  negative?: boolean;
   /** Name of the series down to which the area is filled. */
   fillBelowTo?: string;
 }

@@ -155,7 +155,7 @@ function yAxis(scale: Scale, first: boolean): uPlot.Axis {
     stroke: token('axis'),
     size,
     gap: 6,
-    space: 34,
+    space: 28,
     incrs: scale.axis.log ? undefined : isBinaryUnit(scale.unit) ? BINARY_INCREMENTS : DECIMAL_INCREMENTS,
     ...(scale.axis.label ? { label: scale.axis.label, labelSize: 18, labelFont: FONT, labelGap: 0 } : {}),
     values: (_u, splits, _axis, _space, increment) => tickText(scale, splits, increment),

@@ -45,6 +45,7 @@ function style(custom: Json): SeriesStyle {
     spanNulls: gap === true ? true : typeof gap === 'number' ? gap / 1000 : false,
     ...(line.fill === 'dash' ? { dash: dash.length > 0 ? dash : [10, 10] } : line.fill === 'dot' ? { dash: [0, 6] } : {}),
     ...(mode !== 'none' && !out ? { stack: { mode, group: str(stacking.group) ?? 'A' } } : {}),
+    ...(custom.transform === 'negative-Y' ? { negative: true } : {}),
     ...(str(custom.fillBelowTo) ? { fillBelowTo: str(custom.fillBelowTo)! } : {}),
   };
 }
@@ -80,12 +81,10 @@ function toSeries(shown: ShownField): Series | undefined {
   const time = frame.fields.find((f) => f.type === 'time');
   if (field.type !== 'number' || !time) return undefined;
   const { custom } = options;
-  const negative = custom.transform === 'negative-Y';
   const hide = obj(custom.hideFrom);
   const zero = bool(custom.nullAsZero);
   const values = (field.values as (number | null)[]).map((v) => {
-    const known = v === null || !Number.isFinite(v) ? (zero ? 0 : null) : v;
-    return known !== null && negative ? -known : known;
+    return v === null || !Number.isFinite(v) ? (zero ? 0 : null) : v;
   });
   const own = color(options, values, shown.name, shown.index);
   const series: Series = {
@@ -102,7 +101,7 @@ function toSeries(shown: ShownField): Series | undefined {
     ...(options.unit ? { unit: options.unit } : {}),
     ...(own ? { color: own } : {}),
   };
-  // Mapped values and negated ones read differently from what is drawn.
+  // Mapped values read as words.
   if ((options.mappings?.length ?? 0) > 0) series.format = (v) => displayText(display(options, v)) || '–';
   return series;
 }

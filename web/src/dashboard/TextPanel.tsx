@@ -1,36 +1,62 @@
 /**
  * Text panels: markdown or HTML, sanitised.
  *
- * Here: no script, no event handler, no style sheet, nothing loaded from elsewhere. The two libraries are a chunk of their own.
+ * Here: no script, no event handler, no style sheet, nothing loaded from elsewhere
+ * (a dashboard is a stranger's file). The two libraries are a chunk of their own.
  */
 import { useEffect, useState } from 'preact/hooks';
 import { interpolateText } from './interpolate';
 import type { Scope } from './interpolate';
 import { str } from './json';
 import type { Json } from './json';
-import { safeUrl, fillUrl } from './links';
+import { fillUrl } from './links';
 
-async function sanitised(mode: string, content: string, scope: Scope): Promise<string> {
-  const { default: DOMPurify } = await import('dompurify');
-  const html = mode === 'html' ? content : (await import('marked')).marked.parse(content, { async: false, gfm: true });
-  const clean = DOMPurify.sanitize(html, {
-    RETURN_DOM_FRAGMENT: true, FORBID_TAGS: ['style', 'form', 'input', 'button', 'textarea', 'iframe', 'object', 'embed', 'link', 'video', 'audio', 'svg'],
-    FORBID_ATTR: ['srcset', 'background', 'poster', 'id'],
+/** Whether an image address stays on this server: one from elsewhere tells its server who reads the page. */
+function isOwnImage(src: string): boolean {
+  if (src.startsWith('data:image/')) return true;
+  try {
+    return new URL(src, document.baseURI).origin === location.origin;
+  } catch {
+    return false;
+  }
+}
+
+let purifier: Promise<(html: string) => string> | undefined;
+
+/** Loads the sanitiser once. Its document is inert: nothing is fetched before an attribute has passed the hook. */
+function loadPurifier(): Promise<(html: string) => string> {
+  purifier ??= import('dompurify').then(({ default: purify }) => {
+    purify.addHook('afterSanitizeAttributes', (node) => {
+      if (node.tagName === 'IMG' && !isOwnImage(node.getAttribute('src') ?? '')) {
+        node.removeAttribute('src');
+        node.setAttribute('alt', node.getAttribute('alt') || 'image from elsewhere, not loaded');
+      }
+      if (/url\s*\(|position\s*:|@import/i.test(node.getAttribute('style') ?? '')) node.removeAttribute('style');
+    });
+    return (html) => purify.sanitize(html, {
+      FORBID_TAGS: ['style', 'form', 'input', 'button', 'textarea', 'iframe', 'object', 'embed', 'link', 'video', 'audio', 'picture', 'source', 'svg', 'math'],
+      FORBID_ATTR: ['srcset', 'background', 'poster', 'id', 'name'],
+    });
   });
-  const box = document.createElement('div');
-  box.append(clean);
-  for (const a of box.querySelectorAll('a')) {
-    const url = fillUrl(a.getAttribute('href') ?? '', scope) || safeUrl(a.getAttribute('href') ?? '');
+  return purifier;
+}
+
+/** `content` as clean HTML with its links filled in. */
+export async function sanitised(mode: string, content: string, scope: Scope): Promise<string> {
+  const purify = await loadPurifier();
+  const html = mode === 'html' ? content : (await import('marked')).marked.parse(content, { async: false, gfm: true });
+  // A document of its own: attributes are changed before anything belongs to the page.
+  const inert = new DOMParser().parseFromString(purify(html), 'text/html');
+  for (const a of inert.querySelectorAll('a')) {
+    const url = fillUrl(a.getAttribute('href') ?? '', scope);
     if (url) a.setAttribute('href', url);
     else a.removeAttribute('href');
-    if (a.target || /^https?:/.test(url)) { a.target = '_blank'; a.rel = 'noreferrer'; }
+    if (a.getAttribute('target') || /^https?:/.test(url)) {
+      a.setAttribute('target', '_blank');
+      a.setAttribute('rel', 'noreferrer');
+    }
   }
-  for (const img of box.querySelectorAll('img')) {
-    // An image from elsewhere tells its server who reads the page.
-    if (!img.src.startsWith('data:') && new URL(img.src, document.baseURI).origin !== location.origin) img.replaceWith(img.alt || '[image]');
-  }
-  for (const e of box.querySelectorAll<HTMLElement>('[style]')) if (/url\s*\(|position\s*:/i.test(e.getAttribute('style') ?? '')) e.removeAttribute('style');
-  return box.innerHTML;
+  return inert.body.innerHTML;
 }
 
 export function TextPanel({ options, scope }: { options: Json; scope: Scope }) {
