@@ -166,6 +166,14 @@ function tsdb(now: number): unknown {
   };
 }
 
+function board(): unknown {
+  const panel = { type: 'timeseries', title: 'Targets up', gridPos: { x: 0, y: 0, w: 24, h: 8 }, targets: [{ refId: 'A', expr: 'sum(up)' }] };
+  return {
+    meta: { uid: 'site', title: 'Site', folder: 'Cairn', source: 'built-in', readOnly: true },
+    dashboard: { uid: 'site', title: 'Site', schemaVersion: 39, time: { from: 'now-1h', to: 'now' }, panels: [{ id: 1, ...panel }] },
+  };
+}
+
 /** The answer to one request. `params` holds the query string and a form body together. */
 export function respond(path: string, params: URLSearchParams, now: number): MockAnswer {
   const values = /^\/api\/v1\/label\/([^/]+)\/values$/.exec(path);
@@ -188,7 +196,8 @@ export function respond(path: string, params: URLSearchParams, now: number): Moc
     case '/api/v1/status/config': return ok({ yaml: 'global:\n  scrape_interval: 15s\nscrape_configs:\n  - job_name: node\n' });
     case '/api/v1/status/tsdb': return ok(tsdb(now));
     case '/api/cairn/v1/status': return { status: 200, body: cairnStatus(now) };
-    case '/api/cairn/v1/dashboards': return { status: 200, body: { dashboards: [{ uid: 'host', title: 'Host', folder: 'Built in' }] } };
+    case '/api/cairn/v1/dashboards': return { status: 200, body: [{ uid: 'site', title: 'Site', folder: 'Cairn', tags: ['site'], source: 'built-in' }] };
+    case '/api/cairn/v1/dashboards/site': return { status: 200, body: board() };
     default: return { status: 404, body: { status: 'error', errorType: 'not_found', error: `no mock for ${path}` } };
   }
 }

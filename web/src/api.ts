@@ -120,13 +120,6 @@ export interface TsdbStatus {
   seriesCountByLabelValuePair: NameCount[];
 }
 
-export interface DashboardInfo {
-  uid: string;
-  title: string;
-  folder?: string;
-  tags?: string[];
-}
-
 /** A refused or failed request. `errorType` is Prometheus' (`bad_data`, `timeout`, …) or `network` where none came. */
 export class ApiError extends Error {
   constructor(
@@ -304,7 +297,3 @@ export const configText = async (signal?: AbortSignal): Promise<string> =>
 export const tsdbStatus = (signal?: AbortSignal): Promise<TsdbStatus> => data('status/tsdb', {}, signal);
 
 export const cairnStatus = (signal?: AbortSignal): Promise<CairnStatus> => request('api/cairn/v1/status', {}, { signal });
-export const dashboards = async (signal?: AbortSignal): Promise<DashboardInfo[]> => {
-  const answer = await request<DashboardInfo[] | { dashboards: DashboardInfo[] }>('api/cairn/v1/dashboards', {}, { signal });
-  return Array.isArray(answer) ? answer : (answer?.dashboards ?? []);
-};

@@ -22,6 +22,7 @@ export interface NavItem {
 
 export const NAV: NavItem[] = [
   { path: '/', label: 'Home', icon: 'home', key: 'h' },
+  { path: '/dashboards', label: 'Dashboards', icon: 'boards', key: 'd' },
   { path: '/explore', label: 'Explore', icon: 'explore', key: 'e' },
   { path: '/alerts', label: 'Alerts', icon: 'bell', key: 'a' },
   { path: '/targets', label: 'Targets', icon: 'target', key: 't' },
@@ -31,6 +32,12 @@ export const NAV: NavItem[] = [
 
 export const PAGES: PageEntry[] = [
   { patterns: ['/'], nav: '/', load: async () => (await import('./pages/Home')).HomePage },
+  { patterns: ['/dashboards'], nav: '/dashboards', load: async () => (await import('./dashboard/DashboardsPage')).DashboardsPage },
+  {
+    patterns: ['/d/:uid', '/d/:uid/:slug'],
+    nav: '/dashboards',
+    load: async () => (await import('./dashboard/DashboardPage')).DashboardPage,
+  },
   {
     // `/graph` and `/query` are where Prometheus has it; links from alerts lead there.
     patterns: ['/explore', '/graph', '/query'],

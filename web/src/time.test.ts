@@ -22,7 +22,7 @@ test('every formatted duration reads back as the same', () => {
 });
 
 test.each([
-  [0.0124, '12 ms'], [1.84, '1.8 s'], [12.3, '12 s'], [60, '1 min'], [185, '3 min 5 s'], [1800, '30 min'], [3600, '1 h'],
+  [0, '0 ms'], [0.00042, '0.4 ms'], [0.0124, '12 ms'], [1.84, '1.8 s'], [12.3, '12 s'], [60, '1 min'], [185, '3 min 5 s'], [1800, '30 min'], [3600, '1 h'],
   [7500, '2 h 5 min'], [90000, '1 d 1 h'], [1e7, '116 d'], [Infinity, '–'],
 ] as [number, string][])('humanDuration(%s) is %s', (seconds, text) => expect(humanDuration(seconds)).toBe(text));
 

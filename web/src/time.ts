@@ -38,7 +38,7 @@ export function formatDuration(seconds: number): string {
 export function humanDuration(seconds: number): string {
   if (!Number.isFinite(seconds)) return '–';
   const s = Math.abs(seconds);
-  if (s < 1) return `${Math.round(s * 1000)} ms`;
+  if (s < 1) return `${s < 0.01 ? trim(s * 1000, 1) : Math.round(s * 1000)} ms`;
   if (s < 10) return `${trim(s, 1)} s`;
   if (s < 60) return `${Math.round(s)} s`;
   if (s < 3600) return two(s, 60, 'min', 1, 's', 600);

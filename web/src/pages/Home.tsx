@@ -4,8 +4,9 @@
 // Elsewhere: the expressions (`host.ts`), the polled status (`site.ts`).
 import type { JSX } from 'preact';
 import { useEffect, useMemo } from 'preact/hooks';
-import { alerts, dashboards, queryInstant, queryRange, targets, type Target, type Alert } from '../api';
+import { alerts, queryInstant, queryRange, targets, type Target, type Alert } from '../api';
 import { TimeSeries } from '../chart/TimeSeries';
+import { listBoards } from '../dashboard/boards';
 import { bytes, count, plural } from '../format';
 import { type HostGraph, hostGraphs, type HostJob, hostJob, rateWindow } from '../host';
 import { toSeries } from '../matrix';
@@ -279,7 +280,7 @@ function More({ shown, total, href }: { shown: number; total: number; href: stri
 function Now(): JSX.Element {
   const active = useLoad((signal) => alerts(signal), [refreshCount.value]);
   const scraped = useLoad((signal) => targets(signal), [refreshCount.value]);
-  const boards = useLoad((signal) => dashboards(signal), []);
+  const boards = useLoad((signal) => listBoards(signal), []);
   const firing = [...(active.data ?? [])].sort((a, b) => Number(b.state === 'firing') - Number(a.state === 'firing'));
   const down = (scraped.data?.activeTargets ?? []).filter((target) => target.health === 'down');
   const now = Date.now();

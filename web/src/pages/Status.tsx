@@ -31,9 +31,9 @@ function Show<T>({ loaded, what, children }: { loaded: Loaded<T>; what: string; 
   return loaded.loading ? <Loading what={what} /> : <ErrorNote error={loaded.error} />;
 }
 
-function Facts({ rows }: { rows: [string, ComponentChildren][] }): JSX.Element {
+function Facts({ rows, wide = false }: { rows: [string, ComponentChildren][]; wide?: boolean }): JSX.Element {
   return (
-    <dl class="status-facts">
+    <dl class={wide ? 'status-facts wide' : 'status-facts'}>
       {rows.map(([name, value]) => (
         <div key={name}>
           <dt>{name}</dt>
@@ -107,7 +107,7 @@ function Ranking({ title, rows, total, unit }: { title: string; rows: NameCount[
             <tr key={row.name}>
               <td class="mono">
                 {row.name}
-                <span class="bar" style={{ width: `${(row.value / most) * 100}%` }} />
+                <span class="rank-bar" style={{ width: `${(row.value / most) * 100}%` }} />
               </td>
               <td class="num">{write(row.value)}</td>
               {total !== undefined && <td class="num mute">{((row.value / Math.max(total, 1)) * 100).toFixed(1)} %</td>}
@@ -132,6 +132,7 @@ function Storage(): JSX.Element {
         <div class="stack">
           <Card title="Head" aside="samples in memory, not yet in a block">
             <Facts
+              wide
               rows={[
                 ['Series', count(head.numSeries)],
                 ['Chunks', count(head.chunkCount)],
