@@ -213,12 +213,20 @@ fn reason(error: &reqwest::Error, url: &str) -> String {
             }
         }
         if e.to_string() == "dns error" {
-            let detail = e.source().map(|e| format!(" ({e})")).unwrap_or_default();
-            return format!("dial tcp: lookup {address}: no such host{detail}");
+            let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+            return format!("dial tcp: lookup {host}: no such host ({})", innermost(e));
         }
         cause = e.source();
     }
     with_causes(error)
+}
+
+/// The words of the cause that has no cause.
+fn innermost(mut error: &dyn std::error::Error) -> String {
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
 }
 
 /// The error and its causes, innermost last, without the URL and without repetitions.
