@@ -6,9 +6,9 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod notify;
 pub mod host;
 pub mod ingest;
+pub mod notify;
 pub mod promql;
 pub mod rules;
 pub mod telemetry;
