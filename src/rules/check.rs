@@ -32,6 +32,12 @@ pub fn check_rules(path: &Path) -> RulesChecked {
     }
 }
 
+/// How many rules a file has, or what is wrong in it, one line each: for a check of a whole configuration.
+pub fn count_rules(path: &Path) -> Result<usize, Vec<String>> {
+    let groups = load(path).map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    Ok(groups.iter().map(|g| g.rules.len()).sum())
+}
+
 /// Reads the groups of one file.
 pub(super) fn load(path: &Path) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
     let file = path.display().to_string();

@@ -105,6 +105,11 @@ pub fn read_rule_file(file: &str, text: &str) -> Result<Vec<GroupConfig>, Vec<Ru
         parse(text).map_err(|p| vec![FileProblem { file: file.to_owned(), pos: Some(p.pos), message: p.message }])?;
     let problems = Problems::new();
     let mut map = Map::new(&root, "the rule file", &problems);
+    if let Some(tests) = root.entries().ok().and_then(|entries| entries.iter().find(|e| e.key == "tests")) {
+        // A pattern like `rules/*.yml` catches the tests that lie beside the rules.
+        let message = "this file holds unit tests, not rules; leave it out of rule_files".to_owned();
+        return Err(vec![FileProblem { file: file.to_owned(), pos: Some(tests.key_pos), message }]);
+    }
     let mut names = BTreeSet::new();
     let mut groups = Vec::new();
     for node in map.list("groups") {

@@ -30,7 +30,7 @@ use crate::clock::Clock;
 use crate::notify::Notifier;
 use crate::promql::{Engine, Source};
 
-pub use check::{RulesChecked, check_rules};
+pub use check::{RulesChecked, check_rules, count_rules};
 pub use file::{GroupConfig, RuleConfig, RuleKind, read_rule_file};
 pub use manager::{RuleManager, read_rule_files};
 pub use metrics::RuleMetrics;

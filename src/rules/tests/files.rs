@@ -48,6 +48,14 @@ fn unknown_keys_name_the_nearest() {
 }
 
 #[test]
+fn a_file_of_tests_is_named_as_such() {
+    refused(
+        "rule_files: [a.yml]\ntests: []\n",
+        &["r.yml:2:1: this file holds unit tests, not rules; leave it out of rule_files"],
+    );
+}
+
+#[test]
 fn refuses_what_prometheus_refuses_with_a_place() {
     refused("groups:\n- name: g\n- name: g\n", &["r.yml:3:3: groupname: \"g\" is repeated in the same file"]);
     refused("groups:\n- rules: []\n", &["r.yml:2:3: groupname must not be empty"]);
@@ -114,9 +122,10 @@ fn the_check_speaks_like_promtool() {
         path.display()
     );
     assert_eq!(checked.text, expected);
+    assert_eq!(count_rules(&path), Ok(2));
     std::fs::write(&path, "groups:\n- nam: g\n").unwrap();
     let checked = check_rules(&path);
-    assert!(!checked.ok);
+    assert!(!checked.ok && count_rules(&path).unwrap_err().len() == 2);
     assert!(
         checked.text.contains("  FAILED:\n") && checked.text.contains(":2:3: unknown key \"nam\""),
         "{}",
