@@ -3,10 +3,26 @@
 //! A library only so that tests, benches and fuzz targets can reach the parts; the modules are in reading order.
 #![forbid(unsafe_code)]
 
-pub mod cli;
 pub mod clock;
-pub mod config;
-pub mod host;
-pub mod ingest;
-pub mod promql;
 pub mod telemetry;
+
+pub mod config;
+pub mod meta;
+pub mod template;
+
+pub mod exposition;
+pub mod host;
+pub mod notify;
+pub mod promql;
+pub mod tenant;
+pub mod ui;
+
+pub mod auth;
+pub mod dashboards;
+pub mod ingest;
+pub mod rules;
+pub mod scrape;
+
+pub mod api;
+pub mod cli;
+pub mod server;

@@ -8,7 +8,7 @@ use super::yaml::{Map, Node};
 use super::{HttpClientConfig, Secret};
 
 /// Reads the HTTP client keys of `map` (they stand beside the caller's own keys). Relative paths are against `dir`.
-pub(super) fn read(map: &mut Map<'_>, dir: &Path) -> HttpClientConfig {
+pub(crate) fn read(map: &mut Map<'_>, dir: &Path) -> HttpClientConfig {
     map.not_yet(
         "Prometheus",
         &["oauth2", "proxy_url", "no_proxy", "proxy_from_environment", "proxy_connect_header", "http_headers"],

@@ -8,7 +8,7 @@
 mod env;
 mod glob;
 mod global;
-mod http_client;
+pub(crate) mod http_client;
 mod load;
 mod mask;
 mod own;
@@ -96,8 +96,7 @@ pub struct ScrapeConfig {
     pub enable_compression: bool,
     /// `scrape_protocols`: the formats to ask the target for, best first, in Prometheus' spelling.
     pub scrape_protocols: Vec<String>,
-    /// `fallback_scrape_protocol`: the format of an answer without a usable content type; `None` refuses such an
-    /// answer.
+    /// `fallback_scrape_protocol`: the format of an answer without a usable content type; `None`: text 0.0.4.
     pub fallback_scrape_protocol: Option<String>,
 }
 
@@ -206,6 +205,9 @@ pub enum RelabelAction {
     Uppercase,
 }
 
+/// How long samples are kept where neither the file nor a flag says anything: Prometheus' 15 d.
+pub const DEFAULT_RETENTION: Duration = Duration::from_secs(15 * 86_400);
+
 /// How long samples are kept.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Retention {
@@ -230,8 +232,40 @@ pub struct CairnConfig {
     pub alertmanager_config_file: Option<PathBuf>,
     /// `dashboards`: folders with Grafana JSON files, absolute.
     pub dashboard_dirs: Vec<PathBuf>,
+    /// `limits`
+    pub limits: Limits,
     /// `durability`: `ack` (default) or `interval`.
     pub durability_interval: bool,
+}
+
+/// `cairn.limits`: what a request may weigh and how many tenants there may be. Each message that refuses something names its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Most tenants of one appliance.
+    pub tenants_max: usize,
+    /// Largest compressed push, in bytes.
+    pub push_body_bytes_max: usize,
+    /// Largest push after decompression, in bytes.
+    pub push_decoded_bytes_max: usize,
+    /// Most samples of one push.
+    pub push_samples_max: usize,
+    /// Largest form body of a query, in bytes.
+    pub query_body_bytes_max: usize,
+    /// Largest dashboard document, in bytes: the largest public ones are near 1 MB.
+    pub dashboard_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            tenants_max: 1000,
+            push_body_bytes_max: 32 << 20,
+            push_decoded_bytes_max: 128 << 20,
+            push_samples_max: 2_000_000,
+            query_body_bytes_max: 10 << 20,
+            dashboard_bytes_max: 8 << 20,
+        }
+    }
 }
 
 /// `cairn.credentials[]`: a name and a secret (Basic Auth, or `Bearer <secret>`), bound to a tenant.

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::http_client::read_secret;
 use super::scrape::one_of;
 use super::yaml::{Map, Node, Problems};
-use super::{CairnConfig, Credential};
+use super::{CairnConfig, Credential, Limits};
 
 /// Longest tenant id, as in Mimir.
 const TENANT_BYTES_MAX: usize = 150;
@@ -28,10 +28,29 @@ pub(super) fn read(node: &Node, dir: &Path, problems: &Problems) -> CairnConfig 
             .iter()
             .filter_map(|node| problems.read("dashboards", node, folder))
             .collect(),
+        limits: map.take("limits").map(|node| read_limits(node, problems)).unwrap_or_default(),
         durability_interval: map.read("durability", |node| one_of(node, &["ack", "interval"])) == Some("interval"),
     };
     map.finish();
     config
+}
+
+fn read_limits(node: &Node, problems: &Problems) -> Limits {
+    let mut map = Map::new(node, "cairn.limits", problems);
+    let default = Limits::default();
+    let mut read = |key, default: usize| {
+        map.read(key, Node::unsigned).map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX))
+    };
+    let limits = Limits {
+        tenants_max: read("tenants_max", default.tenants_max),
+        push_body_bytes_max: read("push_body_bytes_max", default.push_body_bytes_max),
+        push_decoded_bytes_max: read("push_decoded_bytes_max", default.push_decoded_bytes_max),
+        push_samples_max: read("push_samples_max", default.push_samples_max),
+        query_body_bytes_max: read("query_body_bytes_max", default.query_body_bytes_max),
+        dashboard_bytes_max: read("dashboard_bytes_max", default.dashboard_bytes_max),
+    };
+    map.finish();
+    limits
 }
 
 fn read_credentials(nodes: &[Node], dir: &Path, problems: &Problems) -> Vec<Credential> {

@@ -2,7 +2,10 @@
 //!
 //! Here: `1m30s`, `15d`, `512MB`, both ways where it is needed. Elsewhere: which setting has which unit.
 
+use std::fmt;
 use std::time::Duration;
+
+use super::Retention;
 
 /// Units of a duration in milliseconds, largest first: the order in which they must stand.
 const DURATION_UNITS: [(&str, u64); 7] = [
@@ -76,6 +79,23 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     if bytes > i64::MAX as f64 { Err(format!("size out of range: {text:?}")) } else { Ok(bytes as u64) }
 }
 
+/// As Prometheus shows it: `15d`, `10GiB`, `30d or 10GiB`.
+impl fmt::Display for Retention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [self.time.map(format_duration), self.size_bytes.map(format_size)];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.write_str(if parts.is_empty() { "unlimited" } else { "" })?;
+        f.write_str(&parts.join(" or "))
+    }
+}
+
+/// Writes bytes in the largest binary unit that fits without a rest: `10GiB`, `1536MiB`.
+fn format_size(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let power = (bytes.max(1).trailing_zeros() / 10).min(6);
+    format!("{}{}", bytes >> (10 * power), units[power as usize])
+}
+
 fn split_number(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
@@ -139,5 +159,16 @@ mod tests {
             );
         }
         assert_eq!(parse_size("9999EB"), Err("size out of range: \"9999EB\"".to_owned()));
+    }
+
+    #[test]
+    fn retention_is_shown_as_prometheus_does() {
+        let show = |days: Option<u64>, size_bytes| {
+            Retention { time: days.map(|d| Duration::from_secs(d * 86_400)), size_bytes }.to_string()
+        };
+        assert_eq!(show(Some(15), None), "15d");
+        assert_eq!(show(Some(30), Some(10 << 30)), "30d or 10GiB");
+        assert_eq!(show(None, Some(1536 << 20)), "1536MiB");
+        assert_eq!(show(None, None), "unlimited");
     }
 }

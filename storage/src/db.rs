@@ -1,13 +1,40 @@
 //! The database: one directory, one [`Db`].
 //!
-//! Here: the public face - append, select, maintain, stats - and nothing of how it is done.
-//! Elsewhere: everything else.
+//! Here: the public face - open, append, select, maintain, stats - and the locks.
+//! Elsewhere: everything else; `append` and `maintain` say in which order things happen.
+//!
+//! Invariant: one process has the directory, by the lock of the file `lock`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
-use crate::{Columns, Labels, Matcher, SeriesId, TimeRange};
+use crate::append::{Window, Writer};
+use crate::block::Block;
+use crate::block::index::Index;
+use crate::block::meta::BlockId;
+use crate::blocks::{BLOCKS_DIR, Blocks};
+use crate::cut::Mark;
+use crate::damage::DamageLog;
+use crate::fs::{AtPath, Fs, RealFs};
+use crate::head::Head;
+use crate::index::Damage;
+use crate::querier::{self, Piece};
+use crate::wal::Wal;
+use crate::wal::replay::replay;
+use crate::{
+    AppendError, Appended, Batch, Cardinality, Labels, Matcher, OpenError, ReadError, Selection, Stats, TimeRange,
+};
+
+const LOCK_FILE: &str = "lock";
+const WAL_DIR: &str = "wal";
+/// Sensible lengths of a block: shorter ones drown in files, longer ones never leave the head.
+const BLOCK_MS: std::ops::RangeInclusive<i64> = 1_000..=31_536_000_000;
+/// A select releases the head's lock after so many series, so that appends do not wait for a large query.
+const SNAPSHOT_SERIES: usize = 512;
 
 /// How a [`Db`] is kept. Plain numbers; the server owns the defaults that users see.
 #[derive(Debug, Clone)]
@@ -38,262 +65,103 @@ pub enum Durability {
     Written,
 }
 
-/// One request's samples, appended together. Keep and reuse it: its memory is recycled.
-#[derive(Debug, Default)]
-pub struct Batch {
-    entries: Vec<Entry>,
-    ids: Vec<Option<SeriesId>>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    series: BatchSeries,
-    t: i64,
-    v: f64,
-}
-
-#[derive(Debug)]
-enum BatchSeries {
-    Known(SeriesId),
-    New(Labels),
-}
-
-impl Batch {
-    /// An empty batch.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a sample of the series with these labels, creating the series at append if need be.
-    pub fn push(&mut self, labels: Labels, t: i64, v: f64) {
-        self.entries.push(Entry { series: BatchSeries::New(labels), t, v });
-    }
-
-    /// Adds a sample of a series whose id an earlier append gave ([`Batch::id`]): the fast lane.
-    pub fn push_known(&mut self, id: SeriesId, t: i64, v: f64) {
-        self.entries.push(Entry { series: BatchSeries::Known(id), t, v });
-    }
-
-    /// Number of samples.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// True if there is no sample.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Empties the batch, keeping its memory.
-    pub fn clear(&mut self) {
-        self.entries.clear();
-        self.ids.clear();
-    }
-
-    /// After an append: the series of entry `index`, `None` where the entry was refused before it had one.
-    pub fn id(&self, index: usize) -> Option<SeriesId> {
-        self.ids.get(index).copied().flatten()
-    }
-}
-
-/// What became of a batch. Refusals are values, not errors: the rest of the batch is stored.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub struct Appended {
-    /// Samples stored.
-    pub accepted: u64,
-    /// Samples that were there already with the same value; counted as success.
-    pub duplicates: u64,
-    /// Series created.
-    pub series_created: u64,
-    /// The samples that were not stored, in batch order.
-    pub refused: Vec<Refused>,
-}
-
-/// One sample that was not stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Refused {
-    /// Its place in the batch.
-    pub index: usize,
-    /// Why.
-    pub reason: RefuseReason,
-}
-
-/// Why a sample was not stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RefuseReason {
-    /// Same series, same time, another value.
-    #[error("duplicate sample for timestamp")]
-    DuplicateTimestamp,
-    /// Older than retention reaches.
-    #[error("out of bounds")]
-    TooOld,
-    /// More than `future_ms_max` ahead of now.
-    #[error("too far in the future")]
-    TooFarInFuture,
-    /// `push_known` with an id that this `Db` does not know (any more): push it again with its labels.
-    #[error("unknown series reference")]
-    UnknownSeries,
-    /// A label set without any label.
-    #[error("empty label set")]
-    NoLabels,
-}
-
-/// Why a directory cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has it open.
-    #[error("{path} is in use by another process; stop that one first or choose another directory")]
-    Locked {
-        /// The data directory.
-        path: PathBuf,
-    },
-    /// The operating system refused.
-    #[error("{path}: {source}")]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// Its words.
-        source: std::io::Error,
-    },
-}
-
-/// Why nothing of a batch was stored.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum AppendError {
-    /// Writing or syncing the WAL failed; what is stored stays readable.
-    #[error("{path}: {message}; samples are refused until the directory is writable")]
-    Wal {
-        /// The segment.
-        path: PathBuf,
-        /// The operating system's words.
-        message: String,
-        /// True if there is no room.
-        disk_full: bool,
-    },
-    /// An earlier fsync failed, so nobody knows what is on disk.
-    #[error("writing is stopped after a failed fsync ({message}); reopen the database")]
-    Poisoned {
-        /// The earlier failure.
-        message: String,
-    },
-}
-
-/// Why a read failed.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum ReadError {
-    /// A damaged piece; its place, and what was expected.
-    #[error("{path}: chunk at byte {offset} is damaged (crc {found:#010x}, expected {expected:#010x}); its block will be set aside")]
-    Checksum {
-        /// File.
-        path: PathBuf,
-        /// Byte offset in it.
-        offset: u64,
-        /// As computed.
-        found: u32,
-        /// As stored.
-        expected: u32,
-    },
-}
-
-/// The series that a [`Db::select`] found, sorted by labels, and what could not be read.
-#[derive(Debug, Default)]
-pub struct Selection {
-    /// Sorted by labels.
-    pub series: Vec<SelectedSeries>,
-    /// Damage that was met and skipped, one sentence each.
-    pub warnings: Vec<String>,
-}
-
-/// One selected series: labels now, samples on demand. Cheap to move to another thread.
-#[derive(Debug, Clone)]
-pub struct SelectedSeries {
-    labels: Labels,
-    samples: Arc<Mutex<BTreeMap<i64, f64>>>,
-    range: TimeRange,
-}
-
-impl SelectedSeries {
-    /// The series' labels.
-    pub fn labels(&self) -> &Labels {
-        &self.labels
-    }
-
-    /// Appends the samples in the selected range to `out`, oldest first, at most one per millisecond; staleness markers included.
-    /// Decodes only chunks that overlap the range. After an error `out` holds the good samples before it.
-    pub fn read_into(&self, out: &mut Columns) -> Result<(), ReadError> {
-        let samples = self.samples.lock().unwrap_or_else(|e| e.into_inner());
-        for (&t, &v) in samples.range(self.range.min_t..self.range.max_t) {
-            out.push(t, v);
-        }
-        Ok(())
-    }
-}
-
-/// Numbers about one `Db`, for `/metrics`, `/api/v1/status/tsdb` and the UI.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Stats {
-    /// Series in the head.
-    pub head_series: u64,
-    /// Samples in the head.
-    pub head_samples: u64,
-    /// Chunks in the head.
-    pub head_chunks: u64,
-    /// Oldest and newest sample in the head.
-    pub head_range: Option<(i64, i64)>,
-    /// Samples accepted since open.
-    pub samples_appended: u64,
-    /// Blocks on disk.
-    pub blocks: u64,
-    /// Bytes of blocks.
-    pub block_bytes: u64,
-    /// Bytes of WAL.
-    pub wal_bytes: u64,
-    /// Oldest sample anywhere.
-    pub min_t: Option<i64>,
-    /// Pieces set aside as damaged since open.
-    pub quarantined: u64,
-    /// How long the last open took to replay the WAL, in milliseconds.
-    pub replay_ms: u64,
-}
-
-/// Cardinality of the head, as `/api/v1/status/tsdb` shows it; each list is the `limit` largest, largest first.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Cardinality {
-    /// Series per metric name.
-    pub series_by_metric: Vec<(String, u64)>,
-    /// Distinct values per label name.
-    pub values_by_label: Vec<(String, u64)>,
-    /// Bytes of values per label name.
-    pub bytes_by_label: Vec<(String, u64)>,
-    /// Series per `name=value` pair.
-    pub series_by_pair: Vec<(String, u64)>,
-    /// Distinct label pairs in all.
-    pub label_pairs: u64,
-}
-
 /// An open database. All methods take `&self` and may be called from many threads; all may block on disk.
+///
+/// Lock order: `writer`, then `head`; a select takes `head` and gives it back before it looks at blocks.
 #[derive(Debug)]
 pub struct Db {
-    dir: PathBuf,
-    options: Options,
-    state: Mutex<State>,
+    pub(crate) dir: PathBuf,
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) options: Options,
+    pub(crate) retention: Mutex<Retention>,
+    pub(crate) wal: Wal,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) head: RwLock<Head>,
+    pub(crate) blocks: Blocks,
+    pub(crate) damage: DamageLog,
+    pub(crate) checkpoint_bytes: AtomicU64,
+    maintain: Mutex<MaintainState>,
+    appended: AtomicU64,
+    replayed: ReplayNumbers,
+    _lock: File,
 }
 
-type Shared = Arc<Mutex<BTreeMap<i64, f64>>>;
+/// What maintenance remembers from run to run; whoever holds it is the one that maintains.
+#[derive(Debug)]
+pub(crate) struct MaintainState {
+    /// End of the last cut.
+    pub(crate) cut_t: i64,
+    /// Segments whose samples are all in blocks since an earlier cut.
+    pub(crate) emptied: Vec<u64>,
+    /// Blocks in which a merge met damage.
+    pub(crate) never_merge: BTreeSet<BlockId>,
+}
 
-#[derive(Debug, Default)]
-struct State {
-    ids: BTreeMap<Labels, SeriesId>,
-    series: Vec<(Labels, Shared)>,
-    appended: u64,
+/// The limits, changeable while running.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retention {
+    /// [`Options::retention_ms`].
+    pub(crate) ms: Option<i64>,
+    /// [`Options::retention_bytes`].
+    pub(crate) bytes: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ReplayNumbers {
+    ms: u64,
+    torn_bytes: u64,
+    orphans: u64,
 }
 
 impl Db {
     /// Opens or creates `dir`, replaying the WAL. Always starts if the directory can be read and written: what is damaged
     /// is set aside and counted in [`Stats::quarantined`].
     pub fn open(dir: &Path, options: Options) -> Result<Db, OpenError> {
-        std::fs::create_dir_all(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
-        Ok(Db { dir: dir.to_owned(), options, state: Mutex::default() })
+        Self::open_with(dir, options, Arc::new(RealFs))
+    }
+
+    pub(crate) fn open_with(dir: &Path, options: Options, fs: Arc<dyn Fs>) -> Result<Db, OpenError> {
+        let start = Instant::now();
+        if !BLOCK_MS.contains(&options.block_ms) {
+            return Err(OpenError::BlockLength { block_ms: options.block_ms });
+        }
+        let wal_dir = dir.join(WAL_DIR);
+        fs.create_dir_all(&wal_dir).at(&wal_dir)?;
+        let lock_path = dir.join(LOCK_FILE);
+        let Some(lock) = fs.try_lock(&lock_path).at(&lock_path)? else {
+            return Err(OpenError::Locked { path: dir.to_owned() });
+        };
+        let damage = DamageLog::new(fs.clone(), dir);
+        let mark = Mark::load(fs.as_ref(), dir, &damage)?;
+        let blocks = Blocks::open(fs.clone(), &dir.join(BLOCKS_DIR), &damage)?;
+        fs.sync_dir(dir).at(dir)?;
+        mark.iter().flat_map(|m| &m.blocks).chain(&blocks.known_ids()).for_each(|&id| blocks.skip_ids(id));
+        let mut head = Head::new(options.block_ms);
+        let done = mark.as_ref().and_then(|m| m.honoured(&blocks));
+        let replayed = replay(&fs, &wal_dir, &mut head, done, &damage)?;
+        let (wal, log) = Wal::new(fs.clone(), &wal_dir, replayed.segments, replayed.next_number, replayed.next_seq)
+            .at(&wal_dir)?;
+        let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(Db {
+            dir: dir.to_owned(),
+            fs,
+            retention: Mutex::new(Retention { ms: options.retention_ms, bytes: options.retention_bytes }),
+            options,
+            wal,
+            writer: Mutex::new(Writer::new(log)),
+            head: RwLock::new(head),
+            blocks,
+            damage,
+            checkpoint_bytes: AtomicU64::new(replayed.checkpoint_bytes),
+            maintain: Mutex::new(MaintainState {
+                cut_t: done.map_or(i64::MIN, |done| done.cut_t),
+                emptied: Vec::new(),
+                never_merge: BTreeSet::new(),
+            }),
+            appended: AtomicU64::new(0),
+            replayed: ReplayNumbers { ms, torn_bytes: replayed.torn_bytes, orphans: replayed.orphans },
+            _lock: lock,
+        })
     }
 
     /// The directory.
@@ -303,100 +171,206 @@ impl Db {
 
     /// Stores a batch: WAL first, then visible to queries. `now` is milliseconds since the epoch.
     /// Ids of the entries' series are in the batch afterwards.
-    pub fn append(&self, batch: &mut Batch, now: i64, _durability: Durability) -> Result<Appended, AppendError> {
-        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        let mut done = Appended::default();
-        batch.ids.clear();
-        for (index, entry) in batch.entries.iter().enumerate() {
-            let id = match &entry.series {
-                BatchSeries::Known(id) => *id,
-                BatchSeries::New(labels) => match state.ids.get(labels) {
-                    Some(id) => *id,
-                    None => {
-                        let id = SeriesId(state.series.len() as u64);
-                        state.series.push((labels.clone(), Shared::default()));
-                        state.ids.insert(labels.clone(), id);
-                        done.series_created += 1;
-                        id
-                    }
-                },
-            };
-            batch.ids.push(Some(id));
-            let Some((_, samples)) = state.series.get(id.0 as usize) else {
-                done.refused.push(Refused { index, reason: RefuseReason::UnknownSeries });
-                continue;
-            };
-            if entry.t > now.saturating_add(self.options.future_ms_max) {
-                done.refused.push(Refused { index, reason: RefuseReason::TooFarInFuture });
-                continue;
-            }
-            let mut samples = samples.lock().unwrap_or_else(|e| e.into_inner());
-            match samples.get(&entry.t) {
-                Some(v) if v.to_bits() == entry.v.to_bits() => done.duplicates += 1,
-                Some(_) => done.refused.push(Refused { index, reason: RefuseReason::DuplicateTimestamp }),
-                None => {
-                    samples.insert(entry.t, entry.v);
-                    done.accepted += 1;
-                }
-            }
+    ///
+    /// With [`Durability::Synced`] an answer of success says that all of the batch is on the disk, samples that were
+    /// duplicates included. An error says that it may not be, not that it is not.
+    pub fn append(&self, batch: &mut Batch, now: i64, durability: Durability) -> Result<Appended, AppendError> {
+        let window = Window::new(now, lock(&self.retention).ms, self.options.future_ms_max);
+        let (done, lsn) = lock(&self.writer).append(&self.wal, &self.head, batch, window)?;
+        self.appended.fetch_add(done.accepted, Ordering::Relaxed);
+        if durability == Durability::Synced {
+            self.wal.sync_to(lsn)?;
         }
-        state.appended += done.accepted;
         Ok(done)
     }
 
     /// Makes everything that was written durable (one fsync, shared).
     pub fn sync(&self) -> Result<(), AppendError> {
-        Ok(())
+        self.wal.sync_to(self.wal.written())
     }
 
     /// Housekeeping, to be called every minute or so: cuts full ranges of the head into blocks, drops what retention ends.
-    pub fn maintain(&self, _now: i64) -> Result<(), OpenError> {
-        Ok(())
+    ///
+    /// May take long; appends and selects go on meanwhile. An error leaves everything readable, and the next call tries
+    /// again; limits on size are enforced all the same.
+    pub fn maintain(&self, now: i64) -> Result<(), OpenError> {
+        let mut state = lock(&self.maintain);
+        self.blocks.quarantine(&self.damage);
+        let cut = self.cut_if_due(&mut state, now);
+        let retained = self.retain(now);
+        let compacted = self.compact(&mut state);
+        Ok(cut.and(retained).and(compacted)?)
     }
 
     /// Changes retention while running (configuration reload).
-    pub fn set_retention(&self, _retention_ms: Option<i64>, _retention_bytes: Option<u64>) {}
+    pub fn set_retention(&self, retention_ms: Option<i64>, retention_bytes: Option<u64>) {
+        *lock(&self.retention) = Retention { ms: retention_ms, bytes: retention_bytes };
+    }
 
     /// Series that satisfy all `matchers` and have a sample in `range`; a snapshot that later appends do not change.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, ReadError> {
-        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        let found = state.ids.iter().filter(|(labels, id)| {
-            matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or("")))
-                && state.series[id.0 as usize].1.lock().is_ok_and(|s| s.range(range.min_t..range.max_t).next().is_some())
-        });
-        let series = found
-            .map(|(labels, id)| SelectedSeries { labels: labels.clone(), samples: state.series[id.0 as usize].1.clone(), range })
-            .collect();
-        Ok(Selection { series, warnings: Vec::new() })
+        // Head first: a cut lists its blocks before the head lets go, so nothing falls between the two.
+        let head = self.select_head(matchers, range);
+        let mut warnings = self.damage.warnings(range);
+        let mut found = Vec::new();
+        for block in self.blocks_in(range) {
+            match block.select(matchers, range, &self.damage, &mut warnings) {
+                Ok(series) => found.extend(series),
+                Err(damage) => warnings.push(unserved(&damage)),
+            }
+        }
+        found.extend(head);
+        Ok(Selection { series: querier::join(found, range), warnings })
     }
 
-    /// Names of the labels of the series that `matchers` select in `range`, sorted.
+    fn blocks_in(&self, range: TimeRange) -> Vec<Arc<Block>> {
+        self.blocks.list().iter().filter(|b| b.meta().range.overlaps(&range)).cloned().collect()
+    }
+
+    /// The head's part of a selection. Refs are resolved under one lock, samples copied in portions.
+    fn select_head(&self, matchers: &[Matcher], range: TimeRange) -> Vec<(Labels, Vec<Piece>)> {
+        let refs = self.head().select(matchers);
+        let mut found = Vec::with_capacity(refs.len());
+        for portion in refs.chunks(SNAPSHOT_SERIES) {
+            let head = self.head();
+            let series = portion.iter().filter_map(|&series| head.snapshot(series, range));
+            found.extend(series.map(|s| (s.labels, s.chunks.into_iter().map(Piece::Head).collect())));
+        }
+        found
+    }
+
+    /// Names of the labels of the series that `matchers` select in `range`, sorted. `range` is honoured to the block:
+    /// a series counts if its head or block has any sample there. Blocks that cannot be read are left out.
     pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ReadError> {
-        let found = self.select(matchers, range)?;
-        let names: BTreeSet<&str> = found.series.iter().flat_map(|s| s.labels.iter().map(|(n, _)| n)).collect();
-        Ok(names.into_iter().map(str::to_owned).collect())
+        let mut names = BTreeSet::new();
+        self.visit_labels(matchers, range, |part| match part {
+            Part::Index(index) => index.names(|name| insert(&mut names, name)),
+            Part::Head(head) => {
+                head.names().for_each(|name| insert(&mut names, name));
+                Ok(())
+            }
+            Part::Series(labels) => {
+                labels.iter().for_each(|(name, _)| insert(&mut names, name));
+                Ok(())
+            }
+        });
+        Ok(names.into_iter().collect())
     }
 
-    /// Values of label `name` among the series that `matchers` select in `range`, sorted.
+    /// Values of label `name` among the series that `matchers` select in `range`, sorted; `range` as for
+    /// [`Db::label_names`].
     pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ReadError> {
-        let found = self.select(matchers, range)?;
-        let values: BTreeSet<&str> = found.series.iter().filter_map(|s| s.labels.get(name)).collect();
-        Ok(values.into_iter().map(str::to_owned).collect())
+        let mut values = BTreeSet::new();
+        self.visit_labels(matchers, range, |part| match part {
+            Part::Index(index) => index.values(name, |value| insert(&mut values, value)),
+            Part::Head(head) => {
+                head.values(name).for_each(|value| insert(&mut values, value));
+                Ok(())
+            }
+            Part::Series(labels) => {
+                labels.get(name).into_iter().for_each(|value| insert(&mut values, value));
+                Ok(())
+            }
+        });
+        Ok(values.into_iter().collect())
+    }
+
+    /// Shows `visit` the head and the blocks that touch `range`: as indexes if there is no matcher, else the labels of
+    /// each series that passes. Blocks whose index is damaged are counted and passed over.
+    fn visit_labels(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        mut visit: impl FnMut(Part<'_>) -> Result<(), Damage>,
+    ) {
+        {
+            let head = self.head();
+            let is_inside = head.range().is_some_and(|(min_t, max_t)| min_t < range.max_t && range.min_t <= max_t);
+            // The head's parts cannot be damaged.
+            let _: Result<(), Damage> = match (is_inside, matchers) {
+                (false, _) => Ok(()),
+                (true, []) => visit(Part::Head(&head)),
+                (true, _) => {
+                    let labels = head.select(matchers).into_iter().filter_map(|series| head.labels(series));
+                    labels.into_iter().try_for_each(|labels| visit(Part::Series(&labels)))
+                }
+            };
+        }
+        for block in self.blocks_in(range) {
+            // A damaged index is counted at its first use and set aside by the next `maintain`, which warns selects.
+            let _: Result<(), Damage> = match matchers {
+                [] => block.index(&self.damage).and_then(|index| visit(Part::Index(index))),
+                _ => block
+                    .select_labels(matchers, &self.damage)
+                    .and_then(|found| found.iter().try_for_each(|labels| visit(Part::Series(labels)))),
+            };
+        }
     }
 
     /// Numbers for metrics and status pages; cheap.
     pub fn stats(&self) -> Stats {
-        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        Stats { head_series: state.series.len() as u64, samples_appended: state.appended, ..Stats::default() }
+        let wal_bytes = lock(&self.writer).log.bytes() + self.checkpoint_bytes.load(Ordering::Relaxed);
+        let blocks = self.blocks.list();
+        let head = self.head();
+        let oldest_block = blocks.iter().map(|b| b.meta().range.min_t).min();
+        Stats {
+            head_series: head.series_count(),
+            head_samples: head.sample_count(),
+            head_chunks: head.chunk_count(),
+            head_range: head.range(),
+            samples_appended: self.appended.load(Ordering::Relaxed),
+            wal_bytes,
+            blocks: blocks.len() as u64,
+            block_bytes: self.blocks.bytes(),
+            min_t: head.range().map(|(min, _)| min).into_iter().chain(oldest_block).min(),
+            quarantined: self.damage.count(),
+            wal_torn_bytes: self.replayed.torn_bytes,
+            orphaned_samples: self.replayed.orphans,
+            replay_ms: self.replayed.ms,
+        }
     }
 
     /// The head's cardinality, each list cut to `limit`; walks the index.
-    pub fn cardinality(&self, _limit: usize) -> Cardinality {
-        Cardinality::default()
+    pub fn cardinality(&self, limit: usize) -> Cardinality {
+        self.head().cardinality(limit)
     }
 
     /// Syncs and closes. Dropping does the same but cannot report an error.
     pub fn close(self) -> Result<(), AppendError> {
         self.sync()
     }
+
+    /// The head, for reading.
+    pub(crate) fn head(&self) -> RwLockReadGuard<'_, Head> {
+        self.head.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Db {
+    fn drop(&mut self) {
+        // A failure has poisoned the log already; who wants to hear of it calls `close`.
+        let _ = self.sync();
+    }
+}
+
+/// Something that has label names and values.
+enum Part<'a> {
+    Head(&'a Head),
+    Index(&'a Index),
+    Series(&'a Labels),
+}
+
+fn insert(set: &mut BTreeSet<String>, text: &str) {
+    if !set.contains(text) {
+        set.insert(text.to_owned());
+    }
+}
+
+fn unserved(damage: &Damage) -> String {
+    format!("{}; what its block held is missing from this answer", damage.0)
+}
+
+/// A panic while the lock was held left at worst a refused batch behind: go on.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -66,6 +66,16 @@ impl Labels {
         Labels(Arc::from(text))
     }
 
+    /// A set from pairs that already rise strictly by name and have no empty value.
+    pub(crate) fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        Self::pack(pairs)
+    }
+
+    /// The packed text: equal for equal sets, and for those only.
+    pub(crate) fn packed(&self) -> &str {
+        &self.0
+    }
+
     /// Pairs in rising order of name.
     pub fn iter(&self) -> LabelsIter<'_> {
         LabelsIter { rest: &self.0 }

@@ -3,17 +3,37 @@
 //! Synchronous, no tenants, no clock, no YAML: "now", limits and paths come in as arguments.
 //! What the bytes on disk mean is written in `FORMAT.md`; why things are so, in each module's head.
 //!
-//! Reading order: [`labels`], [`matcher`], [`sample`], then [`db`], which ties the rest together.
+//! Reading order: `labels`, `matcher`, `sample`, `batch`, then `db`, which ties the rest together.
 
+mod append;
+mod batch;
+mod block;
+mod blocks;
+mod bytes;
+mod chunk;
+mod compact;
+mod cut;
+mod damage;
 mod db;
+mod error;
+mod fs;
+mod head;
+mod index;
 mod labels;
 mod matcher;
+mod merge;
+mod mmap;
+mod querier;
+mod retention;
 mod sample;
+mod stats;
+mod wal;
 
-pub use db::{
-    Appended, AppendError, Batch, Cardinality, Db, Durability, OpenError, Options, ReadError, RefuseReason, Refused, SelectedSeries,
-    Selection, Stats,
-};
+pub use batch::{Appended, Batch, RefuseReason, Refused};
+pub use db::{Db, Durability, Options};
+pub use error::{AppendError, OpenError, ReadError};
 pub use labels::{Labels, LabelsBuilder, LabelsError, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError, full_match_regex};
+pub use querier::{SelectedSeries, Selection};
 pub use sample::{Columns, STALE_NAN_BITS, Sample, SeriesId, TimeRange, is_stale_nan, stale_nan};
+pub use stats::{Cardinality, Stats};

@@ -5,6 +5,7 @@
 //!
 //! Invariant: a regular expression is anchored at both ends and its dot matches a newline, as in Prometheus.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use regex::Regex;
@@ -41,6 +42,25 @@ pub struct Matcher {
     op: MatchOp,
     value: String,
     regex: Option<Regex>,
+    shape: Shape,
+}
+
+/// What an expression amounts to, where that is simple. Lets an index look values up instead of trying each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// One of these texts; the empty one may be among them.
+    Literals(Vec<String>),
+    /// A text and anything after it (`text.*`).
+    Prefix(String),
+    /// Anything (`.*`).
+    Any,
+    /// Anything but the empty text (`.+`).
+    NonEmpty,
+    /// Something else; what passes begins with `prefix`.
+    Pattern {
+        /// May be empty.
+        prefix: String,
+    },
 }
 
 /// Why a matcher cannot be built.
@@ -57,12 +77,82 @@ pub enum MatcherError {
 }
 
 /// Compiles `pattern` anchored at both ends with dot-matches-newline, at most 1 MiB of program.
+/// RE2's `\Q…\E` is understood, too.
 pub fn full_match_regex(pattern: &str) -> Result<Regex, MatcherError> {
-    regex::RegexBuilder::new(&format!("^(?s:{pattern})$")).size_limit(1 << 20).build().map_err(|e| {
-        let text = e.to_string();
-        let reason = text.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("unknown").trim();
-        MatcherError::Regex { pattern: pattern.to_owned(), reason: reason.trim_start_matches("error: ").to_owned() }
+    let plain = expand_quotes(pattern);
+    // Alone first: `a)|(b` must not close our own group and slip past the anchors.
+    let alone = if plain.contains(')') { compile(&plain, pattern) } else { Ok(()) };
+    alone.and_then(|()| {
+        regex::RegexBuilder::new(&format!("^(?s:{plain})$"))
+            .size_limit(REGEX_BYTES_MAX)
+            .build()
+            .map_err(|e| regex_error(pattern, &e))
     })
+}
+
+/// Largest compiled program of one expression.
+const REGEX_BYTES_MAX: usize = 1 << 20;
+
+fn compile(plain: &str, pattern: &str) -> Result<(), MatcherError> {
+    regex::RegexBuilder::new(plain)
+        .size_limit(REGEX_BYTES_MAX)
+        .build()
+        .map(|_| ())
+        .map_err(|e| regex_error(pattern, &e))
+}
+
+fn regex_error(pattern: &str, e: &regex::Error) -> MatcherError {
+    let text = e.to_string();
+    let reason = text.lines().rev().find(|l| !l.trim().is_empty()).unwrap_or("unknown").trim();
+    MatcherError::Regex { pattern: pattern.to_owned(), reason: reason.trim_start_matches("error: ").to_owned() }
+}
+
+/// `\Q…\E` (or `\Q…` to the end) means its inside literally.
+fn expand_quotes(pattern: &str) -> Cow<'_, str> {
+    if !pattern.contains(r"\Q") {
+        return Cow::Borrowed(pattern);
+    }
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut rest = pattern;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        out.push_str(before);
+        if let Some(quoted) = escape.strip_prefix(r"\Q") {
+            let (inside, after) = quoted.split_once(r"\E").unwrap_or((quoted, ""));
+            out.push_str(&regex::escape(inside));
+            rest = after;
+        } else {
+            // The backslash and what it escapes, so that `\\Q` stays a backslash and a Q.
+            let len = 1 + escape[1..].chars().next().map_or(0, char::len_utf8);
+            out.push_str(&escape[..len]);
+            rest = &escape[len..];
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// The shape of a valid expression; only text without escapes, classes and groups is looked at.
+fn shape_of(pattern: &str) -> Shape {
+    let is_special = |c: char| r".+*?()[]{}|^$\".contains(c);
+    let plain_len = pattern.find(is_special).unwrap_or(pattern.len());
+    let (plain, rest) = pattern.split_at(plain_len);
+    match (plain, rest) {
+        ("", ".*") => return Shape::Any,
+        ("", ".+") => return Shape::NonEmpty,
+        (_, ".*") => return Shape::Prefix(plain.to_owned()),
+        _ => {}
+    }
+    if pattern.split('|').all(|part| !part.contains(is_special)) {
+        return Shape::Literals(pattern.split('|').map(str::to_owned).collect());
+    }
+    let prefix = if pattern.contains('|') { "" } else { plain };
+    // A quantifier after the text belongs to its last character, which may then be missing.
+    let prefix = match rest.chars().next() {
+        Some('*' | '?' | '{') => prefix.char_indices().last().map_or("", |(at, _)| &prefix[..at]),
+        _ => prefix,
+    };
+    Shape::Pattern { prefix: prefix.to_owned() }
 }
 
 impl Matcher {
@@ -73,12 +163,13 @@ impl Matcher {
             MatchOp::Equal | MatchOp::NotEqual => None,
             MatchOp::Regex | MatchOp::NotRegex => Some(full_match_regex(&value)?),
         };
-        Ok(Matcher { name, op, value, regex })
+        let shape = if regex.is_some() { shape_of(&value) } else { Shape::Literals(Vec::new()) };
+        Ok(Matcher { name, op, value, regex, shape })
     }
 
     /// `name="value"`.
     pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Matcher { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+        Matcher { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None, shape: Shape::Literals(Vec::new()) }
     }
 
     /// The label it looks at.
@@ -96,14 +187,30 @@ impl Matcher {
         &self.value
     }
 
+    /// What the expression amounts to; of no meaning for `=` and `!=`.
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
     /// Whether a label with this value passes; pass `""` for a missing label.
     pub fn matches(&self, value: &str) -> bool {
-        let is_match = |r: &Option<Regex>| r.as_ref().is_some_and(|r| r.is_match(value));
         match self.op {
             MatchOp::Equal => value == self.value,
             MatchOp::NotEqual => value != self.value,
-            MatchOp::Regex => is_match(&self.regex),
-            MatchOp::NotRegex => !is_match(&self.regex),
+            MatchOp::Regex => self.is_match(value),
+            MatchOp::NotRegex => !self.is_match(value),
+        }
+    }
+
+    fn is_match(&self, value: &str) -> bool {
+        match &self.shape {
+            Shape::Any => true,
+            Shape::NonEmpty => !value.is_empty(),
+            Shape::Prefix(prefix) => value.starts_with(prefix.as_str()),
+            Shape::Literals(texts) => texts.iter().any(|text| text == value),
+            Shape::Pattern { prefix } => {
+                value.starts_with(prefix.as_str()) && self.regex.as_ref().is_some_and(|r| r.is_match(value))
+            }
         }
     }
 
@@ -146,6 +253,42 @@ mod tests {
         check(MatchOp::Regex, "a.b", "a\nb", true);
         check(MatchOp::NotRegex, "5..", "500", false);
         check(MatchOp::Regex, ".*", "", true);
+        check(MatchOp::Regex, "", "", true);
+        check(MatchOp::Regex, "a|", "", true);
+        check(MatchOp::Regex, "ab*", "a", true);
+        check(MatchOp::Regex, "ab{0}", "a", true);
+        check(MatchOp::Regex, "ab.*", "ab\n", true);
+        check(MatchOp::Regex, "ab.*|c", "c", true);
+        check(MatchOp::Regex, "a(?i)b", "aB", true);
+    }
+
+    #[test]
+    fn understands_quoted_text() {
+        check(MatchOp::Regex, r"\Qa.b\E.", "a.bx", true);
+        check(MatchOp::Regex, r"\Qa.b\E", "axb", false);
+        check(MatchOp::Regex, r"x\Q(|", "x(|", true);
+        check(MatchOp::Regex, r"\\Q", r"\Q", true);
+    }
+
+    #[test]
+    fn shapes_agree_with_the_expressions() {
+        let values = ["", "a", "ab", "abc", "b", "a.b", "a\nb", "ba", "A", "é", "aé"];
+        for pattern in
+            ["", "a", "a|b", "a|", "a.*", ".*", ".+", "a.+", "ab?", "é.*", "é?", "a.b", "(a|b)", "^a$", "[ab]", "ab{0,1}", "ab?.*", "a|b.*"]
+        {
+            let regex = full_match_regex(pattern).unwrap();
+            let m = Matcher::new(MatchOp::Regex, "l", pattern).unwrap();
+            for value in values {
+                assert_eq!(m.matches(value), regex.is_match(value), "{pattern:?} {value:?} {:?}", m.shape());
+            }
+        }
+    }
+
+    #[test]
+    fn no_expression_slips_past_the_anchors() {
+        assert!(full_match_regex("a)|(b").is_err());
+        assert!(full_match_regex(r"a\)|\(b").unwrap().is_match("(b"));
+        assert!(!full_match_regex("(?m)a").unwrap().is_match("x\na\ny"));
     }
 
     #[test]

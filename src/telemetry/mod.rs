@@ -3,6 +3,12 @@
 //! Here: the log subscriber (logfmt) and the registry that each part gets at construction.
 //! Elsewhere: the metrics themselves, which live beside what they count.
 
+mod logs;
+mod process;
+
+pub use logs::{LogError, start_logs};
+pub use process::ProcessCollector;
+
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use prometheus_client::encoding::text::encode;

@@ -1,0 +1,142 @@
+//! What the handlers share: handles to the rooms below, and what a reload replaces.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::auth::Policy;
+use crate::clock::Clock;
+use crate::config::{Config, Retention};
+use crate::dashboards::Dashboards;
+use super::write::PushMetrics;
+use crate::ingest::{Ingester, WriteLimits};
+use crate::promql::Engine;
+use crate::scrape::manager::ScrapeManager;
+use crate::telemetry::Registry;
+use crate::tenant::Tenants;
+
+/// The state behind all routes. Built by `server`, which also owns the tasks.
+pub struct App {
+    /// Time.
+    pub clock: Clock,
+    /// Our own metrics.
+    pub registry: Registry,
+    /// Samples.
+    pub tenants: Arc<Tenants>,
+    /// Queries.
+    pub engine: Engine,
+    /// Dashboard documents.
+    pub dashboards: Arc<Dashboards>,
+    /// What pushes go through.
+    pub ingester: Ingester,
+    pub(super) push_metrics: PushMetrics,
+    /// Targets.
+    pub scrape: Arc<ScrapeManager>,
+    /// Longest run of a query (`--query.timeout`).
+    pub query_timeout: Duration,
+    /// Permits for queries that run (`--query.max-concurrency`).
+    pub queries: Arc<Semaphore>,
+    /// What never changes while the process runs.
+    pub about: About,
+    /// Asks the server to reload; the answer is the reload's outcome.
+    pub reload: mpsc::Sender<oneshot::Sender<Result<(), String>>>,
+    /// Whether everything is started: `/-/ready`.
+    pub ready: AtomicBool,
+    live: RwLock<Live>,
+}
+
+/// Facts about this process.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// When it started, milliseconds since the epoch.
+    pub started_ms: i64,
+    /// Every flag with its value.
+    pub flags: BTreeMap<&'static str, String>,
+    /// Where users reach it, with scheme, host and path.
+    pub external_url: String,
+    /// The path under which everything is served: empty, or `/like/this`.
+    pub route_prefix: String,
+    /// The configuration file, if there is one.
+    pub config_file: Option<PathBuf>,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// Whether `/-/reload` works (`--web.enable-lifecycle`).
+    pub lifecycle: bool,
+}
+
+/// What a reload replaces as a whole.
+#[derive(Debug, Clone)]
+pub struct Live {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// Who may do what.
+    pub policy: Arc<Policy>,
+    /// How long samples are kept: the file's word and the flags', resolved.
+    pub retention: Retention,
+    /// When it was loaded, milliseconds since the epoch.
+    pub loaded_ms: i64,
+    /// Whether the last reload worked.
+    pub reload_ok: bool,
+}
+
+/// What `server` hands over to build an [`App`].
+pub struct Parts {
+    pub clock: Clock,
+    pub registry: Registry,
+    pub tenants: Arc<Tenants>,
+    pub engine: Engine,
+    pub dashboards: Arc<Dashboards>,
+    pub scrape: Arc<ScrapeManager>,
+    pub push_limits: WriteLimits,
+    pub query_timeout: Duration,
+    pub query_concurrency: usize,
+    pub about: About,
+    pub reload: mpsc::Sender<oneshot::Sender<Result<(), String>>>,
+    pub live: Live,
+}
+
+impl App {
+    /// An app that is not ready yet.
+    pub fn new(parts: Parts) -> Self {
+        App {
+            clock: parts.clock,
+            tenants: parts.tenants,
+            engine: parts.engine,
+            dashboards: parts.dashboards,
+            scrape: parts.scrape,
+            ingester: Ingester::new(parts.push_limits),
+            push_metrics: PushMetrics::register(&parts.registry),
+            query_timeout: parts.query_timeout,
+            queries: Arc::new(Semaphore::new(parts.query_concurrency)),
+            about: parts.about,
+            reload: parts.reload,
+            ready: AtomicBool::new(false),
+            live: RwLock::new(parts.live),
+            registry: parts.registry,
+        }
+    }
+
+    /// The configuration and policy in force.
+    pub fn live(&self) -> Live {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts a new configuration in force.
+    pub fn set_live(&self, live: Live) {
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
+    }
+
+    /// Marks a reload that did not work; the old configuration stays in force.
+    pub fn reload_failed(&self) {
+        self.live.write().unwrap_or_else(PoisonError::into_inner).reload_ok = false;
+    }
+
+    /// Whether everything is started.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+}

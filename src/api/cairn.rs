@@ -1,0 +1,46 @@
+//! `/api/cairn/v1/status`: the appliance at a glance, for the home page.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::app::App;
+use crate::auth::Caller;
+
+pub(super) async fn status(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Response {
+    let live = app.live();
+    let stats = app.tenants.get(&caller.tenant).map(|t| t.db.stats()).unwrap_or_default();
+    let disk = disk(&app.about.data_dir);
+    axum::Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "startedAt": app.about.started_ms,
+        "ready": app.is_ready(),
+        "multitenancy": live.config.cairn.multitenancy,
+        "tenant": caller.tenant.as_str(),
+        "configFile": app.about.config_file.as_ref().map(|p| p.display().to_string()),
+        "reload": { "ok": live.reload_ok, "at": live.loaded_ms },
+        "storage": {
+            "headSeries": stats.head_series,
+            "samplesAppended": stats.samples_appended,
+            "walBytes": stats.wal_bytes,
+            "blocks": stats.blocks,
+            "blockBytes": stats.block_bytes,
+            "minTime": stats.min_t,
+            "quarantined": stats.quarantined,
+            "retention": live.retention.to_string(),
+            "diskFreeBytes": disk.map(|d| d.0),
+            "diskTotalBytes": disk.map(|d| d.1),
+        },
+    }))
+    .into_response()
+}
+
+/// Free bytes (for us) and all bytes of the file system under `dir`.
+fn disk(dir: &Path) -> Option<(u64, u64)> {
+    let found = rustix::fs::statvfs(dir).ok()?;
+    Some((found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize))
+}

@@ -1,0 +1,103 @@
+//! The route table: every path that Cairn serves, the methods it takes, the access it needs, what it is for.
+//!
+//! `docs/http-api.md` is checked against this table by a test. Paths stand without the route prefix; `/tenant/<id>`,
+//! `/prometheus`, `/mimir` and `/api/mimir` in front of any of them are stripped before routing (`paths`).
+
+use std::sync::Arc;
+
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use super::app::App;
+use super::{admin, cairn, dashboards, query, series, status, targets, ui, write};
+use crate::auth::Access;
+
+/// One row.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// Methods, parted by a blank.
+    pub methods: &'static str,
+    /// Path in axum's form.
+    pub path: &'static str,
+    /// What it lets a caller do.
+    pub access: Access,
+    /// What it is for, one line.
+    pub about: &'static str,
+    pub(super) build: fn(MethodFilter) -> MethodRouter<Arc<App>>,
+}
+
+impl Route {
+    pub(super) fn filter(&self) -> MethodFilter {
+        let filter = |method| match method {
+            "GET" => MethodFilter::GET,
+            "POST" => MethodFilter::POST,
+            "PUT" => MethodFilter::PUT,
+            "DELETE" => MethodFilter::DELETE,
+            other => unreachable!("the table has no method {other}"),
+        };
+        let mut methods = self.methods.split(' ').map(filter);
+        let first = methods.next().expect("split yields at least one part");
+        methods.fold(first, MethodFilter::or)
+    }
+}
+
+/// A row that any handler fits in.
+macro_rules! route {
+    ($methods:literal, $path:literal, $access:ident, $handler:path, $about:literal) => {
+        Route { methods: $methods, path: $path, access: Access::$access, about: $about, build: |methods| build(methods, $handler) }
+    };
+}
+
+fn build<H: Handler<T, Arc<App>>, T: 'static>(methods: MethodFilter, handler: H) -> MethodRouter<Arc<App>> {
+    on(methods, handler)
+}
+
+/// All of them.
+#[rustfmt::skip]
+pub const ROUTES: &[Route] = &[
+    // Prometheus: queries.
+    route!("GET POST", "/api/v1/query", Read, query::instant, "Evaluate a PromQL expression at one time."),
+    route!("GET POST", "/api/v1/query_range", Read, query::range, "Evaluate a PromQL expression over a range of time."),
+    route!("GET POST", "/api/v1/format_query", Read, query::format, "Print a PromQL expression in its usual form."),
+    route!("GET POST", "/api/v1/series", Read, series::series, "Label sets of the series that `match[]` selects."),
+    route!("GET POST", "/api/v1/labels", Read, series::labels, "Label names, of all series or of those that `match[]` selects."),
+    route!("GET", "/api/v1/label/{name}/values", Read, series::label_values, "Values of one label."),
+    route!("GET", "/api/v1/metadata", Read, series::metadata, "Type, help and unit of metrics."),
+    // Prometheus: state.
+    route!("GET", "/api/v1/targets", Read, targets::targets, "Scrape targets, active and dropped."),
+    route!("GET", "/api/v1/targets/metadata", Read, targets::metadata, "What targets say about their metrics."),
+    route!("GET", "/api/v1/scrape_pools", Read, targets::scrape_pools, "Names of the scrape jobs."),
+    route!("GET", "/api/v1/status/buildinfo", Read, status::buildinfo, "Version, in Prometheus' form."),
+    route!("GET", "/api/v1/status/runtimeinfo", Read, status::runtimeinfo, "Start time, reload state, retention."),
+    route!("GET", "/api/v1/status/config", Read, status::config, "The configuration in force, secrets masked."),
+    route!("GET", "/api/v1/status/flags", Read, status::flags, "Every flag with its value."),
+    route!("GET", "/api/v1/status/tsdb", Read, status::tsdb, "Head statistics and cardinality."),
+    // Pushes.
+    route!("POST", "/api/v1/write", Push, write::push, "Prometheus remote write 1.0 (protobuf, snappy)."),
+    route!("POST", "/api/v1/push", Push, write::push, "The same under Mimir's name."),
+    // Cairn's own.
+    route!("GET", "/api/cairn/v1/status", Read, cairn::status, "The appliance at a glance: storage, targets, alerts."),
+    route!("GET", "/api/cairn/v1/dashboards", Read, dashboards::list, "All dashboards of the tenant."),
+    route!("POST", "/api/cairn/v1/dashboards", Change, dashboards::import, "Keep a Grafana dashboard JSON document."),
+    route!("GET", "/api/cairn/v1/dashboards/{uid}", Read, dashboards::get, "One dashboard's document as it came."),
+    route!("DELETE", "/api/cairn/v1/dashboards/{uid}", Change, dashboards::delete, "Remove a kept dashboard."),
+    // Management.
+    route!("GET", "/-/healthy", Public, admin::healthy, "200 while the process serves."),
+    route!("GET", "/-/ready", Public, admin::ready, "200 once the data is open; 503 before."),
+    route!("GET", "/ready", Public, admin::ready_mimir, "The same in Mimir's words."),
+    route!("POST PUT", "/-/reload", Operate, admin::reload, "Read the configuration and rule files again."),
+    route!("GET", "/metrics", Read, admin::metrics, "Cairn's own metrics."),
+    // The UI.
+    route!("GET", "/", Public, ui::page, "Home."),
+    route!("GET", "/graph", Public, ui::page, "Explore; understands Prometheus' g0.expr links."),
+    route!("GET", "/explore", Public, ui::page, "Explore."),
+    route!("GET", "/targets", Public, ui::page, "Scrape targets."),
+    route!("GET", "/alerts", Public, ui::page, "Alerts."),
+    route!("GET", "/rules", Public, ui::page, "Rule groups."),
+    route!("GET", "/status", Public, ui::page, "Status, configuration, cardinality."),
+    route!("GET", "/dashboards", Public, ui::page, "Dashboards."),
+    route!("GET", "/d/{uid}", Public, ui::page, "One dashboard."),
+    route!("GET", "/d/{uid}/{slug}", Public, ui::page, "One dashboard, in Grafana's form of the link."),
+    route!("GET", "/assets/{*file}", Public, ui::asset, "Scripts and styles of the UI."),
+    route!("GET", "/{file}", Public, ui::root_asset, "Icon and other files at the top of the UI."),
+];

@@ -1,0 +1,163 @@
+//! `/api/v1/series`, `/api/v1/labels`, `/api/v1/label/<name>/values`, `/api/v1/metadata`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use serde_json::{Map, Value, json};
+use storage::{Labels, Matcher, ReadError, TimeRange};
+
+use super::answer::{Answer, ApiResult};
+use super::app::App;
+use super::error::ApiError;
+use super::params::Params;
+use crate::auth::Caller;
+use crate::promql;
+use crate::tenant::Tenant;
+
+/// Prometheus' words where `limit` cut the answer.
+const TRUNCATED: &str = "results truncated due to limit";
+
+pub(super) async fn series(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>, params: Params) -> ApiResult {
+    let selectors = selectors(&params)?;
+    if selectors.is_empty() {
+        return Err(ApiError::BadData("no match[] parameter provided".to_owned()));
+    }
+    let (range, limit) = (params.range()?, params.limit("limit")?);
+    let found = read(&app, &caller, move |tenant| {
+        let mut found = BTreeSet::new();
+        for matchers in &selectors {
+            let selection = tenant.db.select(matchers, range)?;
+            found.extend(selection.series.iter().map(|s| s.labels().clone()));
+        }
+        Ok(found)
+    })
+    .await?;
+    let objects = found.iter().map(labels_object).collect();
+    list(objects, limit)
+}
+
+pub(super) async fn labels(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>, params: Params) -> ApiResult {
+    union(&app, &caller, &params, Tenant::label_names).await
+}
+
+pub(super) async fn label_values(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    params: Params,
+) -> ApiResult {
+    let name = unescape_name(&name);
+    if name.is_empty() {
+        return Err(ApiError::BadData(format!("invalid label name: {name:?}")));
+    }
+    union(&app, &caller, &params, move |tenant, matchers, range| tenant.db.label_values(&name, matchers, range)).await
+}
+
+pub(super) async fn metadata(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>, params: Params) -> ApiResult {
+    let metric = params.get("metric").map(str::to_owned);
+    let (limit, per_metric) = (params.limit("limit")?, params.limit("limit_per_metric")?);
+    let families = app.tenants.get(&caller.tenant).map(|t| t.metadata.list(metric.as_deref())).unwrap_or_default();
+    let mut data = Map::new();
+    for (family, known) in families.into_iter().take(limit.unwrap_or(usize::MAX)) {
+        let described = known.iter().take(per_metric.unwrap_or(usize::MAX));
+        let described = described.map(|m| json!({ "type": &*m.kind, "help": &*m.help, "unit": &*m.unit }));
+        data.insert(family.to_string(), described.collect());
+    }
+    Answer::of(&data)
+}
+
+impl Tenant {
+    fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ReadError> {
+        self.db.label_names(matchers, range)
+    }
+}
+
+/// The sorted union of what `read_one` finds for each `match[]`, or for everything where there is none.
+async fn union<F>(app: &Arc<App>, caller: &Caller, params: &Params, read_one: F) -> ApiResult
+where
+    F: Fn(&Tenant, &[Matcher], TimeRange) -> Result<Vec<String>, ReadError> + Send + 'static,
+{
+    let (range, limit) = (params.range()?, params.limit("limit")?);
+    let mut selectors = selectors(params)?;
+    if selectors.is_empty() {
+        selectors.push(Vec::new());
+    }
+    let found = read(app, caller, move |tenant| {
+        let mut found = BTreeSet::new();
+        for matchers in &selectors {
+            found.extend(read_one(tenant, matchers, range)?);
+        }
+        Ok(found)
+    })
+    .await?;
+    list(found.into_iter().map(Value::from).collect(), limit)
+}
+
+/// Runs `work` on the caller's tenant off the async threads; a tenant that does not exist has nothing.
+async fn read<T, F>(app: &Arc<App>, caller: &Caller, work: F) -> Result<T, ApiError>
+where
+    T: Default + Send + 'static,
+    F: FnOnce(&Tenant) -> Result<T, ReadError> + Send + 'static,
+{
+    let Some(tenant) = app.tenants.get(&caller.tenant) else { return Ok(T::default()) };
+    let found = tokio::task::spawn_blocking(move || work(&tenant)).await;
+    Ok(found.map_err(|e| ApiError::Internal(format!("the look-up ended early: {e}")))??)
+}
+
+fn list(mut items: Vec<Value>, limit: Option<usize>) -> ApiResult {
+    let limit = limit.unwrap_or(usize::MAX);
+    let warnings = if items.len() > limit { vec![TRUNCATED.to_owned()] } else { Vec::new() };
+    items.truncate(limit);
+    Ok(Answer::of(&items)?.with_warnings(warnings))
+}
+
+/// The `match[]` parameters, parsed.
+pub(super) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    let parse = |text| {
+        let matchers = promql::parse_selector(text).map_err(|e| ApiError::parameter("match[]", e))?;
+        match matchers.iter().all(Matcher::matches_empty) {
+            true => Err(ApiError::BadData("match[] must contain at least one non-empty matcher".to_owned())),
+            false => Ok(matchers),
+        }
+    };
+    params.all("match[]").map(parse).collect()
+}
+
+pub(super) fn labels_object(labels: &Labels) -> Value {
+    Value::Object(labels.iter().map(|(n, v)| (n.to_owned(), Value::from(v))).collect())
+}
+
+/// Prometheus writes UTF-8 names into paths as `U__` with `__` for `_` and `_hex_` for what is not `[a-zA-Z0-9:]`.
+fn unescape_name(name: &str) -> String {
+    let Some(escaped) = name.strip_prefix("U__") else { return name.to_owned() };
+    let mut out = String::new();
+    let mut rest = escaped;
+    while let Some((plain, after)) = rest.split_once('_') {
+        out.push_str(plain);
+        let Some((code, tail)) = after.split_once('_') else { return name.to_owned() };
+        match code {
+            "" => out.push('_'),
+            code => match u32::from_str_radix(code, 16).ok().and_then(char::from_u32) {
+                Some(c) => out.push(c),
+                None => return name.to_owned(),
+            },
+        }
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_names_are_read_back() {
+        for (escaped, plain) in [("job", "job"), ("U__my_2e_name", "my.name"), ("U__a__b", "a_b"), ("U__x_zz_", "U__x_zz_"), ("U__x_2e", "U__x_2e")] {
+            assert_eq!(unescape_name(escaped), plain);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Conformance: scripts in the language of Prometheus' own tests, run through `storage::Db`.
+//!
+//! Here: the tests that run them - Prometheus' scripts where they lie beside the project, and our own in
+//! `testdata/promql`. Elsewhere: reading scripts (`script`, `series`), running and comparing (`run`).
+
+mod run;
+mod script;
+mod series;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::promql::EngineOptions;
+use run::{Outcome, run_script};
+
+/// How many of Prometheus' evaluations pass; it only ever rises.
+const PASSED_MIN: usize = 1084;
+
+fn shared() -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared")).to_owned()
+}
+
+fn scripts_in(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok).map(|e| e.path());
+    let mut scripts: Vec<PathBuf> = entries.filter(|p| p.extension().is_some_and(|e| e == "test")).collect();
+    scripts.sort();
+    scripts
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// What each evaluation needs, by file and line.
+fn read_index(path: &Path) -> HashMap<(String, usize), String> {
+    let text = fs::read_to_string(path).expect("the index lies beside the scripts");
+    let rows = text.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
+    rows.map(|row| ((row[0].to_owned(), row[1].parse().expect("a line number")), row[3].to_owned())).collect()
+}
+
+/// The settings that Prometheus' scripts are written for.
+fn script_options() -> EngineOptions {
+    EngineOptions {
+        experimental_functions: true,
+        delayed_name_removal: true,
+        samples_max: 10_000,
+        ..EngineOptions::default()
+    }
+}
+
+/// Runs all of Prometheus' scripts; the number that pass, and the failures of which `must_pass` says they may not be.
+/// `None` where the scripts are not there.
+fn run_prometheus(options: &EngineOptions, must_pass: fn(&str) -> bool) -> Option<(usize, Vec<String>)> {
+    let dir = shared().join("promqltest");
+    let scripts = scripts_in(&dir);
+    if scripts.is_empty() {
+        println!("skipped: no scripts in {}", dir.display());
+        return None;
+    }
+    let index = read_index(&dir.join("eval-index.tsv"));
+    let (mut passed, mut total, mut wrong) = (0, 0, Vec::new());
+    for path in scripts {
+        let file = file_name(&path);
+        let outcomes = run_script(&fs::read_to_string(&path).expect("a readable script"), options);
+        let good = outcomes.iter().filter(|o| o.failure.is_none()).count();
+        println!("{file}: {good} of {} pass", outcomes.len());
+        (passed, total) = (passed + good, total + outcomes.len());
+        for Outcome { line, query, failure } in outcomes {
+            let needs = index.get(&(file.clone(), line)).map_or("?", String::as_str);
+            let Some(failure) = failure else { continue };
+            println!("  {file}:{line} [{needs}] {query}: {failure}");
+            if must_pass(needs) {
+                wrong.push(format!("{file}:{line} {query}: {failure}"));
+            }
+        }
+    }
+    println!("{passed} of {total} evaluations pass");
+    Some((passed, wrong))
+}
+
+#[test]
+fn prometheus_scripts() {
+    // Plain evaluations need nothing; R is the delayed removal of names, which is on here.
+    let Some((passed, wrong)) = run_prometheus(&script_options(), |needs| needs.is_empty() || needs == "R") else {
+        return;
+    };
+    assert!(wrong.is_empty(), "{} plain evaluations fail:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(passed >= PASSED_MIN, "{passed} evaluations pass, {PASSED_MIN} did before");
+}
+
+/// Plain evaluations that need the delayed removal of names after all: the warning names the metric, or the sum is by it.
+const NEED_NAMES: [&str; 5] = [
+    "histograms.test:1179 ",
+    "histograms.test:1189 ",
+    "histograms.test:1200 ",
+    "histograms.test:1210 ",
+    "name_label_dropping.test:119 ",
+];
+
+#[test]
+fn prometheus_scripts_with_names_dropped_at_once() {
+    let options = EngineOptions { delayed_name_removal: false, ..script_options() };
+    let Some((_, mut wrong)) = run_prometheus(&options, str::is_empty) else { return };
+    wrong.retain(|failure| !NEED_NAMES.iter().any(|place| failure.starts_with(place)));
+    assert!(wrong.is_empty(), "{} plain evaluations fail:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn our_scripts() {
+    let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/promql"));
+    let scripts = scripts_in(dir);
+    assert!(!scripts.is_empty(), "no scripts in {}", dir.display());
+    for path in scripts {
+        for outcome in run_script(&fs::read_to_string(&path).expect("a readable script"), &EngineOptions::default()) {
+            let place = format!("{}:{} {}", path.display(), outcome.line, outcome.query);
+            assert_eq!(outcome.failure, None, "{place}");
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! Running a script and comparing what comes out.
+//!
+//! An instant case is tried as it stands, as the middle of a range query, and, where its value cannot depend on the
+//! evaluation time, with `@` put on every selector and evaluated at other times.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use storage::{Batch, Db, Durability, Labels, Options, is_stale_nan};
+use tempfile::TempDir;
+
+use super::script::{Command, Eval, Expected, Text, Times, parse_script};
+use super::series::Point;
+use crate::promql::ast::{At, Expr, ExprKind};
+use crate::promql::{Engine, EngineOptions, MatrixSeries, QueryControl, QueryError, QueryResult, Value, VectorSample};
+
+/// What became of one evaluation.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) line: usize,
+    pub(super) query: String,
+    /// Why it does not pass.
+    pub(super) failure: Option<String>,
+}
+
+type Checked = Result<(), String>;
+
+/// Runs a whole script on engines with these options.
+pub(super) fn run_script(text: &str, options: &EngineOptions) -> Vec<Outcome> {
+    let mut store = Store::new(options);
+    let mut outcomes = Vec::new();
+    for command in parse_script(text) {
+        match command {
+            Command::Clear => store = Store::new(options),
+            Command::Load { step_ms, series } => store.load(step_ms, series),
+            Command::Eval(eval) => {
+                let failure = store.check(&eval).err();
+                outcomes.push(Outcome { line: eval.line, query: eval.query, failure });
+            }
+        }
+    }
+    outcomes
+}
+
+struct Store {
+    db: Db,
+    engine: Engine,
+    _dir: TempDir,
+}
+
+/// Late enough that nothing loaded lies in the future.
+const NOW: i64 = 100 * 365 * 86_400_000;
+
+impl Store {
+    fn new(options: &EngineOptions) -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        let db = Db::open(dir.path(), Options::default()).expect("an empty directory opens");
+        Store { db, engine: Engine::new(options.clone()), _dir: dir }
+    }
+
+    fn load(&self, step_ms: i64, series: Vec<(Labels, Vec<Point>)>) {
+        // The last line of a series wins.
+        let series: BTreeMap<Labels, Vec<Point>> = series.into_iter().collect();
+        let mut batch = Batch::new();
+        for (labels, points) in series {
+            for (k, point) in points.iter().enumerate() {
+                if let Point::Float(v) = point {
+                    batch.push(labels.clone(), step_ms * k as i64, *v);
+                }
+            }
+        }
+        self.db.append(&mut batch, NOW, Durability::Written).expect("loading works");
+    }
+
+    fn check(&self, eval: &Eval) -> Checked {
+        if let Some(unreadable) = &eval.unreadable {
+            return Err(format!("the script: {unreadable}"));
+        }
+        let expr = self.engine.parse(&eval.query).map_err(|e| e.to_string())?;
+        match eval.times {
+            Times::Range { start, end, step } => {
+                let found = self.range(&expr, eval, (start, end, step));
+                check_result(eval, found, |found| compare_matrix(&eval.expected.series, found, start, step))
+            }
+            Times::Instant(t) => self.check_instant(eval, &expr, t),
+        }
+    }
+
+    fn check_instant(&self, eval: &Eval, expr: &Expr, t: i64) -> Checked {
+        if let Some((start, end, step)) = eval.expected.range_vector {
+            let found = self.instant(expr, eval, end);
+            return check_result(eval, found, |found| compare_matrix(&eval.expected.series, found, start, step));
+        }
+        self.check_instant_at(eval, expr, t)?;
+        if depends_on_time(expr) {
+            return Ok(());
+        }
+        let mut pinned = expr.clone();
+        pin(&mut pinned, t);
+        let times = if t == 0 { vec![-1000, 0, 1000] } else { vec![-10 * t, 0, t / 5, t, 10 * t] };
+        for at in times {
+            self.check_instant_at(eval, &pinned, at).map_err(|e| format!("with @ {t} at {at}: {e}"))?;
+        }
+        Ok(())
+    }
+
+    fn check_instant_at(&self, eval: &Eval, expr: &Expr, t: i64) -> Checked {
+        let expected = &eval.expected;
+        check_result(eval, self.instant(expr, eval, t), |found| compare_instant(expected, found))?;
+        if expected.fail.is_some() || expected.ordered || expected.string.is_some() || asks_for_query(expr) {
+            return Ok(());
+        }
+        let found = self.range(expr, eval, (t - 60_000, t + 60_000, 60_000));
+        check_result(eval, found, |found| {
+            let middle = middle_of(found, t, expected.scalar.is_some())?;
+            compare_instant(expected, middle)
+        })
+        .map_err(|e| format!("inside a range query: {e}"))
+    }
+
+    fn instant(&self, expr: &Expr, eval: &Eval, t: i64) -> Result<QueryResult, QueryError> {
+        let control = QueryControl::with_timeout(Duration::from_secs(60));
+        self.engine.instant_expr(&self.db, expr, &eval.query, t, &control)
+    }
+
+    fn range(&self, expr: &Expr, eval: &Eval, times: (i64, i64, i64)) -> Result<QueryResult, QueryError> {
+        let control = QueryControl::with_timeout(Duration::from_secs(60));
+        self.engine.range_expr(&self.db, expr, &eval.query, times, &control)
+    }
+}
+
+fn check_result(eval: &Eval, found: Result<QueryResult, QueryError>, compare: impl Fn(Value) -> Checked) -> Checked {
+    match (&eval.expected.fail, found) {
+        (Some(text), Err(e)) if text.fits(&e.to_string()) => Ok(()),
+        (Some(text), Err(e)) => Err(format!("fails with {:?} instead of {text:?}", e.to_string())),
+        (Some(_), Ok(found)) => Err(format!("does not fail but yields {:?}", found.value)),
+        (None, Err(e)) => Err(format!("fails: {e}")),
+        (None, Ok(found)) => {
+            check_annotations(&eval.expected, &found)?;
+            compare(found.value)
+        }
+    }
+}
+
+fn check_annotations(expected: &Expected, found: &QueryResult) -> Checked {
+    let kinds = [
+        ("warning", &expected.warnings, expected.no_warning, &found.warnings),
+        ("info", &expected.infos, expected.no_info, &found.infos),
+    ];
+    for (kind, texts, none, found) in kinds {
+        if none && !found.is_empty() {
+            return Err(format!("unexpected {kind}: {found:?}"));
+        }
+        if texts.is_empty() {
+            continue;
+        }
+        if let Some(missing) = texts.iter().find(|t: &&Text| !found.iter().any(|f| t.fits(f))) {
+            return Err(format!("no {kind} like {missing:?} in {found:?}"));
+        }
+        if let Some(extra) = found.iter().find(|f| !texts.iter().any(|t| t.fits(f))) {
+            return Err(format!("unexpected {kind}: {extra}"));
+        }
+    }
+    Ok(())
+}
+
+/// The answer at `t` of a range query, as an instant query would give it.
+fn middle_of(value: Value, t: i64, is_scalar: bool) -> Result<Value, String> {
+    let Value::Matrix(series) = value else { return Err("a range query yields no matrix".to_owned()) };
+    let samples: Vec<VectorSample> = series
+        .into_iter()
+        .filter_map(|s| {
+            let v = s.points.iter().find(|p| p.0 == t)?.1;
+            Some(VectorSample { labels: s.labels, t, v })
+        })
+        .collect();
+    match samples.first() {
+        Some(sample) if is_scalar => Ok(Value::Scalar { t, v: sample.v }),
+        _ => Ok(Value::Vector(samples)),
+    }
+}
+
+fn compare_instant(expected: &Expected, found: Value) -> Checked {
+    match found {
+        Value::String { s, .. } => match &expected.string {
+            Some(text) if *text == s => Ok(()),
+            other => Err(format!("yields the string {s:?} instead of {other:?}")),
+        },
+        Value::Scalar { v, .. } => match expected.scalar {
+            Some(expected) if same(expected, v) => Ok(()),
+            other => Err(format!("yields the number {v} instead of {other:?}")),
+        },
+        Value::Vector(samples) => compare_vector(expected, samples),
+        Value::Matrix(series) => Err(format!("yields a matrix of {} series", series.len())),
+    }
+}
+
+fn compare_vector(expected: &Expected, samples: Vec<VectorSample>) -> Checked {
+    if expected.scalar.is_some() || expected.string.is_some() {
+        return Err("yields a vector".to_owned());
+    }
+    let shown = || samples.iter().map(|s| format!("{} {}", s.labels, s.v)).collect::<Vec<_>>().join("; ");
+    if samples.len() != expected.series.len() {
+        return Err(format!("yields {} series instead of {}: {}", samples.len(), expected.series.len(), shown()));
+    }
+    for (i, (labels, points)) in expected.series.iter().enumerate() {
+        let place = samples.iter().position(|s| s.labels == *labels);
+        let Some(place) = place else { return Err(format!("lacks {labels}: {}", shown())) };
+        if expected.ordered && place != i {
+            return Err(format!("{labels} comes at place {place} instead of {i}"));
+        }
+        match points.first() {
+            Some(Point::Float(v)) if same(*v, samples[place].v) => {}
+            other => return Err(format!("{labels} is {} instead of {other:?}", samples[place].v)),
+        }
+    }
+    Ok(())
+}
+
+fn compare_matrix(expected: &[(Labels, Vec<Point>)], found: Value, start: i64, step: i64) -> Checked {
+    let Value::Matrix(found) = found else { return Err("yields no matrix".to_owned()) };
+    if found.windows(2).any(|pair| pair[0].labels >= pair[1].labels) {
+        return Err("series are not sorted by labels".to_owned());
+    }
+    // A number for a scalar expression is written as a series without labels.
+    let expected: Vec<_> = expected.iter().filter(|(_, p)| p.iter().any(|p| *p != Point::Missing)).collect();
+    let shown = || found.iter().map(|s| format!("{} {:?}", s.labels, s.points)).collect::<Vec<_>>().join("; ");
+    if found.len() != expected.len() {
+        return Err(format!("yields {} series instead of {}: {}", found.len(), expected.len(), shown()));
+    }
+    for (labels, points) in expected {
+        let series =
+            found.iter().find(|s| s.labels == *labels).ok_or_else(|| format!("lacks {labels}: {}", shown()))?;
+        compare_points(series, points, start, step)?;
+    }
+    Ok(())
+}
+
+fn compare_points(series: &MatrixSeries, points: &[Point], start: i64, step: i64) -> Checked {
+    let expected = points.iter().enumerate().filter(|(_, p)| **p != Point::Missing);
+    let mut found = series.points.iter();
+    for (k, point) in expected {
+        let t = start + step * k as i64;
+        match (found.next(), point) {
+            (Some(&(found_t, v)), Point::Float(expected)) if found_t == t && same(*expected, v) => {}
+            (other, _) => return Err(format!("{} at {t} is {other:?} instead of {point:?}", series.labels)),
+        }
+    }
+    match found.next() {
+        Some(extra) => Err(format!("{} has {extra:?} too much", series.labels)),
+        None => Ok(()),
+    }
+}
+
+fn same(a: f64, b: f64) -> bool {
+    const TOLERANCE: f64 = 1e-6;
+    if is_stale_nan(a) || is_stale_nan(b) {
+        return is_stale_nan(a) && is_stale_nan(b);
+    }
+    if (a.is_nan() && b.is_nan()) || a == b {
+        return true;
+    }
+    let (sum, difference) = (a.abs() + b.abs(), (a - b).abs());
+    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
+        return difference < TOLERANCE * f64::MIN_POSITIVE;
+    }
+    difference / sum.min(f64::MAX) < TOLERANCE
+}
+
+fn calls(expr: &Expr, names: &[&str]) -> bool {
+    let is_one = matches!(&expr.kind, ExprKind::Call(call) if names.contains(&call.function.name));
+    is_one || expr.children().into_iter().any(|child| calls(child, names))
+}
+
+fn asks_for_query(expr: &Expr) -> bool {
+    calls(expr, &["start", "end", "range", "step"])
+}
+
+fn depends_on_time(expr: &Expr) -> bool {
+    const NAMES: [&str; 15] = [
+        "hour",
+        "minute",
+        "month",
+        "year",
+        "day_of_week",
+        "day_of_month",
+        "day_of_year",
+        "days_in_month",
+        "time",
+        "timestamp",
+        "predict_linear",
+        "start",
+        "end",
+        "step",
+        "range",
+    ];
+    calls(expr, &NAMES)
+}
+
+/// Puts `@ t` on every selector and subquery that has none; what lies inside a subquery that has one is left alone.
+fn pin(expr: &mut Expr, t: i64) {
+    let at = Some(At::Time(t));
+    match &mut expr.kind {
+        ExprKind::Number(_) | ExprKind::String(_) => {}
+        ExprKind::Paren(inner) => pin(inner, t),
+        ExprKind::Unary(unary) => pin(&mut unary.expr, t),
+        ExprKind::Binary(b) => {
+            pin(&mut b.lhs, t);
+            pin(&mut b.rhs, t);
+        }
+        ExprKind::Aggregate(a) => {
+            pin(&mut a.expr, t);
+            a.param.iter_mut().for_each(|param| pin(param, t));
+        }
+        ExprKind::Call(call) => call.args.iter_mut().for_each(|arg| pin(arg, t)),
+        ExprKind::Selector(selector) => selector.at = selector.at.or(at),
+        ExprKind::Matrix(matrix) => matrix.selector.at = matrix.selector.at.or(at),
+        ExprKind::Subquery(subquery) => subquery.at = subquery.at.or(at),
+    }
+}

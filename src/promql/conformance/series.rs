@@ -1,0 +1,131 @@
+//! Series lines of a script: labels and a list of values.
+
+use storage::{Labels, stale_nan};
+
+use crate::promql::parse::parse_duration_ms;
+use crate::promql::parse_selector;
+
+/// One value of a list.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Point {
+    Missing,
+    Float(f64),
+    /// A native histogram; its contents are not read yet.
+    Histogram,
+}
+
+/// A line `series values`.
+pub(super) fn parse_line(line: &str) -> Result<(Labels, Vec<Point>), String> {
+    let end = series_end(line);
+    let labels = parse_labels(&line[..end])?;
+    let mut points = Vec::new();
+    for item in items(&line[end..]) {
+        push_item(item, &mut points)?;
+    }
+    Ok((labels, points))
+}
+
+fn parse_labels(text: &str) -> Result<Labels, String> {
+    let matchers = parse_selector(text).map_err(|e| e.to_string())?;
+    Labels::from_pairs(matchers.iter().map(|m| (m.name(), m.value()))).map_err(|e| e.to_string())
+}
+
+/// Where the series ends: at the first blank outside braces and quotes, unless braces follow it.
+fn series_end(line: &str) -> usize {
+    let (mut in_braces, mut quote, mut escaped) = (false, None, false);
+    for (i, c) in line.char_indices() {
+        match quote {
+            Some(q) => {
+                if c == q && !escaped {
+                    quote = None;
+                }
+                escaped = c == '\\' && !escaped;
+            }
+            None if c == '"' || c == '\'' => quote = Some(c),
+            None if c == '{' => in_braces = true,
+            None if c == '}' => in_braces = false,
+            None if c.is_whitespace() && !in_braces => {
+                let rest = line[i..].trim_start();
+                if !rest.starts_with('{') || rest.starts_with("{{") || line[..i].contains('{') {
+                    return i;
+                }
+            }
+            None => {}
+        }
+    }
+    line.len()
+}
+
+/// Items between blanks; a histogram with what is tied to it is one item.
+fn items(text: &str) -> Vec<&str> {
+    let (mut found, mut start, mut depth) = (Vec::new(), None, 0usize);
+    for (i, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if c.is_whitespace() && depth == 0 {
+            found.extend(start.take().map(|s: usize| &text[s..i]));
+        } else if start.is_none() {
+            start = Some(i);
+        }
+    }
+    found.extend(start.map(|s| &text[s..]));
+    found
+}
+
+fn push_item(item: &str, points: &mut Vec<Point>) -> Result<(), String> {
+    if item.starts_with("{{") {
+        let more = item.rsplit_once("}}x").and_then(|(_, n)| n.parse::<usize>().ok()).unwrap_or(0);
+        points.extend(std::iter::repeat_n(Point::Histogram, more + 1));
+        return Ok(());
+    }
+    let (base, more) = match item.split_once('x') {
+        Some((base, count)) => (base, Some(count.parse::<usize>().map_err(|e| format!("{item}: {e}"))?)),
+        None => (item, None),
+    };
+    match base {
+        "_" => points.extend(std::iter::repeat_n(Point::Missing, more.unwrap_or(1))),
+        "stale" => points.push(Point::Float(stale_nan())),
+        _ => {
+            let (first, delta) = split_step(base);
+            let (first, delta) = (number(first)?, delta.map(number).transpose()?.unwrap_or(0.0));
+            points.extend((0..=more.unwrap_or(0)).map(|i| Point::Float(first + delta * i as f64)));
+        }
+    }
+    Ok(())
+}
+
+/// `a+b` to `a` and `+b`; the sign of an exponent or of the first number parts nothing.
+fn split_step(base: &str) -> (&str, Option<&str>) {
+    let bytes = base.as_bytes();
+    let sign = (1..bytes.len()).find(|&i| matches!(bytes[i], b'+' | b'-') && !matches!(bytes[i - 1], b'e' | b'E'));
+    sign.map_or((base, None), |i| (&base[..i], Some(&base[i..])))
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().or_else(|_| parse_duration_ms(text).map(|ms| ms as f64 / 1000.0)).map_err(|e| format!("{text}: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, labels: &str, expected: &[f64]) {
+        let (found, points) = parse_line(line).unwrap();
+        assert_eq!(found.to_string(), labels);
+        let floats = points.iter().map(|p| if let Point::Float(v) = p { *v } else { f64::NAN });
+        assert_eq!(format!("{:?}", floats.collect::<Vec<_>>()), format!("{expected:?}"));
+    }
+
+    #[test]
+    fn reads_all_kinds_of_values() {
+        check("a{b=\"c d\"} 1 _ 2x2", "a{b=\"c d\"}", &[1.0, f64::NAN, 2.0, 2.0, 2.0]);
+        check("a 1+2x2 3-1x1", "a", &[1.0, 3.0, 5.0, 3.0, 2.0]);
+        check("{} -1e-2 1m Inf", "{}", &[-0.01, 60.0, f64::INFINITY]);
+        check("{\"x.y\"} _x2", "{\"x.y\"}", &[f64::NAN, f64::NAN]);
+        assert_eq!(parse_line("a {{schema:0 sum:1}}x1 1").unwrap().1[1..], [Point::Histogram, Point::Float(1.0)]);
+    }
+}

@@ -1,0 +1,134 @@
+//! The engine: one query in, one answer out.
+//!
+//! Here: parsing, setting up an evaluation, and shaping rows into the answer's value.
+//! Elsewhere: the evaluation itself (`eval`).
+
+use super::ast::{Expr, ValueType};
+use super::eval::{Context, Evaluator, Grid, Row, is_absent};
+use super::parse::{ParseOptions, parse_with};
+use super::source::Source;
+use super::types::{EngineOptions, MatrixSeries, QueryControl, QueryError, QueryResult, Value, VectorSample};
+
+/// The evaluator. Stateless but for its options; any number of queries at once.
+#[derive(Debug, Clone, Default)]
+pub struct Engine {
+    options: EngineOptions,
+}
+
+impl Engine {
+    /// An engine with these limits.
+    pub fn new(options: EngineOptions) -> Self {
+        Engine { options }
+    }
+
+    /// The limits and defaults it was made with.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// Parses `query` with the extensions that this engine allows.
+    pub fn parse(&self, query: &str) -> Result<Expr, QueryError> {
+        let options = ParseOptions { experimental_functions: self.options.experimental_functions };
+        parse_with(query, options).map_err(|e| QueryError::Parse(e.to_string()))
+    }
+
+    /// Evaluates `query` at `t` (milliseconds).
+    pub fn instant(
+        &self,
+        source: &dyn Source,
+        query: &str,
+        t: i64,
+        control: &QueryControl,
+    ) -> Result<QueryResult, QueryError> {
+        self.instant_expr(source, &self.parse(query)?, query, t, control)
+    }
+
+    /// Evaluates an already parsed query at `t`; `query` is its text, for positions in warnings.
+    pub fn instant_expr(
+        &self,
+        source: &dyn Source,
+        expr: &Expr,
+        query: &str,
+        t: i64,
+        control: &QueryControl,
+    ) -> Result<QueryResult, QueryError> {
+        // No distance between steps: there is one, and `step()` is then 0.
+        let grid = Grid { start: t, step: 0, count: 1 };
+        let context = Context::new(source, control, &self.options, query, grid, t);
+        let evaluator = Evaluator::new(&context, grid);
+        let value = match expr.value_type() {
+            ValueType::Scalar => Value::Scalar { t, v: evaluator.scalar(expr)?[0] },
+            ValueType::String => Value::String { t, s: evaluator.string(expr)? },
+            ValueType::Vector => Value::Vector(vector(evaluator.finished_rows(expr)?, t)),
+            ValueType::Matrix => Value::Matrix(sorted(evaluator.matrix(expr)?)),
+        };
+        let (warnings, infos) = context.into_annotations();
+        Ok(QueryResult { value, warnings, infos })
+    }
+
+    /// Evaluates `query` at `start`, `start + step`, … up to `end` (milliseconds, inclusive; `step > 0`).
+    pub fn range(
+        &self,
+        source: &dyn Source,
+        query: &str,
+        start: i64,
+        end: i64,
+        step: i64,
+        control: &QueryControl,
+    ) -> Result<QueryResult, QueryError> {
+        self.range_expr(source, &self.parse(query)?, query, (start, end, step), control)
+    }
+
+    /// Evaluates an already parsed query at `(start, end, step)`; `query` is its text, for positions in warnings.
+    pub fn range_expr(
+        &self,
+        source: &dyn Source,
+        expr: &Expr,
+        query: &str,
+        (start, end, step): (i64, i64, i64),
+        control: &QueryControl,
+    ) -> Result<QueryResult, QueryError> {
+        let found = expr.value_type();
+        if !matches!(found, ValueType::Scalar | ValueType::Vector) {
+            let found = found.documented();
+            let rule = "must be Scalar or instant Vector";
+            return Err(QueryError::Parse(format!("invalid expression type \"{found}\" for range query, {rule}")));
+        }
+        if step <= 0 {
+            return Err(QueryError::Parse("zero or negative query resolution step widths are not accepted".to_owned()));
+        }
+        let Some(grid) = Grid::spanning(start, end, step) else {
+            return Ok(QueryResult { value: Value::Matrix(Vec::new()), warnings: Vec::new(), infos: Vec::new() });
+        };
+        if grid.count as u64 > self.options.samples_max {
+            return Err(QueryError::Execution(super::eval::TOO_MANY_SAMPLES.to_owned()));
+        }
+        let context = Context::new(source, control, &self.options, query, grid, end);
+        let evaluator = Evaluator::new(&context, grid);
+        let rows = match found {
+            ValueType::Scalar => vec![Row::new(storage::Labels::empty(), evaluator.scalar(expr)?)],
+            _ => evaluator.finished_rows(expr)?,
+        };
+        let series = rows.into_iter().map(|row| series(row, grid)).filter(|s| !s.points.is_empty()).collect();
+        let (warnings, infos) = context.into_annotations();
+        Ok(QueryResult { value: Value::Matrix(sorted(series)), warnings, infos })
+    }
+}
+
+fn vector(rows: Vec<Row>, t: i64) -> Vec<VectorSample> {
+    let present = rows.into_iter().filter(|row| !is_absent(row.values[0]));
+    present.map(|row| VectorSample { v: row.values[0], labels: row.labels, t }).collect()
+}
+
+fn series(row: Row, grid: Grid) -> MatrixSeries {
+    let points = row.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)).map(|(i, v)| (grid.time(i), *v));
+    MatrixSeries { points: points.collect(), labels: row.labels }
+}
+
+fn sorted(mut series: Vec<MatrixSeries>) -> Vec<MatrixSeries> {
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    series
+}
+
+#[cfg(test)]
+mod tests;

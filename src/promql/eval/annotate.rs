@@ -1,0 +1,155 @@
+//! Warnings and infos of a query, each said once.
+//!
+//! Here: collecting them, and the wording of those that several places use. Elsewhere: when they are due.
+
+use crate::promql::functions::histogram::Repair;
+use crate::promql::print::float_text;
+
+/// As many of each kind as an answer carries; the rest is counted.
+const SHOWN_MAX: usize = 10;
+
+/// Collected annotations, in the order of their first appearance.
+#[derive(Debug, Default)]
+pub(super) struct Annotations {
+    warnings: Vec<String>,
+    infos: Vec<String>,
+    repairs: Vec<RepairNote>,
+}
+
+/// Repairs of histograms are told in one info for each metric.
+#[derive(Debug)]
+struct RepairNote {
+    for_metric: String,
+    position: String,
+    repair: Repair,
+    min_t: i64,
+    max_t: i64,
+    count: u64,
+}
+
+impl RepairNote {
+    fn text(&self) -> String {
+        let rule = "input to histogram_quantile needed to be fixed for monotonicity (see \
+            https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
+        let time = |t: i64| {
+            let seconds = jiff::Timestamp::from_second(t.div_euclid(1000)).unwrap_or_default();
+            seconds.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+        };
+        format!(
+            "PromQL info: {rule}{}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {} ({})",
+            self.for_metric,
+            short_float(self.repair.min_bound),
+            short_float(self.repair.max_bound),
+            two_digits(self.repair.diff_max),
+            self.count,
+            time(self.min_t),
+            time(self.max_t),
+            self.position
+        )
+    }
+}
+
+impl Annotations {
+    pub(super) fn warn(&mut self, text: String) {
+        if !self.warnings.contains(&text) {
+            self.warnings.push(text);
+        }
+    }
+
+    pub(super) fn info(&mut self, text: String) {
+        if !self.infos.contains(&text) {
+            self.infos.push(text);
+        }
+    }
+
+    pub(super) fn repaired(&mut self, for_metric: &str, repair: Repair, t: i64, position: String) {
+        if let Some(note) = self.repairs.iter_mut().find(|note| note.for_metric == for_metric) {
+            note.count += 1;
+            (note.min_t, note.max_t) = (note.min_t.min(t), note.max_t.max(t));
+            note.repair = Repair {
+                min_bound: note.repair.min_bound.min(repair.min_bound),
+                max_bound: note.repair.max_bound.max(repair.max_bound),
+                diff_max: note.repair.diff_max.max(repair.diff_max),
+            };
+            return;
+        }
+        let for_metric = for_metric.to_owned();
+        self.repairs.push(RepairNote { for_metric, position, repair, min_t: t, max_t: t, count: 1 });
+    }
+
+    pub(super) fn finish(mut self) -> (Vec<String>, Vec<String>) {
+        self.infos.extend(self.repairs.iter().map(RepairNote::text));
+        (cut(self.warnings, "warning"), cut(self.infos, "info"))
+    }
+}
+
+fn cut(mut texts: Vec<String>, kind: &str) -> Vec<String> {
+    let omitted = texts.len().saturating_sub(SHOWN_MAX);
+    if omitted > 0 {
+        texts.truncate(SHOWN_MAX);
+        texts.push(format!("{omitted} more {kind} annotations omitted"));
+    }
+    texts
+}
+
+/// For a quantile outside 0 to 1.
+pub(super) fn invalid_quantile(q: f64) -> String {
+    format!("quantile value should be between 0 and 1, got {}", short_float(q))
+}
+
+/// A float as Go's `%g` shows it, for the plain numbers that people write as parameters.
+pub(super) fn short_float(value: f64) -> String {
+    let exponent = value.abs().log10().floor();
+    if value != 0.0 && value.is_finite() && !(-4.0..21.0).contains(&exponent) {
+        return go_exponent(&format!("{value:e}"));
+    }
+    float_text(value)
+}
+
+/// A float with two significant digits, as Go's `%.2g`.
+fn two_digits(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return float_text(value);
+    }
+    let scientific = format!("{value:.1e}");
+    let exponent: i32 = scientific.split_once('e').and_then(|(_, e)| e.parse().ok()).unwrap_or(0);
+    if (-4..2).contains(&exponent) {
+        return float_text(scientific.parse().unwrap_or(value));
+    }
+    go_exponent(&scientific.replace(".0e", "e"))
+}
+
+/// `1e5` as Go writes it: `1e+05`.
+fn go_exponent(scientific: &str) -> String {
+    let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific.to_owned() };
+    let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |d| ('-', d));
+    format!("{mantissa}e{sign}{digits:0>2}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_look_as_go_prints_them() {
+        assert_eq!(short_float(0.5), "0.5");
+        assert_eq!(short_float(-1.0), "-1");
+        assert_eq!(short_float(1e25), "1e+25");
+        assert_eq!(short_float(f64::INFINITY), "+Inf");
+        assert_eq!(two_digits(6.0), "6");
+        assert_eq!(two_digits(123.0), "1.2e+02");
+        assert_eq!(two_digits(0.015), "0.015");
+    }
+
+    #[test]
+    fn each_is_said_once_and_the_many_are_counted() {
+        let mut annotations = Annotations::default();
+        for i in 0..24 {
+            annotations.warn(format!("{}", i / 2));
+        }
+        let (warnings, infos) = annotations.finish();
+        assert_eq!(warnings.len(), 11);
+        assert_eq!(warnings[10], "2 more warning annotations omitted");
+        assert!(infos.is_empty());
+    }
+}

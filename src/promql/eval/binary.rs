@@ -1,0 +1,227 @@
+//! Binary operators with a vector on at least one side.
+//!
+//! Here: values, and presence over the steps. Elsewhere: which series meet (`matching`), scalars alone (`scalar`).
+
+use rustc_hash::FxHashMap;
+use storage::Labels;
+
+use super::matching::{Signatures, duplicate_error, result_labels};
+use super::row::{ABSENT, Overlap, Row, Sink, is_absent, unite};
+use super::{Done, Evaluator, impossible};
+use crate::promql::ast::{BinaryExpr, BinaryOp, Cardinality, Expr, ValueType, VectorMatching};
+use crate::promql::functions::math;
+use crate::promql::types::QueryError;
+
+const MANY_TO_ONE: &str = "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)";
+const NOT_UNIQUE: &str = "multiple matches for labels: grouping labels must ensure unique matches";
+
+impl Evaluator<'_> {
+    pub(super) fn binary(&self, binary: &BinaryExpr, sink: &mut Sink<'_>) -> Done {
+        match (binary.lhs.value_type(), binary.rhs.value_type()) {
+            (ValueType::Vector, ValueType::Scalar) => self.with_scalar(binary, &binary.lhs, &binary.rhs, false, sink),
+            (ValueType::Scalar, ValueType::Vector) => self.with_scalar(binary, &binary.rhs, &binary.lhs, true, sink),
+            (ValueType::Vector, ValueType::Vector) => {
+                let matching = binary.matching.as_ref().ok_or_else(|| impossible("vector matching"))?;
+                let rows = if binary.op.is_set() {
+                    self.set_operation(binary, matching)?
+                } else {
+                    self.between_vectors(binary, matching)?
+                };
+                rows.into_iter().try_for_each(|row| self.emit_if_any(row, sink))
+            }
+            _ => Err(impossible("a vector")),
+        }
+    }
+
+    /// `swapped`: the scalar is on the left.
+    fn with_scalar(&self, b: &BinaryExpr, vector: &Expr, scalar: &Expr, swapped: bool, sink: &mut Sink<'_>) -> Done {
+        let scalar = self.scalar(scalar)?;
+        let mut apply = |row: &mut Row| {
+            for (v, &s) in row.values.iter_mut().zip(&scalar).filter(|(v, _)| !is_absent(**v)) {
+                let (left, right) = if swapped { (s, *v) } else { (*v, s) };
+                // A comparison that holds yields the vector's value, on whichever side it is.
+                *v = element(b, left, right, *v);
+            }
+        };
+        if !b.op.is_comparison() || b.return_bool {
+            return self.map_rows(vector, &mut apply, sink);
+        }
+        self.each_row(vector, &mut |mut row| {
+            apply(&mut row);
+            self.emit_if_any(row, sink)
+        })
+    }
+
+    fn between_vectors(&self, b: &BinaryExpr, matching: &VectorMatching) -> Result<Vec<Row>, QueryError> {
+        let swapped = matching.card == Cardinality::OneToMany;
+        let (lhs, rhs) = (self.rows(&b.lhs)?, self.rows(&b.rhs)?);
+        let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
+        if many.is_empty() || one.is_empty() {
+            return Ok(Vec::new());
+        }
+        let join = Join::new(matching, &many, &one, self.grid.count);
+        join.check_one_side()?;
+        let is_delayed = self.ctx.options.delayed_name_removal;
+        let drops_name = !b.op.is_comparison() || (b.return_bool && !is_delayed);
+        let pairs = self.pairs(&join, drops_name)?;
+        join.check_pairs(&pairs)?;
+        let mut results = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            self.ctx.check()?;
+            let mut values = vec![ABSENT; self.grid.count];
+            for (step, value) in values.iter_mut().enumerate() {
+                let (m, o) = (many[pair.many].values[step], one[pair.one].values[step]);
+                if !is_absent(m) && !is_absent(o) {
+                    let (left, right) = if swapped { (o, m) } else { (m, o) };
+                    *value = element(b, left, right, left);
+                }
+            }
+            self.ctx.charge(self.grid.count / 2)?;
+            results.push(Row { labels: pair.labels, drop_name: b.return_bool && is_delayed, values });
+        }
+        unite(results, Overlap::Merge)
+    }
+
+    /// The rows that meet, in the order of the many side. Series that came and went may share a signature, so that there
+    /// can be more pairs than series: those that never meet are left out, the rest is counted.
+    fn pairs(&self, join: &Join<'_>, drops_name: bool) -> Result<Vec<Pair>, QueryError> {
+        let mut pairs = Vec::new();
+        for (many, &signature) in join.many_signatures.iter().enumerate() {
+            let ones = &join.one_by_signature[signature];
+            if ones.len() > 1 {
+                self.ctx.check()?;
+            }
+            for &one in ones.iter().filter(|&&one| ones.len() == 1 || join.meet(many, one)) {
+                self.ctx.charge(1)?;
+                let (many_labels, one_labels) = (&join.many[many].labels, &join.one[one].labels);
+                let labels = result_labels(join.matching, many_labels, one_labels, drops_name);
+                pairs.push(Pair { signature, many, one, labels });
+            }
+        }
+        Ok(pairs)
+    }
+
+    fn set_operation(&self, b: &BinaryExpr, matching: &VectorMatching) -> Result<Vec<Row>, QueryError> {
+        let (mut left, mut right) = (self.rows(&b.lhs)?, self.rows(&b.rhs)?);
+        let signatures = Signatures::new(matching, &left, &right);
+        match b.op {
+            BinaryOp::Or => {
+                let present = presence(&left, &signatures.left, signatures.count);
+                mask(&mut right, &signatures.right, &present, false);
+                left.extend(right);
+                if !self.ctx.options.delayed_name_removal {
+                    return unite(left, Overlap::Merge);
+                }
+            }
+            op => {
+                let present = presence(&right, &signatures.right, signatures.count);
+                mask(&mut left, &signatures.left, &present, op == BinaryOp::And);
+            }
+        }
+        Ok(left)
+    }
+}
+
+/// One value of a result. `kept` is what a comparison that holds yields.
+fn element(b: &BinaryExpr, left: f64, right: f64, kept: f64) -> f64 {
+    if !b.op.is_comparison() {
+        return math::arithmetic(b.op, left, right);
+    }
+    match (math::compare(b.op, left, right), b.return_bool) {
+        (holds, true) => f64::from(holds),
+        (true, false) => kept,
+        (false, false) => ABSENT,
+    }
+}
+
+/// Two sides on their way to each other.
+struct Join<'r> {
+    matching: &'r VectorMatching,
+    many: &'r [Row],
+    one: &'r [Row],
+    steps: usize,
+    many_by_signature: Vec<Vec<usize>>,
+    one_by_signature: Vec<Vec<usize>>,
+    many_signatures: Vec<usize>,
+}
+
+/// Two rows that meet, and what they become.
+struct Pair {
+    signature: usize,
+    many: usize,
+    one: usize,
+    labels: Labels,
+}
+
+impl<'r> Join<'r> {
+    fn new(matching: &'r VectorMatching, many: &'r [Row], one: &'r [Row], steps: usize) -> Self {
+        let signatures = Signatures::new(matching, many, one);
+        let many_by_signature = signatures.members(&signatures.left);
+        let one_by_signature = signatures.members(&signatures.right);
+        Join { matching, many, one, steps, many_by_signature, one_by_signature, many_signatures: signatures.left }
+    }
+
+    /// The one side has one series for each signature at each step where the many side has anything at all.
+    fn check_one_side(&self) -> Result<(), QueryError> {
+        for rows in self.one_by_signature.iter().filter(|rows| rows.len() > 1) {
+            for step in 0..self.steps {
+                let mut present = rows.iter().filter(|&&row| self.one[row].is_present(step));
+                if let (Some(&first), Some(&second)) = (present.next(), present.next())
+                    && self.many.iter().any(|row| row.is_present(step))
+                {
+                    return Err(duplicate_error(self.matching, &self.one[second], &self.one[first]));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn meet(&self, many: usize, one: usize) -> bool {
+        (0..self.steps).any(|step| self.many[many].is_present(step) && self.one[one].is_present(step))
+    }
+
+    /// No two pairs may answer for the same thing at the same step, also where a comparison would hide one of them.
+    fn check_pairs(&self, pairs: &[Pair]) -> Result<(), QueryError> {
+        let one_to_one = self.matching.card == Cardinality::OneToOne;
+        let mut answered: FxHashMap<(usize, Option<&Labels>), Vec<bool>> = FxHashMap::default();
+        // Where a signature has a single series on the many side, nothing can clash.
+        for pair in pairs.iter().filter(|p| self.many_by_signature[p.signature].len() > 1) {
+            let key = (pair.signature, (!one_to_one).then_some(&pair.labels));
+            let steps = answered.entry(key).or_insert_with(|| vec![false; self.steps]);
+            for (step, seen) in steps.iter_mut().enumerate() {
+                if self.many[pair.many].is_present(step) && self.one[pair.one].is_present(step) {
+                    if *seen {
+                        let message = if one_to_one { MANY_TO_ONE } else { NOT_UNIQUE };
+                        return Err(QueryError::Execution(message.to_owned()));
+                    }
+                    *seen = true;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// For each signature the steps at which some row has it; `None` where no row does.
+fn presence(rows: &[Row], signatures: &[usize], count: usize) -> Vec<Option<Vec<bool>>> {
+    let mut present: Vec<Option<Vec<bool>>> = vec![None; count];
+    for (row, &signature) in rows.iter().zip(signatures) {
+        let steps = present[signature].get_or_insert_with(|| vec![false; row.values.len()]);
+        steps.iter_mut().zip(&row.values).for_each(|(seen, v)| *seen |= !is_absent(*v));
+    }
+    present
+}
+
+/// Removes the values of `rows` at steps where their signature is present, or where it is not.
+fn mask(rows: &mut [Row], signatures: &[usize], present: &[Option<Vec<bool>>], keep_present: bool) {
+    for (row, &signature) in rows.iter_mut().zip(signatures) {
+        match &present[signature] {
+            Some(steps) => {
+                let hidden = row.values.iter_mut().zip(steps).filter(|(_, seen)| **seen != keep_present);
+                hidden.for_each(|(v, _)| *v = ABSENT);
+            }
+            None if keep_present => row.values.fill(ABSENT),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Function calls that yield an instant vector.
+//!
+//! Here: who takes which function, and those that look at each value alone.
+//! Elsewhere: functions of windows (`range_call`), of buckets (`buckets`), of labels (`relabel`), order (`rank`).
+
+use storage::{Labels, LabelsBuilder, METRIC_NAME, MatchOp};
+
+use super::row::{ABSENT, Overlap, Row, Sink, is_absent};
+use super::selector::Pick;
+use super::{Done, Evaluator};
+use crate::promql::ast::{Call, Expr, ExprKind, Span};
+use crate::promql::functions::{calendar, math};
+use crate::promql::types::QueryError;
+
+impl Evaluator<'_> {
+    pub(super) fn call(&self, call: &Call, span: Span, sink: &mut Sink<'_>) -> Done {
+        let name = call.function.name;
+        if let Some(f) = math::unary(name) {
+            return self.map_values(&call.args[0], &f, sink);
+        }
+        if let Some(f) = calendar::find(name) {
+            return match call.args.first() {
+                Some(arg) => self.map_values(arg, &f, sink),
+                None => sink(Row::new(Labels::empty(), self.times().map(f).collect())),
+            };
+        }
+        match name {
+            "clamp" | "clamp_min" | "clamp_max" => self.clamp(call, sink),
+            "round" => self.round(call, sink),
+            "vector" => sink(Row::new(Labels::empty(), self.scalar(&call.args[0])?)),
+            "timestamp" => self.timestamp(&call.args[0], sink),
+            "absent" => self.absent(&call.args[0], sink),
+            "absent_over_time" => self.absent_over_time(&call.args[0], sink),
+            "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => self.sort(call, span, sink),
+            "label_replace" => self.label_replace(call, sink),
+            "label_join" => self.label_join(call, sink),
+            "histogram_quantile" => self.histogram_quantile(call, sink),
+            "histogram_fraction" => self.histogram_fraction(call, sink),
+            // These look at native histograms only; floats yield nothing.
+            "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev" | "histogram_stdvar" => {
+                self.each_row(&call.args[0], &mut |_| Ok(()))
+            }
+            _ => self.range_call(call, sink),
+        }
+    }
+
+    fn times(&self) -> impl Iterator<Item = f64> {
+        let grid = self.grid;
+        // Whole seconds, as the calendar functions take them.
+        (0..grid.count).map(move |i| grid.time(i).div_euclid(1000) as f64)
+    }
+
+    /// Every value of `arg` through `f`, names dropped.
+    pub(super) fn map_values(&self, arg: &Expr, f: &dyn Fn(f64) -> f64, sink: &mut Sink<'_>) -> Done {
+        self.map_rows(arg, &mut |row| row.values.iter_mut().filter(|v| !is_absent(**v)).for_each(|v| *v = f(*v)), sink)
+    }
+
+    /// Every row of `arg` through `f`, names dropped.
+    pub(super) fn map_rows(&self, arg: &Expr, f: &mut dyn FnMut(&mut Row), sink: &mut Sink<'_>) -> Done {
+        self.dropping_names(arg, Overlap::Merge, sink, &mut |sink| {
+            self.each_row(arg, &mut |mut row| {
+                f(&mut row);
+                sink(row)
+            })
+        })
+    }
+
+    fn clamp(&self, call: &Call, sink: &mut Sink<'_>) -> Done {
+        let bound = |index: usize| self.scalar(&call.args[index]);
+        let same = |v: f64| vec![v; self.grid.count];
+        let (min, max) = match call.function.name {
+            "clamp" => (bound(1)?, bound(2)?),
+            "clamp_min" => (bound(1)?, same(f64::INFINITY)),
+            _ => (same(f64::NEG_INFINITY), bound(1)?),
+        };
+        let mut clamp_row = |row: &mut Row| {
+            for ((v, &min), &max) in row.values.iter_mut().zip(&min).zip(&max).filter(|((v, _), _)| !is_absent(**v)) {
+                *v = if max < min { ABSENT } else { math::clamp(*v, min, max) };
+            }
+        };
+        self.map_rows(&call.args[0], &mut clamp_row, sink)
+    }
+
+    fn round(&self, call: &Call, sink: &mut Sink<'_>) -> Done {
+        let Some(arg) = call.args.get(1) else {
+            return self.map_values(&call.args[0], &|v| math::round(v, 1.0), sink);
+        };
+        let to_nearest = self.scalar(arg)?;
+        let mut round_row = |row: &mut Row| {
+            for (v, &to) in row.values.iter_mut().zip(&to_nearest).filter(|(v, _)| !is_absent(**v)) {
+                *v = math::round(*v, to);
+            }
+        };
+        self.map_rows(&call.args[0], &mut round_row, sink)
+    }
+
+    /// The sample's own time directly on a selector, the evaluation time on anything else.
+    fn timestamp(&self, arg: &Expr, sink: &mut Sink<'_>) -> Done {
+        if let ExprKind::Selector(selector) = &arg.unwrap_parens().kind {
+            return self
+                .dropping_names(arg, Overlap::Merge, sink, &mut |sink| self.picked_rows(selector, Pick::Time, sink));
+        }
+        let grid = self.grid;
+        let mut stamp = |row: &mut Row| {
+            for (step, v) in row.values.iter_mut().enumerate().filter(|(_, v)| !is_absent(**v)) {
+                *v = grid.time(step) as f64 / 1000.0;
+            }
+        };
+        self.map_rows(arg, &mut stamp, sink)
+    }
+
+    fn absent(&self, arg: &Expr, sink: &mut Sink<'_>) -> Done {
+        let mut values = vec![1.0; self.grid.count];
+        self.each_row(arg, &mut |row| {
+            for (value, &v) in values.iter_mut().zip(&row.values) {
+                *value = if is_absent(v) { *value } else { ABSENT };
+            }
+            Ok(())
+        })?;
+        self.emit_if_any(Row::new(absent_labels(arg), values), sink)
+    }
+
+    fn absent_over_time(&self, arg: &Expr, sink: &mut Sink<'_>) -> Done {
+        let windows = self.windows(arg)?;
+        let mut values = vec![1.0; self.grid.count];
+        self.each_range_series(arg, &mut |series| {
+            windows.slide(self.ctx, series.columns, &mut |step, _| values[step] = ABSENT)
+        })?;
+        self.emit_if_any(Row::new(absent_labels(arg), values), sink)
+    }
+
+    pub(super) fn emit_if_any(&self, row: Row, sink: &mut Sink<'_>) -> Result<(), QueryError> {
+        if row.present_count() > 0 { sink(row) } else { Ok(()) }
+    }
+}
+
+/// What is known of a series that is not there: labels that an equality sets, and nothing else says otherwise.
+fn absent_labels(arg: &Expr) -> Labels {
+    let matchers = match &arg.kind {
+        ExprKind::Selector(selector) => &selector.matchers,
+        ExprKind::Matrix(matrix) => &matrix.selector.matchers,
+        _ => return Labels::empty(),
+    };
+    let mut labels = LabelsBuilder::new();
+    let mut seen: Vec<&str> = Vec::new();
+    for matcher in matchers.iter().filter(|m| m.name() != METRIC_NAME) {
+        if matcher.op() == MatchOp::Equal && !seen.contains(&matcher.name()) {
+            labels.set(matcher.name(), matcher.value());
+            seen.push(matcher.name());
+        } else {
+            labels.remove(matcher.name());
+        }
+    }
+    labels.build()
+}

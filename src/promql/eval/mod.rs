@@ -1,0 +1,98 @@
+//! The evaluator: a tree and a grid of times to rows.
+//!
+//! Here: which kind of node goes where, and the few nodes that need no file of their own.
+//! Elsewhere: reading series (`selector`, `window`), `aggregate`, `binary` with `matching`, function calls (`call`,
+//! `range_call`, `buckets`, `relabel`), what a query shares (`context`), dropping names (`names`).
+//!
+//! Columnar: a node yields one [`Row`] for each series with a value for every step, never one vector for each step.
+//! Rows are handed on one at a time where the node allows, so that an aggregation holds its groups and not its input.
+
+mod aggregate;
+mod annotate;
+mod binary;
+mod buckets;
+mod call;
+mod context;
+mod count_values;
+mod grid;
+mod matching;
+mod names;
+mod range_call;
+mod rank;
+mod relabel;
+mod row;
+mod scalar;
+mod selector;
+mod window;
+
+pub(super) use context::{Context, TOO_MANY_SAMPLES};
+pub(super) use grid::Grid;
+pub(super) use row::{Row, is_absent};
+pub(super) use window::Window;
+
+use super::ast::{Expr, ExprKind};
+use super::types::QueryError;
+use row::Sink;
+
+/// Evaluates expressions on one grid of times; subqueries get an evaluator of their own.
+pub(super) struct Evaluator<'a> {
+    ctx: &'a Context<'a>,
+    grid: Grid,
+}
+
+type Done = Result<(), QueryError>;
+
+impl<'a> Evaluator<'a> {
+    pub(super) fn new(ctx: &'a Context<'a>, grid: Grid) -> Self {
+        Evaluator { ctx, grid }
+    }
+
+    /// The rows of an instant vector expression with names dropped where the language drops them.
+    pub(super) fn finished_rows(&self, expr: &Expr) -> Result<Vec<Row>, QueryError> {
+        let rows = self.rows(expr)?;
+        if !self.ctx.options.delayed_name_removal {
+            return Ok(rows);
+        }
+        names::finish(rows)
+    }
+
+    /// The text of a string expression.
+    pub(super) fn string(&self, expr: &Expr) -> Result<String, QueryError> {
+        match &expr.unwrap_parens().kind {
+            ExprKind::String(text) => Ok(text.clone()),
+            _ => Err(impossible("a string")),
+        }
+    }
+
+    /// All rows of an instant vector expression.
+    fn rows(&self, expr: &Expr) -> Result<Vec<Row>, QueryError> {
+        let mut rows = Vec::new();
+        self.each_row(expr, &mut |row| {
+            self.ctx.charge(row.cost())?;
+            rows.push(row);
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// Hands every row of an instant vector expression to `sink`, each as soon as it is ready.
+    fn each_row(&self, expr: &Expr, sink: &mut Sink<'_>) -> Done {
+        match &expr.kind {
+            ExprKind::Paren(inner) => self.each_row(inner, sink),
+            ExprKind::Selector(selector) => self.selector_rows(selector, sink),
+            ExprKind::Unary(unary) if !unary.is_minus => self.each_row(&unary.expr, sink),
+            ExprKind::Unary(unary) => self.map_values(&unary.expr, &|v| -v, sink),
+            ExprKind::Binary(binary) => self.binary(binary, sink),
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, sink),
+            ExprKind::Call(call) => self.call(call, expr.span, sink),
+            ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Matrix(_) | ExprKind::Subquery(_) => {
+                Err(impossible("an instant vector"))
+            }
+        }
+    }
+}
+
+/// The type check lets no other kind of expression come here; a message is better than a panic if it ever does.
+fn impossible(wanted: &str) -> QueryError {
+    QueryError::Execution(format!("the query was type-checked wrongly: {wanted} was expected"))
+}

@@ -1,0 +1,117 @@
+//! Functions of a range vector: one window of samples to one number, for each series and step.
+
+use super::annotate::invalid_quantile;
+use super::row::{ABSENT, Overlap, Row, Sink};
+use super::window::{RangeSeries, Window};
+use super::{Done, Evaluator, impossible};
+use crate::promql::ast::{Call, Expr, Span, ValueType};
+use crate::promql::functions::quantile::quantile;
+use crate::promql::functions::rate::{Kind, extrapolated, instant};
+use crate::promql::functions::{over_time, regression};
+use crate::promql::types::QueryError;
+
+/// A window at the step of this number to a value, if it has one.
+type WindowFn<'f> = Box<dyn FnMut(usize, Window<'_>) -> Option<f64> + 'f>;
+
+impl Evaluator<'_> {
+    pub(super) fn range_call(&self, call: &Call, sink: &mut Sink<'_>) -> Done {
+        let Some(arg) = call.args.iter().find(|a| a.value_type() == ValueType::Matrix) else {
+            return Err(impossible("a range vector"));
+        };
+        let name = call.function.name;
+        let mut function = self.window_fn(call)?;
+        let keeps_name = matches!(name, "last_over_time" | "first_over_time");
+        let wants_counter = matches!(name, "rate" | "increase");
+        let mut produce = |sink: &mut Sink<'_>| {
+            self.each_range_row(arg, &mut function, &mut |series, row| {
+                if wants_counter {
+                    self.hint_at_gauge(series.labels.metric_name(), arg.span);
+                }
+                sink(row)
+            })
+        };
+        if keeps_name { produce(sink) } else { self.dropping_names(arg, Overlap::Refuse, sink, &mut produce) }
+    }
+
+    fn each_range_row(
+        &self,
+        arg: &Expr,
+        function: &mut WindowFn<'_>,
+        emit: &mut dyn FnMut(&RangeSeries<'_>, Row) -> Done,
+    ) -> Done {
+        let windows = self.windows(arg)?;
+        self.each_range_series(arg, &mut |series| {
+            let mut values = vec![ABSENT; self.grid.count];
+            let mut any = false;
+            windows.slide(self.ctx, series.columns, &mut |step, window| {
+                if let Some(value) = function(step, window) {
+                    (values[step], any) = (value, true);
+                }
+            })?;
+            if !any {
+                return Ok(());
+            }
+            let row = Row { labels: series.labels.clone(), drop_name: series.drop_name, values };
+            emit(&series, row)
+        })
+    }
+
+    fn window_fn(&self, call: &Call) -> Result<WindowFn<'static>, QueryError> {
+        let name = call.function.name;
+        if let Some(summary) = over_time::find(name) {
+            return Ok(Box::new(move |_, w| Some(summary(w))));
+        }
+        Ok(match name {
+            "rate" => Box::new(|_, w| extrapolated(Kind::Rate, w)),
+            "increase" => Box::new(|_, w| extrapolated(Kind::Increase, w)),
+            "delta" => Box::new(|_, w| extrapolated(Kind::Delta, w)),
+            "irate" => Box::new(|_, w| instant(true, w)),
+            "idelta" => Box::new(|_, w| instant(false, w)),
+            "deriv" => Box::new(|_, w| regression::deriv(w)),
+            "predict_linear" => {
+                let (seconds, grid) = (self.scalar(&call.args[1])?, self.grid);
+                Box::new(move |step, w| regression::predict_linear(w, grid.time(step), seconds[step]))
+            }
+            "quantile_over_time" => {
+                let q = self.scalar(&call.args[0])?;
+                self.warn_of_quantiles(&q, call.args[0].span);
+                let mut values = Vec::new();
+                Box::new(move |step, w| {
+                    values.clear();
+                    values.extend_from_slice(w.v);
+                    Some(quantile(q[step], &mut values))
+                })
+            }
+            "double_exponential_smoothing" => self.smoothing(call)?,
+            _ => return Err(impossible("a known function")),
+        })
+    }
+
+    fn smoothing(&self, call: &Call) -> Result<WindowFn<'static>, QueryError> {
+        let (sf, tf) = (self.scalar(&call.args[1])?, self.scalar(&call.args[2])?);
+        for (factor, what) in [(&sf, "smoothing"), (&tf, "trend")] {
+            if let Some(bad) = factor.iter().find(|f| !(0.0..=1.0).contains(*f)) {
+                let message = format!("invalid {what} factor. Expected: 0 <= {} <= 1, got: {bad:.6}", &what[..1]);
+                return Err(QueryError::Execution(
+                    message.replace("<= s <=", "<= sf <=").replace("<= t <=", "<= tf <="),
+                ));
+            }
+        }
+        Ok(Box::new(move |step, w| regression::double_exponential_smoothing(w, sf[step], tf[step])))
+    }
+
+    pub(super) fn warn_of_quantiles(&self, quantiles: &[f64], span: Span) {
+        for &q in quantiles.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
+            self.ctx.warn(&invalid_quantile(q), span);
+        }
+    }
+
+    fn hint_at_gauge(&self, metric: &str, span: Span) {
+        const COUNTER_SUFFIXES: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
+        if metric.is_empty() || COUNTER_SUFFIXES.iter().any(|suffix| metric.ends_with(suffix)) {
+            return;
+        }
+        let rule = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
+        self.ctx.info(&format!("{rule}: {}", crate::promql::parse::quote(metric)), span);
+    }
+}

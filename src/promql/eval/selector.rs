@@ -1,0 +1,106 @@
+//! Instant vector selectors: the newest sample of each series within the lookback.
+//!
+//! Invariant: the lookback is open on its left end, and a staleness marker ends a series at once.
+
+use storage::{Columns, TimeRange};
+
+use super::context::{Selected, expanding};
+use super::grid::Grid;
+use super::row::{ABSENT, Row, Sink};
+use super::{Done, Evaluator};
+use crate::promql::ast::VectorSelector;
+use crate::promql::types::QueryError;
+
+/// What a selector yields for the sample it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pick {
+    Value,
+    /// The sample's own time in seconds: `timestamp(selector)`.
+    Time,
+}
+
+impl Evaluator<'_> {
+    pub(super) fn selector_rows(&self, selector: &VectorSelector, sink: &mut Sink<'_>) -> Done {
+        self.picked_rows(selector, Pick::Value, sink)
+    }
+
+    pub(super) fn picked_rows(&self, selector: &VectorSelector, pick: Pick, sink: &mut Sink<'_>) -> Done {
+        let reference = self.grid.reference(self.ctx.at_time(selector.at), selector.offset_ms);
+        let lookback_ms = self.lookback_ms();
+        let mut columns = Columns::default();
+        for series in self.select_instant(selector)?.iter() {
+            self.ctx.check()?;
+            columns.clear();
+            series.read_into(&mut columns).map_err(|e| expanding(&e))?;
+            self.ctx.charge(columns.len())?;
+            let values = look_back(&columns, reference, lookback_ms, pick);
+            if let Some(values) = values {
+                sink(Row::new(series.labels().clone(), values))?;
+            }
+            self.ctx.release(columns.len());
+        }
+        Ok(())
+    }
+
+    pub(super) fn select_instant(&self, selector: &VectorSelector) -> Result<Selected, QueryError> {
+        let reference = self.grid.reference(self.ctx.at_time(selector.at), selector.offset_ms);
+        let min_t = reference.start.saturating_sub(self.lookback_ms()).saturating_add(1);
+        self.ctx.select(&selector.matchers, TimeRange::new(min_t, reference.last().saturating_add(1)))
+    }
+
+    fn lookback_ms(&self) -> i64 {
+        i64::try_from(self.ctx.options.lookback.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The newest sample at each reference time; `None` if there is none at all.
+fn look_back(columns: &Columns, reference: Grid, lookback_ms: i64, pick: Pick) -> Option<Vec<f64>> {
+    let mut values = vec![ABSENT; reference.count];
+    let (mut next, mut any) = (0, false);
+    for (step, value) in values.iter_mut().enumerate() {
+        let t = reference.time(step);
+        while columns.t.get(next).is_some_and(|&sample_t| sample_t <= t) {
+            next += 1;
+        }
+        let Some(newest) = next.checked_sub(1) else { continue };
+        let is_recent = columns.t[newest] > t.saturating_sub(lookback_ms);
+        if is_recent && !storage::is_stale_nan(columns.v[newest]) {
+            any = true;
+            *value = match pick {
+                Pick::Value => columns.v[newest],
+                Pick::Time => columns.t[newest] as f64 / 1000.0,
+            };
+        }
+    }
+    any.then_some(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::is_absent;
+    use super::*;
+
+    #[track_caller]
+    fn check(samples: &[(i64, f64)], expected: &[Option<f64>]) {
+        let columns = Columns { t: samples.iter().map(|s| s.0).collect(), v: samples.iter().map(|s| s.1).collect() };
+        let grid = Grid { start: 0, step: 10, count: expected.len() };
+        let found = look_back(&columns, grid, 20, Pick::Value).unwrap_or(vec![ABSENT; expected.len()]);
+        let found: Vec<Option<f64>> = found.into_iter().map(|v| (!is_absent(v)).then_some(v)).collect();
+        assert_eq!(found, expected, "{samples:?}");
+    }
+
+    #[test]
+    fn a_sample_lives_until_just_before_the_lookback_ends() {
+        check(&[(0, 1.0)], &[Some(1.0), Some(1.0), None]);
+        check(&[(1, 1.0)], &[None, Some(1.0), Some(1.0), None]);
+        check(&[(0, 1.0), (10, 2.0)], &[Some(1.0), Some(2.0), Some(2.0), None]);
+    }
+
+    #[test]
+    fn a_staleness_marker_ends_it_at_once_and_a_plain_nan_does_not() {
+        check(&[(0, 1.0), (5, storage::stale_nan()), (20, 3.0)], &[Some(1.0), None, Some(3.0)]);
+        let columns = Columns { t: vec![0], v: vec![f64::NAN] };
+        let found = look_back(&columns, Grid { start: 0, step: 1, count: 1 }, 20, Pick::Value);
+        assert!(found.is_some_and(|v| v[0].is_nan() && !is_absent(v[0])));
+    }
+}

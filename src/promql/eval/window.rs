@@ -1,0 +1,179 @@
+//! Range vectors: each series' samples once, and the windows that slide over them.
+//!
+//! Here: range selectors and subqueries as sources of samples, and cutting windows. Elsewhere: what functions make of
+//! a window (`functions`), which function gets it (`range_call`).
+//!
+//! Invariant: a window is `(t - range, t]`; staleness markers are not in it, ordinary NaNs are.
+
+use storage::{Columns, Labels, TimeRange, is_stale_nan};
+
+use super::context::{Context, Selected, expanding};
+use super::grid::Grid;
+use super::row::is_absent;
+use super::{Done, Evaluator, impossible};
+use crate::promql::ast::{Expr, ExprKind, MatrixSelector, SubqueryExpr};
+use crate::promql::types::{MatrixSeries, QueryError};
+
+/// One series of a range vector, all its windows' samples together.
+pub(super) struct RangeSeries<'s> {
+    pub(super) labels: &'s Labels,
+    pub(super) drop_name: bool,
+    pub(super) columns: &'s Columns,
+}
+
+/// Where the windows of a range vector lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Windows {
+    /// The right ends.
+    pub(super) reference: Grid,
+    pub(super) range_ms: i64,
+}
+
+/// What a range function sees at one step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window<'s> {
+    /// Times of the samples, rising; never empty.
+    pub(crate) t: &'s [i64],
+    /// Their values.
+    pub(crate) v: &'s [f64],
+    /// The window is `(start, end]`.
+    pub(crate) start: i64,
+    /// Right end.
+    pub(crate) end: i64,
+}
+
+impl Windows {
+    /// Calls `visit` with the number of each step that has samples, and its window. Wide windows at many steps are
+    /// much work for one series, so the query's end is looked for on the way.
+    pub(super) fn slide(&self, ctx: &Context<'_>, columns: &Columns, visit: &mut dyn FnMut(usize, Window<'_>)) -> Done {
+        const SAMPLES_BETWEEN_CHECKS: usize = 1 << 20;
+        let mut since_check = 0;
+        let (mut first, mut after) = (0, 0);
+        for step in 0..self.reference.count {
+            let end = self.reference.time(step);
+            let start = end.saturating_sub(self.range_ms);
+            while columns.t.get(after).is_some_and(|&t| t <= end) {
+                after += 1;
+            }
+            while columns.t.get(first).is_some_and(|&t| t <= start) {
+                first += 1;
+            }
+            if first < after {
+                visit(step, Window { t: &columns.t[first..after], v: &columns.v[first..after], start, end });
+            }
+            since_check += after - first;
+            if since_check > SAMPLES_BETWEEN_CHECKS {
+                since_check = 0;
+                ctx.check()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Evaluator<'_> {
+    /// Where the windows of range vector `arg` lie.
+    pub(super) fn windows(&self, arg: &Expr) -> Result<Windows, QueryError> {
+        let (at, offset_ms, range_ms) = match &arg.unwrap_parens().kind {
+            ExprKind::Matrix(m) => (m.selector.at, m.selector.offset_ms, m.range_ms),
+            ExprKind::Subquery(s) => (s.at, s.offset_ms, s.range_ms),
+            _ => return Err(impossible("a range vector")),
+        };
+        Ok(Windows { reference: self.grid.reference(self.ctx.at_time(at), offset_ms), range_ms })
+    }
+
+    /// Hands every series of range vector `arg` to `visit`.
+    pub(super) fn each_range_series(&self, arg: &Expr, visit: &mut dyn FnMut(RangeSeries<'_>) -> Done) -> Done {
+        match &arg.unwrap_parens().kind {
+            ExprKind::Matrix(matrix) => self.each_stored_series(matrix, visit),
+            ExprKind::Subquery(subquery) => self.each_subquery_series(subquery, self.windows(arg)?, visit),
+            _ => Err(impossible("a range vector")),
+        }
+    }
+
+    /// A range vector as an answer of its own: the samples of the last window.
+    pub(in crate::promql) fn matrix(&self, expr: &Expr) -> Result<Vec<MatrixSeries>, QueryError> {
+        let windows = self.windows(expr)?;
+        let mut found = Vec::new();
+        self.each_range_series(expr, &mut |series| {
+            let mut points = Vec::new();
+            windows.slide(self.ctx, series.columns, &mut |_, w| {
+                points = w.t.iter().copied().zip(w.v.iter().copied()).collect();
+            })?;
+            if !points.is_empty() {
+                self.ctx.charge(points.len())?;
+                let labels = if series.drop_name {
+                    super::names::without_metadata(series.labels)
+                } else {
+                    series.labels.clone()
+                };
+                found.push(MatrixSeries { labels, points });
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    pub(super) fn select_window(&self, matrix: &MatrixSelector) -> Result<Selected, QueryError> {
+        let reference = self.grid.reference(self.ctx.at_time(matrix.selector.at), matrix.selector.offset_ms);
+        let min_t = reference.start.saturating_sub(matrix.range_ms).saturating_add(1);
+        self.ctx.select(&matrix.selector.matchers, TimeRange::new(min_t, reference.last().saturating_add(1)))
+    }
+
+    fn each_stored_series(&self, matrix: &MatrixSelector, visit: &mut dyn FnMut(RangeSeries<'_>) -> Done) -> Done {
+        let mut columns = Columns::default();
+        for series in self.select_window(matrix)?.iter() {
+            self.ctx.check()?;
+            columns.clear();
+            series.read_into(&mut columns).map_err(|e| expanding(&e))?;
+            remove_stale(&mut columns);
+            self.ctx.charge(columns.len())?;
+            visit(RangeSeries { labels: series.labels(), drop_name: false, columns: &columns })?;
+            self.ctx.release(columns.len());
+        }
+        Ok(())
+    }
+
+    fn each_subquery_series(
+        &self,
+        subquery: &SubqueryExpr,
+        windows: Windows,
+        visit: &mut dyn FnMut(RangeSeries<'_>) -> Done,
+    ) -> Done {
+        let default_step = i64::try_from(self.ctx.options.subquery_step.as_millis()).unwrap_or(i64::MAX);
+        let step = subquery.step_ms.unwrap_or(default_step).max(1);
+        // The first multiple of the step inside the first window: steps do not depend on the query's start.
+        let before = windows.reference.start.saturating_sub(windows.range_ms);
+        let start = before.div_euclid(step).saturating_add(1).saturating_mul(step);
+        let Some(grid) = Grid::spanning(start, windows.reference.last(), step) else { return Ok(()) };
+        if grid.count as u64 > self.ctx.options.samples_max {
+            return Err(QueryError::Execution(super::TOO_MANY_SAMPLES.to_owned()));
+        }
+        let mut columns = Columns::default();
+        Evaluator::new(self.ctx, grid).each_row(&subquery.expr, &mut |row| {
+            columns.clear();
+            for (step, &v) in row.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
+                columns.push(grid.time(step), v);
+            }
+            self.ctx.charge(columns.len())?;
+            visit(RangeSeries { labels: &row.labels, drop_name: row.drop_name, columns: &columns })?;
+            self.ctx.release(columns.len());
+            Ok(())
+        })
+    }
+}
+
+fn remove_stale(columns: &mut Columns) {
+    if !columns.v.iter().any(|&v| is_stale_nan(v)) {
+        return;
+    }
+    let mut kept = 0;
+    for i in 0..columns.len() {
+        if !is_stale_nan(columns.v[i]) {
+            (columns.t[kept], columns.v[kept]) = (columns.t[i], columns.v[i]);
+            kept += 1;
+        }
+    }
+    columns.t.truncate(kept);
+    columns.v.truncate(kept);
+}

@@ -1,0 +1,184 @@
+//! Queries as text again, as Prometheus prints them (the rules API shows them so).
+//!
+//! Here: `Display` of the tree. Elsewhere: the tree itself (`ast`).
+
+use std::fmt::{self, Display, Formatter, Write};
+
+use storage::{METRIC_NAME, MatchOp, Matcher};
+
+use super::ast::{
+    AggregateExpr, At, BinaryExpr, Cardinality, Expr, ExprKind, NumberLiteral, SubqueryExpr, VectorSelector,
+};
+use super::parse::quote;
+
+impl Display for Expr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            ExprKind::Number(number) => number.fmt(f),
+            ExprKind::String(text) => f.write_str(&quote(text)),
+            ExprKind::Paren(inner) => write!(f, "({inner})"),
+            ExprKind::Unary(unary) => write!(f, "{}{}", if unary.is_minus { "-" } else { "+" }, unary.expr),
+            ExprKind::Binary(binary) => binary.fmt(f),
+            ExprKind::Aggregate(aggregate) => aggregate.fmt(f),
+            ExprKind::Call(call) => {
+                write!(f, "{}(", call.function.name)?;
+                for (i, arg) in call.args.iter().enumerate() {
+                    write!(f, "{}{arg}", if i > 0 { ", " } else { "" })?;
+                }
+                f.write_char(')')
+            }
+            ExprKind::Selector(selector) => {
+                write_selector(f, selector)?;
+                f.write_str(&times_text(selector.at, selector.offset_ms))
+            }
+            ExprKind::Matrix(matrix) => {
+                write_selector(f, &matrix.selector)?;
+                write!(f, "[{}]", duration_text(matrix.range_ms))?;
+                f.write_str(&times_text(matrix.selector.at, matrix.selector.offset_ms))
+            }
+            ExprKind::Subquery(subquery) => subquery.fmt(f),
+        }
+    }
+}
+
+impl Display for NumberLiteral {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.is_duration {
+            let sign = if self.value < 0.0 { "-" } else { "" };
+            return write!(f, "{sign}{}", duration_text((self.value.abs() * 1000.0).round() as i64));
+        }
+        f.write_str(&float_text(self.value))
+    }
+}
+
+/// A float in the shortest decimal form without exponent: `0.1`, `+Inf`, `NaN`.
+pub(crate) fn float_text(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    value.to_string()
+}
+
+/// A duration as Prometheus writes it: `1h30m`, `0s`; years and weeks only where they divide evenly.
+pub(crate) fn duration_text(ms: i64) -> String {
+    const UNITS: [(&str, u64, bool); 7] = [
+        ("y", 365 * 86_400_000, true),
+        ("w", 7 * 86_400_000, true),
+        ("d", 86_400_000, false),
+        ("h", 3_600_000, false),
+        ("m", 60_000, false),
+        ("s", 1000, false),
+        ("ms", 1, false),
+    ];
+    if ms == 0 {
+        return "0s".to_owned();
+    }
+    let mut out = String::from(if ms < 0 { "-" } else { "" });
+    let mut rest = ms.unsigned_abs();
+    for (unit, length, only_exact) in UNITS {
+        let count = rest / length;
+        if count > 0 && (!only_exact || rest.is_multiple_of(length)) {
+            out.push_str(&format!("{count}{unit}"));
+            rest -= count * length;
+        }
+    }
+    out
+}
+
+impl Display for BinaryExpr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.lhs, operator_text(self), self.rhs)
+    }
+}
+
+/// The operator with its modifiers: `* on (a) group_left (b)`.
+pub(super) fn operator_text(binary: &BinaryExpr) -> String {
+    let mut text = format!("{}{}", binary.op.as_str(), if binary.return_bool { " bool" } else { "" });
+    let Some(matching) = &binary.matching else { return text };
+    let grouped = match matching.card {
+        Cardinality::ManyToOne => Some("left"),
+        Cardinality::OneToMany => Some("right"),
+        Cardinality::OneToOne | Cardinality::ManyToMany => None,
+    };
+    if !matching.labels.is_empty() || matching.on || grouped.is_some() {
+        text += &format!(" {} ({})", if matching.on { "on" } else { "ignoring" }, labels_text(&matching.labels));
+    }
+    if let Some(side) = grouped {
+        text += &format!(" group_{side} ({})", labels_text(&matching.include));
+    }
+    text
+}
+
+impl Display for AggregateExpr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", aggregate_head(self))?;
+        if let Some(param) = &self.param {
+            write!(f, "{param}, ")?;
+        }
+        write!(f, "{})", self.expr)
+    }
+}
+
+/// The operator with its grouping: `sum by (a) `.
+pub(super) fn aggregate_head(aggregate: &AggregateExpr) -> String {
+    let op = aggregate.op.as_str();
+    if !aggregate.without && aggregate.grouping.is_empty() {
+        return op.to_owned();
+    }
+    let word = if aggregate.without { "without" } else { "by" };
+    format!("{op} {word} ({}) ", labels_text(&aggregate.grouping))
+}
+
+impl Display for SubqueryExpr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.expr, subquery_suffix(self))
+    }
+}
+
+/// What follows the inner expression: `[1h:5m] offset 1d`.
+pub(super) fn subquery_suffix(subquery: &SubqueryExpr) -> String {
+    let step = subquery.step_ms.map(duration_text).unwrap_or_default();
+    format!("[{}:{step}]{}", duration_text(subquery.range_ms), times_text(subquery.at, subquery.offset_ms))
+}
+
+fn times_text(at: Option<At>, offset_ms: i64) -> String {
+    let mut text = match at {
+        Some(At::Time(ms)) => format!(" @ {:.3}", ms as f64 / 1000.0),
+        Some(At::Start) => " @ start()".to_owned(),
+        Some(At::End) => " @ end()".to_owned(),
+        None => String::new(),
+    };
+    if offset_ms != 0 {
+        text += &format!(" offset {}", duration_text(offset_ms));
+    }
+    text
+}
+fn write_selector(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Result {
+    f.write_str(&selector.name)?;
+    let is_name = |m: &Matcher| m.name() == METRIC_NAME && m.op() == MatchOp::Equal && m.value() == selector.name;
+    let mut texts: Vec<String> =
+        selector.matchers.iter().filter(|m| !is_name(m) || m.value().is_empty()).map(matcher_text).collect();
+    if texts.is_empty() {
+        return Ok(());
+    }
+    texts.sort();
+    write!(f, "{{{}}}", texts.join(","))
+}
+
+fn matcher_text(matcher: &Matcher) -> String {
+    format!("{}{}{}", label_text(matcher.name()), matcher.op().as_str(), quote(matcher.value()))
+}
+
+fn labels_text(labels: &[String]) -> String {
+    let texts: Vec<String> = labels.iter().map(|l| label_text(l)).collect();
+    texts.join(", ")
+}
+
+/// A label's name, quoted unless it is an identifier.
+fn label_text(name: &str) -> String {
+    let is_identifier = name.bytes().enumerate().all(|(i, b)| match b {
+        b'0'..=b'9' => i > 0,
+        _ => b == b'_' || b.is_ascii_alphabetic(),
+    });
+    if is_identifier && !name.is_empty() { name.to_owned() } else { quote(name) }
+}

@@ -1,0 +1,51 @@
+//! Where samples come from.
+//!
+//! Here: the traits that a store implements, and their implementation for `storage::Db`.
+//! Elsewhere: unions of several tenants and remote stores (their own rooms).
+
+use storage::{Columns, Db, Labels, Matcher, SelectedSeries, TimeRange};
+
+/// Where an engine finds series. `storage::Db` is the usual one; a union of several is how federation reads.
+pub trait Source: Send + Sync {
+    /// Series that satisfy all `matchers` with a sample in `range`, sorted by labels, and warnings about what could not be read.
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SourceSeries, SourceError>;
+}
+
+/// What [`Source::select`] found.
+pub struct SourceSeries {
+    /// Sorted by labels.
+    pub series: Vec<Box<dyn SeriesReader>>,
+    /// One sentence each; they end up in the answer's `warnings`.
+    pub warnings: Vec<String>,
+}
+
+/// One series of a [`Source`].
+pub trait SeriesReader: Send + Sync {
+    /// Its labels.
+    fn labels(&self) -> &Labels;
+    /// Appends its samples in the selected range to `out`, oldest first; staleness markers included.
+    fn read_into(&self, out: &mut Columns) -> Result<(), SourceError>;
+}
+
+/// The store's words when reading fails as a whole.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct SourceError(pub String);
+
+impl Source for Db {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SourceSeries, SourceError> {
+        let found = Db::select(self, matchers, range).map_err(|e| SourceError(e.to_string()))?;
+        let series = found.series.into_iter().map(|s| Box::new(s) as Box<dyn SeriesReader>).collect();
+        Ok(SourceSeries { series, warnings: found.warnings })
+    }
+}
+
+impl SeriesReader for SelectedSeries {
+    fn labels(&self) -> &Labels {
+        SelectedSeries::labels(self)
+    }
+
+    fn read_into(&self, out: &mut Columns) -> Result<(), SourceError> {
+        SelectedSeries::read_into(self, out).map_err(|e| SourceError(e.to_string()))
+    }
+}

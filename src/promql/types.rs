@@ -1,0 +1,119 @@
+//! What goes in and comes out of a query: options, control, values, errors.
+//!
+//! Here: plain types that other rooms hold. Elsewhere: the engine that uses them (`engine`), JSON (`api`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use storage::Labels;
+
+/// Limits and defaults of an [`Engine`].
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// How far an instant selector looks back, `--query.lookback-delta`, default 5 min.
+    pub lookback: Duration,
+    /// `--query.max-samples`, default 50 000 000.
+    pub samples_max: u64,
+    /// Default step of a subquery without one: the global evaluation interval.
+    pub subquery_step: Duration,
+    /// Whether experimental functions parse, `--enable-feature=promql-experimental-functions`; off by default.
+    pub experimental_functions: bool,
+    /// Whether metric names are dropped at the end of the query rather than at once,
+    /// `--enable-feature=promql-delayed-name-removal`; off by default.
+    pub delayed_name_removal: bool,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions {
+            lookback: Duration::from_secs(300),
+            samples_max: 50_000_000,
+            subquery_step: Duration::from_secs(60),
+            experimental_functions: false,
+            delayed_name_removal: false,
+        }
+    }
+}
+
+/// Ends one query early: a deadline, and a flag that the asker sets when it goes away. Checked between series.
+#[derive(Debug, Clone)]
+pub struct QueryControl {
+    /// When the query has run too long.
+    pub deadline: Instant,
+    /// Set by anyone to stop it.
+    pub canceled: Arc<AtomicBool>,
+}
+
+impl QueryControl {
+    /// A control that stops the query after `timeout`.
+    pub fn with_timeout(timeout: Duration) -> Self {
+        QueryControl { deadline: Instant::now() + timeout, canceled: Arc::default() }
+    }
+
+    /// Stops the query at its next check.
+    pub fn cancel(&self) {
+        self.canceled.store(true, Ordering::Relaxed);
+    }
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryResult {
+    /// The value.
+    pub value: Value,
+    /// Warnings, in Prometheus' words with position.
+    pub warnings: Vec<String>,
+    /// Infos, in Prometheus' words with position.
+    pub infos: Vec<String>,
+}
+
+/// What a query evaluates to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A number at the evaluation time `t` (milliseconds).
+    Scalar { t: i64, v: f64 },
+    /// A string at the evaluation time.
+    String { t: i64, s: String },
+    /// One sample for each series; `t` is the evaluation time.
+    Vector(Vec<VectorSample>),
+    /// Points for each series, sorted by labels.
+    Matrix(Vec<MatrixSeries>),
+}
+
+/// One element of an instant vector.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VectorSample {
+    /// Its labels.
+    pub labels: Labels,
+    /// Milliseconds since the epoch.
+    pub t: i64,
+    /// Its value.
+    pub v: f64,
+}
+
+/// One series of a matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MatrixSeries {
+    /// Its labels.
+    pub labels: Labels,
+    /// `(milliseconds, value)`, rising.
+    pub points: Vec<(i64, f64)>,
+}
+
+/// Why a query has no answer. The API maps each to Prometheus' `errorType`.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum QueryError {
+    /// `bad_data`: the text does not parse or does not type-check; Prometheus' message with `line:column: parse error:`.
+    #[error("{0}")]
+    Parse(String),
+    /// `execution`
+    #[error("{0}")]
+    Execution(String),
+    /// `timeout`
+    #[error("query timed out in expression evaluation")]
+    Timeout,
+    /// `canceled`
+    #[error("query was canceled in expression evaluation")]
+    Canceled,
+}

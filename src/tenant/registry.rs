@@ -1,0 +1,232 @@
+//! The registry: tenant id -> open database.
+//!
+//! Here: opening at start and at the first push, appending off the async threads, the housekeeping task.
+//! Elsewhere: what housekeeping does (`storage::Db::maintain`).
+//!
+//! Invariant: a tenant is opened at most once; readers of an unknown tenant create nothing on disk.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use storage::{AppendError, Appended, Batch, Db, Durability, OpenError};
+use tokio_util::sync::CancellationToken;
+
+use super::{MetadataStore, TenantId};
+use crate::clock::Clock;
+
+/// How often written samples are synced when no push has done it: the window that scraped samples may lose in a power cut.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// Every how many syncs a tenant is maintained (blocks cut, retention applied).
+const SYNCS_PER_MAINTENANCE: u32 = 30;
+
+/// Where tenants live and how their databases are kept.
+#[derive(Debug, Clone)]
+pub struct TenantOptions {
+    /// The data directory; tenants are under `tenants/` in it.
+    pub data_dir: PathBuf,
+    /// Options of each database.
+    pub db: storage::Options,
+    /// Most tenants that pushes may create (`cairn.limits.tenants_max`).
+    pub tenants_max: usize,
+}
+
+/// One tenant: its database and what goes with it.
+#[derive(Debug)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its samples.
+    pub db: Arc<Db>,
+    /// What its metrics mean.
+    pub metadata: MetadataStore,
+    clock: Clock,
+}
+
+/// All tenants of this appliance.
+#[derive(Debug)]
+pub struct Tenants {
+    options: TenantOptions,
+    clock: Clock,
+    open: RwLock<BTreeMap<TenantId, Arc<Tenant>>>,
+    opening: Mutex<()>,
+    retention: Mutex<(Option<i64>, Option<u64>)>,
+}
+
+/// Why a tenant cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TenantError {
+    /// Its directory cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// One more than `tenants_max`.
+    #[error("tenant {id} would be one more than the limit of {limit} tenants; raise cairn.limits.tenants_max")]
+    TooMany {
+        /// Who asked.
+        id: TenantId,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl Tenant {
+    /// Appends off the async threads and hands the batch back for reuse.
+    pub async fn append(self: &Arc<Self>, mut batch: Batch, durability: Durability) -> Result<(Batch, Appended), AppendError> {
+        let tenant = self.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let done = tenant.append_blocking(&mut batch, durability)?;
+            Ok((batch, done))
+        });
+        work.await.expect("append does not panic and the runtime outlives it")
+    }
+
+    /// The same for callers that are on a blocking thread already.
+    pub fn append_blocking(&self, batch: &mut Batch, durability: Durability) -> Result<Appended, AppendError> {
+        self.db.append(batch, self.clock.now_ms(), durability)
+    }
+}
+
+impl Tenants {
+    /// Opens every tenant found in the data directory.
+    pub fn open(options: TenantOptions, clock: Clock) -> Result<Self, TenantError> {
+        let root = options.data_dir.join("tenants");
+        let io = |source| OpenError::Io { path: root.clone(), source };
+        std::fs::create_dir_all(&root).map_err(io)?;
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&root).map_err(io)? {
+            let entry = entry.map_err(io)?;
+            // What is not a tenant id was not put there by us: it is left alone.
+            if let Some(id) = entry.file_name().to_str().and_then(|name| TenantId::parse(name).ok()) {
+                found.push(id);
+            }
+        }
+        let retention = Mutex::new((options.db.retention_ms, options.db.retention_bytes));
+        let tenants = Tenants { options, clock, open: RwLock::default(), opening: Mutex::default(), retention };
+        for id in found {
+            tenants.open_one(&id)?;
+        }
+        Ok(tenants)
+    }
+
+    /// The tenant, if it exists.
+    pub fn get(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// The tenant, created if it does not exist. Blocks on disk in that case.
+    pub fn get_or_create(&self, id: &TenantId) -> Result<Arc<Tenant>, TenantError> {
+        if let Some(tenant) = self.get(id) {
+            return Ok(tenant);
+        }
+        self.open_one(id)
+    }
+
+    /// All tenants, in order of id.
+    pub fn all(&self) -> Vec<Arc<Tenant>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Changes retention for all tenants, those to come included.
+    pub fn set_retention(&self, retention_ms: Option<i64>, retention_bytes: Option<u64>) {
+        *self.retention.lock().unwrap_or_else(PoisonError::into_inner) = (retention_ms, retention_bytes);
+        for tenant in self.all() {
+            tenant.db.set_retention(retention_ms, retention_bytes);
+        }
+    }
+
+    fn open_one(&self, id: &TenantId) -> Result<Arc<Tenant>, TenantError> {
+        // Lock order: `opening`, then `open`.
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tenant) = self.get(id) {
+            return Ok(tenant);
+        }
+        let dir = self.options.data_dir.join("tenants").join(id.as_str());
+        let count = self.open.read().unwrap_or_else(PoisonError::into_inner).len();
+        if count >= self.options.tenants_max {
+            return Err(TenantError::TooMany { id: id.clone(), limit: self.options.tenants_max });
+        }
+        let mut options = self.options.db.clone();
+        (options.retention_ms, options.retention_bytes) = *self.retention.lock().unwrap_or_else(PoisonError::into_inner);
+        let db = Arc::new(Db::open(&dir, options)?);
+        let tenant = Arc::new(Tenant { id: id.clone(), db, metadata: MetadataStore::default(), clock: self.clock.clone() });
+        self.open.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), tenant.clone());
+        Ok(tenant)
+    }
+
+    /// Syncs every second and maintains every half minute, until `stop`; then syncs once more.
+    pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
+        let mut syncs: u32 = 0;
+        let mut maintenance: Option<tokio::task::JoinHandle<()>> = None;
+        loop {
+            let stopping = tokio::select! {
+                () = stop.cancelled() => true,
+                () = tokio::time::sleep(SYNC_EVERY) => false,
+            };
+            let tenants = self.clone();
+            let synced = tokio::task::spawn_blocking(move || tenants.sync_all());
+            if let Err(e) = synced.await {
+                tracing::error!(component = "storage", error = %e, "the sync task ended early");
+            }
+            if stopping {
+                break;
+            }
+            syncs += 1;
+            let idle = maintenance.as_ref().is_none_or(tokio::task::JoinHandle::is_finished);
+            if idle && syncs.is_multiple_of(SYNCS_PER_MAINTENANCE) {
+                let tenants = self.clone();
+                maintenance = Some(tokio::task::spawn_blocking(move || tenants.maintain_all()));
+            }
+        }
+        if let Some(running) = maintenance {
+            let _ = running.await;
+        }
+    }
+
+    fn sync_all(&self) {
+        for tenant in self.all() {
+            if let Err(e) = tenant.db.sync() {
+                tracing::error!(component = "storage", tenant = %tenant.id, error = %e, "samples cannot be made durable");
+            }
+        }
+    }
+
+    fn maintain_all(&self) {
+        for tenant in self.all() {
+            if let Err(e) = tenant.db.maintain(self.clock.now_ms()) {
+                tracing::error!(component = "storage", tenant = %tenant.id, error = %e, "housekeeping failed; it is tried again");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tenants(dir: &std::path::Path, tenants_max: usize) -> Tenants {
+        let options = TenantOptions { data_dir: dir.to_owned(), db: storage::Options::default(), tenants_max };
+        Tenants::open(options, Clock::manual(0)).unwrap()
+    }
+
+    #[test]
+    fn reading_creates_nothing_and_the_limit_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let all = tenants(dir.path(), 1);
+        let (a, b) = (TenantId::parse("a").unwrap(), TenantId::parse("b").unwrap());
+        assert!(all.get(&a).is_none());
+        let first = all.get_or_create(&a).unwrap();
+        assert!(Arc::ptr_eq(&first, &all.get_or_create(&a).unwrap()));
+        let refused = all.get_or_create(&b).unwrap_err().to_string();
+        assert!(refused.contains("limit of 1 tenants") && refused.contains("cairn.limits.tenants_max"), "{refused}");
+    }
+
+    #[test]
+    fn finds_its_tenants_again() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(tenants(dir.path(), 9).get_or_create(&TenantId::parse("prod").unwrap()).unwrap());
+        let ids: Vec<String> = tenants(dir.path(), 9).all().iter().map(|t| t.id.to_string()).collect();
+        assert_eq!(ids, ["prod"]);
+    }
+}

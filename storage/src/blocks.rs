@@ -1,0 +1,145 @@
+//! Which blocks there are.
+//!
+//! Here: finding them at open, numbering new ones, adding, replacing and removing.
+//! Elsewhere: one block (`block`), when they are made and go (`cut`, `compact`, `retention`).
+//!
+//! Invariant: the list is replaced as a whole; whoever took it keeps its blocks, also when they are removed. Blocks
+//! leave by a rename first, so a directory with a block's name is always meant to be one.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::block::meta::{BLOCK_VERSION, BlockId};
+use crate::block::{BLOCK_PREFIX, Block, BlockError, BlockPaths, TEMP_PREFIX};
+use crate::damage::DamageLog;
+use crate::fs::{AtPath, Fs, IoAt};
+use crate::index::Damage;
+use crate::{OpenError, TimeRange};
+
+/// Directory of the blocks, below the `Db`'s.
+pub(crate) const BLOCKS_DIR: &str = "blocks";
+
+/// The blocks of one `Db`.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    /// By rising rank.
+    list: RwLock<Arc<Vec<Arc<Block>>>>,
+    next_id: AtomicU64,
+}
+
+impl Blocks {
+    /// Opens all blocks in `dir`. Damaged ones are set aside; what an interrupted write or removal left is removed.
+    pub(crate) fn open(fs: Arc<dyn Fs>, dir: &Path, damage: &DamageLog) -> Result<Blocks, OpenError> {
+        fs.create_dir_all(dir).at(dir)?;
+        let mut list = Vec::new();
+        let mut next_id = 1;
+        for entry in fs.list(dir).at(dir)?.into_iter().filter(|entry| entry.is_dir) {
+            let path = dir.join(&entry.name);
+            if entry.name.starts_with(TEMP_PREFIX) {
+                fs.remove_dir_all(&path).at(&path)?;
+            } else if let Some(id) = entry.name.strip_prefix(BLOCK_PREFIX).and_then(|n| u64::from_str_radix(n, 16).ok())
+            {
+                next_id = next_id.max(id + 1);
+                match Block::open(fs.as_ref(), &path) {
+                    Ok(block) => list.push(Arc::new(block)),
+                    Err(BlockError::Version(path, found)) => {
+                        return Err(OpenError::Version { path, found, known: BLOCK_VERSION });
+                    }
+                    Err(BlockError::Damaged(what)) => set_aside(damage, &path, &entry.name, TimeRange::ALL, &what),
+                }
+            }
+        }
+        list.sort_by_key(|b| b.meta().rank);
+        Ok(Blocks { fs, dir: dir.to_owned(), list: RwLock::new(Arc::new(list)), next_id: AtomicU64::new(next_id) })
+    }
+
+    /// The directory.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A number that no block has had.
+    pub(crate) fn new_id(&self) -> BlockId {
+        BlockId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Makes sure that no number up to `id` is given out any more.
+    pub(crate) fn skip_ids(&self, id: BlockId) {
+        self.next_id.fetch_max(id.0 + 1, Ordering::Relaxed);
+    }
+
+    /// The blocks now, by rising rank.
+    pub(crate) fn list(&self) -> Arc<Vec<Arc<Block>>> {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Opens a block that was just published.
+    pub(crate) fn open_new(&self, id: BlockId) -> Result<Arc<Block>, IoAt> {
+        let paths = BlockPaths::new(&self.dir, id);
+        match Block::open(self.fs.as_ref(), &paths.dir) {
+            Ok(block) => Ok(Arc::new(block)),
+            Err(e) => Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                format!("a block that was just written cannot be read: {e:?}"),
+            ))
+            .at(&paths.dir),
+        }
+    }
+
+    /// Takes blocks out and puts others in, in one step for readers. Files are not touched.
+    pub(crate) fn replace(&self, gone: &[BlockId], new: Vec<Arc<Block>>) {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next: Vec<_> = list.iter().filter(|b| !gone.contains(&b.meta().id)).cloned().collect();
+        next.extend(new);
+        next.sort_by_key(|b| b.meta().rank);
+        *list = Arc::new(next);
+    }
+
+    /// Takes a block out and removes its files. Queries that hold it go on reading.
+    pub(crate) fn remove(&self, id: BlockId) -> Result<(), IoAt> {
+        self.replace(&[id], Vec::new());
+        self.remove_files(id)
+    }
+
+    /// Removes the files of a block that is not in the list.
+    pub(crate) fn remove_files(&self, id: BlockId) -> Result<(), IoAt> {
+        let paths = BlockPaths::new(&self.dir, id);
+        self.fs.rename(&paths.dir, &paths.temp).at(&paths.dir)?;
+        self.fs.remove_dir_all(&paths.temp).at(&paths.temp)?;
+        self.fs.sync_dir(&self.dir).at(&self.dir)
+    }
+
+    /// Sets blocks aside whose index was found damaged.
+    pub(crate) fn quarantine(&self, damage: &DamageLog) {
+        for block in self.list().iter() {
+            if let Some(what) = block.index_damage() {
+                self.replace(&[block.meta().id], Vec::new());
+                let name = block.dir().file_name().and_then(|n| n.to_str()).unwrap_or("block");
+                damage.forget_one();
+                set_aside(damage, block.dir(), name, block.meta().range, what);
+            }
+        }
+    }
+
+    /// Numbers of the blocks, and of those that went into them.
+    pub(crate) fn known_ids(&self) -> BTreeSet<BlockId> {
+        let list = self.list();
+        let own = list.iter().map(|b| b.meta().id);
+        own.chain(list.iter().flat_map(|b| b.meta().sources.iter().copied())).collect()
+    }
+
+    /// Bytes of all blocks.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.list().iter().map(|b| b.bytes()).sum()
+    }
+}
+
+fn set_aside(damage: &DamageLog, path: &Path, name: &str, range: TimeRange, what: &Damage) {
+    let is_moved = damage.move_here(path, name);
+    let place = if is_moved { format!("moved to quarantine/{name}") } else { "left where it is".to_owned() };
+    damage.add(range, format!("{}; its block is not served ({place})", what.0));
+}

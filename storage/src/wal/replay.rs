@@ -1,0 +1,311 @@
+//! Replay: from segments back to the head.
+//!
+//! Here: reading all segments at open, naming damage, cutting a torn tail.
+//! Elsewhere: the walk over bytes (`wal::scan`), what a cut already moved to blocks (`cut::Mark`).
+//!
+//! Invariant: the head after replay is the head before the stop, less what blocks hold; nothing is invented.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::record::{Decoded, decode};
+use super::checkpoint::CHECKPOINT_TEMP;
+use super::scan::{Header, Piece, VERSION, decode_header, scan};
+use super::{Segment, segment_name};
+use crate::damage::DamageLog;
+use crate::fs::{AtPath, Fs};
+use crate::head::Head;
+use crate::index::SeriesRef;
+use crate::{Labels, OpenError, SeriesId, TimeRange};
+
+/// Files that hold the labels of live series, for when the segments that named them first are gone.
+pub(crate) const CHECKPOINT_PREFIX: &str = "checkpoint-";
+
+/// Samples that blocks hold already: those before `cut_t` in segments before `segment`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Done {
+    /// First segment that the cut did not cover.
+    pub(crate) segment: u64,
+    /// End of what was cut.
+    pub(crate) cut_t: i64,
+}
+
+/// What replay found besides the head.
+#[derive(Debug, Default)]
+pub(crate) struct Replayed {
+    /// Segments on disk, oldest first.
+    pub(crate) segments: Vec<Segment>,
+    /// The next segment's number.
+    pub(crate) next_number: u64,
+    /// The next record's number.
+    pub(crate) next_seq: u64,
+    /// Bytes of checkpoints.
+    pub(crate) checkpoint_bytes: u64,
+    /// Bytes cut from the end.
+    pub(crate) torn_bytes: u64,
+    /// Samples of series whose labels are lost.
+    pub(crate) orphans: u64,
+}
+
+/// Rebuilds `head` from the log in `dir`.
+pub(crate) fn replay(
+    fs: &Arc<dyn Fs>,
+    dir: &Path,
+    head: &mut Head,
+    done: Option<Done>,
+    damage: &DamageLog,
+) -> Result<Replayed, OpenError> {
+    let temp = dir.join(CHECKPOINT_TEMP);
+    match fs.remove_file(&temp) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(OpenError::Io { path: temp, source: e }),
+        _ => {}
+    }
+    let mut files = WalFiles::list(fs.as_ref(), dir)?;
+    let mut run = Run {
+        fs: fs.as_ref(),
+        head,
+        done,
+        expected_seq: None,
+        aliases: FxHashMap::default(),
+        decoded: Decoded::default(),
+        times: None,
+        notes: Vec::new(),
+        damage,
+        out: Replayed::default(),
+        ids_seen: 0,
+    };
+    run.out.next_number = files.segments.last().map_or(1, |last| last + 1);
+    for number in std::mem::take(&mut files.checkpoints) {
+        run.checkpoint(&dir.join(checkpoint_name(number)))?;
+    }
+    for (i, &number) in files.segments.iter().enumerate() {
+        run.segment(dir, number, i + 1 == files.segments.len())?;
+    }
+    Ok(run.finish())
+}
+
+/// The name of the checkpoint that stands for all segments before `number`.
+pub(crate) fn checkpoint_name(number: u64) -> String {
+    format!("{CHECKPOINT_PREFIX}{number:08}")
+}
+
+/// Numbers of the files in a log's directory, rising.
+#[derive(Debug, Default)]
+pub(crate) struct WalFiles {
+    pub(crate) checkpoints: Vec<u64>,
+    pub(crate) segments: Vec<u64>,
+}
+
+impl WalFiles {
+    /// Lists `dir`; files with other names are passed over.
+    pub(crate) fn list(fs: &dyn Fs, dir: &Path) -> Result<Self, OpenError> {
+        let mut found = WalFiles::default();
+        for entry in fs.list(dir).at(dir)?.into_iter().filter(|entry| !entry.is_dir) {
+            if let Some(number) = entry.name.strip_prefix(CHECKPOINT_PREFIX).and_then(|n| n.parse().ok()) {
+                found.checkpoints.push(number);
+            } else if let Some(number) = entry.name.strip_suffix(".wal").and_then(|n| n.parse().ok()) {
+                found.segments.push(number);
+            }
+        }
+        found.checkpoints.sort();
+        found.segments.sort();
+        Ok(found)
+    }
+}
+
+struct Run<'a> {
+    fs: &'a dyn Fs,
+    head: &'a mut Head,
+    done: Option<Done>,
+    expected_seq: Option<u64>,
+    /// Numbers in the log that are not the numbers in the head.
+    aliases: FxHashMap<u64, SeriesRef>,
+    decoded: Decoded,
+    /// Times seen in the log: where damage may have cost something.
+    times: Option<(i64, i64)>,
+    notes: Vec<String>,
+    damage: &'a DamageLog,
+    out: Replayed,
+    ids_seen: u64,
+}
+
+/// What kind of file a record comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Checkpoint,
+    Segment(u64),
+}
+
+impl Run<'_> {
+    fn checkpoint(&mut self, path: &Path) -> Result<(), OpenError> {
+        let map = self.fs.map(path).at(path)?;
+        let bytes = map.bytes();
+        self.out.checkpoint_bytes += bytes.len() as u64;
+        let Some(header) = self.header(path, bytes)? else { return Ok(()) };
+        let mut max_t = i64::MIN;
+        let mut pieces = Vec::new();
+        scan(bytes, header.salt, |piece| pieces.push(piece));
+        for piece in pieces {
+            match piece {
+                Piece::Record { payload, .. } => self.record(payload, Origin::Checkpoint, path, &mut max_t),
+                Piece::Damaged { offset, bytes: len } | Piece::Tail { offset, bytes: len } => {
+                    self.set_aside(path, bytes, offset, len);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn segment(&mut self, dir: &Path, number: u64, is_last: bool) -> Result<(), OpenError> {
+        let path = dir.join(segment_name(number));
+        let map = self.fs.map(&path).at(&path)?;
+        let bytes = map.bytes();
+        let mut segment = Segment { number, bytes: bytes.len() as u64, max_t: i64::MIN };
+        let mut torn = None;
+        if let Some(header) = self.header(&path, bytes)? {
+            let mut pieces = Vec::new();
+            scan(bytes, header.salt, |piece| pieces.push(piece));
+            for piece in pieces {
+                match piece {
+                    Piece::Record { seq, payload } => {
+                        self.follow(seq, &path);
+                        self.record(payload, Origin::Segment(number), &path, &mut segment.max_t);
+                    }
+                    Piece::Damaged { offset, bytes: len } => self.set_aside(&path, bytes, offset, len),
+                    Piece::Tail { offset, bytes: len } => {
+                        self.set_aside(&path, bytes, offset, len);
+                        torn = is_last.then_some((offset as u64, len as u64));
+                    }
+                }
+            }
+        }
+        drop(map);
+        if let Some((offset, len)) = torn {
+            self.fs.open_write(&path).and_then(|file| file.set_len(offset)).at(&path)?;
+            segment.bytes = offset;
+            self.out.torn_bytes += len;
+        }
+        self.out.segments.push(segment);
+        Ok(())
+    }
+
+    /// The segment's header; `None` (and said) if neither copy can be read.
+    fn header(&mut self, path: &Path, bytes: &[u8]) -> Result<Option<Header>, OpenError> {
+        match decode_header(bytes) {
+            Some((header, _)) if header.version != VERSION => {
+                Err(OpenError::Version { path: path.to_owned(), found: header.version, known: VERSION })
+            }
+            Some((header, is_whole)) => {
+                if !is_whole {
+                    self.note(format!("{}: one of two copies of the header is damaged; nothing is lost", path.display()));
+                }
+                Ok(Some(header))
+            }
+            None => {
+                // A segment is empty between its creation and its header; a longer one without header is damage.
+                if !bytes.is_empty() {
+                    self.set_aside(path, bytes, 0, bytes.len());
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Notices records that are missing without a trace: a segment removed or cut short.
+    fn follow(&mut self, seq: u64, path: &Path) {
+        if let Some(expected) = self.expected_seq
+            && seq > expected
+        {
+            self.note(format!("{}: {} records before this point are missing", path.display(), seq - expected));
+        }
+        let next = seq.saturating_add(1);
+        self.expected_seq = Some(next);
+        self.out.next_seq = self.out.next_seq.max(next);
+    }
+
+    fn record(&mut self, payload: &[u8], origin: Origin, path: &Path, max_t: &mut i64) {
+        let mut decoded = std::mem::take(&mut self.decoded);
+        if decode(payload, &mut decoded).is_none() {
+            self.note(format!("{}: a record of {} bytes cannot be understood; skipped", path.display(), payload.len()));
+        } else {
+            for (id, labels) in &decoded.series {
+                self.declare(*id, labels);
+            }
+            for s in &decoded.samples {
+                *max_t = (*max_t).max(s.t);
+                self.sample(s.id, s.t, s.v, origin);
+            }
+        }
+        self.decoded = decoded;
+    }
+
+    fn declare(&mut self, id: SeriesId, labels: &Labels) {
+        self.see(id.0);
+        let series = match self.head.find(labels) {
+            Some(series) => series,
+            None => {
+                let id = if self.head.resolve(id).is_none() { id } else { self.head.next_id() };
+                match self.head.insert(id, labels) {
+                    Some(series) => series,
+                    None => return,
+                }
+            }
+        };
+        if u64::from(series) == id.0 {
+            self.aliases.remove(&id.0);
+        } else if self.aliases.insert(id.0, series) != Some(series) {
+            self.head.add_alias(id.0, series);
+        }
+    }
+
+    fn sample(&mut self, id: u64, t: i64, v: f64, origin: Origin) {
+        self.see(id);
+        self.times = Some(self.times.map_or((t, t), |(min, max)| (min.min(t), max.max(t))));
+        if let (Some(done), Origin::Segment(number)) = (self.done, origin)
+            && number < done.segment
+            && t < done.cut_t
+        {
+            return;
+        }
+        let alias = if self.aliases.is_empty() { None } else { self.aliases.get(&id).copied() };
+        match alias.or_else(|| self.head.resolve(SeriesId(id))) {
+            // A duplicate or conflict was refused the first time, too.
+            Some(series) => drop(self.head.push(series, t, v)),
+            None => self.out.orphans += 1,
+        }
+    }
+
+    fn see(&mut self, id: u64) {
+        self.ids_seen = self.ids_seen.max(id.saturating_add(1));
+    }
+
+    fn set_aside(&mut self, path: &Path, bytes: &[u8], offset: usize, len: usize) {
+        let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+        let copy = format!("{}-at-{offset}", name.display());
+        self.damage.keep_copy(&copy, bytes.get(offset..offset + len).unwrap_or_default());
+        // What follows is not missing without a trace.
+        self.expected_seq = None;
+        self.note(format!("{}: {len} bytes at {offset} are no whole record; skipped, copy in quarantine/{copy}", path.display()));
+    }
+
+    fn note(&mut self, text: String) {
+        self.notes.push(text);
+    }
+
+    fn finish(mut self) -> Replayed {
+        if self.out.orphans > 0 {
+            let text = format!("{} samples in the WAL belong to series whose labels were in a damaged record", self.out.orphans);
+            self.note(text);
+        }
+        let (min_t, max_t) = self.times.unwrap_or((i64::MIN, i64::MAX - 1));
+        for text in std::mem::take(&mut self.notes) {
+            self.damage.add(TimeRange::new(min_t, max_t + 1), text);
+        }
+        // Numbers seen only in samples count, too: a lost series' samples must never become another's.
+        self.head.skip_ids(self.ids_seen.min(u64::from(u32::MAX)));
+        self.out
+    }
+}
+

@@ -1,0 +1,153 @@
+//! A real Prometheus sends two tenants' samples by remote write; each finds all of its own and nothing of the other's.
+//!
+//! One tenant comes from the credential, the other from the path: Debian's Prometheus 2.42 does not send `headers` of
+//! `remote_write`. `X-Scope-OrgID` on pushes is in the other tests.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::Value;
+
+use crate::durability::body;
+use crate::support::{Cairn, Fake, Peer, Reply, free_port, http, peer, wait_for};
+
+const TWO_TENANTS: &str = "cairn:
+  multitenancy: on
+  credentials:
+  - {name: bound, secret: for-red, tenant: red}
+  - {name: free, secret: for-any}
+";
+
+/// Every sample of `result` (a matrix): series -> (time, value) texts.
+fn samples(result: &Value) -> BTreeMap<String, Vec<String>> {
+    let series = result.as_array().unwrap().iter();
+    series.map(|s| (s["metric"].to_string(), s["values"].as_array().unwrap().iter().map(Value::to_string).collect())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_prometheus_pushes_for_two_tenants() {
+    let Some(program) = peer("prometheus") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("cairn.yml");
+    std::fs::write(&config, TWO_TENANTS).unwrap();
+    let cairn = Cairn::start(dir.path(), &[&format!("--config.file={}", config.display())]);
+
+    let count = AtomicU64::new(0);
+    let exporter = Fake::start(move |_| {
+        let n = count.fetch_add(1, Ordering::Relaxed);
+        Reply::text(format!("# TYPE requests_total counter\nrequests_total{{path=\"/é\"}} {n}\nodd NaN\nbig 1e300\n"))
+    })
+    .await;
+    let port = free_port();
+    let (to, from) = (&cairn.url, &exporter.address);
+    let target = |job: &str| format!("- job_name: {job}\n  static_configs: [{{targets: ['{from}']}}]\n");
+    let sender = |url: String, header: &str, job: &str| {
+        format!(
+            "- url: {url}\n  {header}\n  queue_config: {{batch_send_deadline: 200ms}}\n  write_relabel_configs: [{{source_labels: [job], regex: {job}, action: keep}}]\n"
+        )
+    };
+    let yaml = format!(
+        "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\nscrape_configs:\n{}{}remote_write:\n{}{}",
+        target("red"),
+        target("blue"),
+        sender(format!("{to}/api/v1/push"), "basic_auth: {username: bound, password: for-red}", "red"),
+        sender(format!("{to}/tenant/blue/api/v1/write"), "basic_auth: {username: free, password: for-any}", "blue"),
+    );
+    std::fs::write(dir.path().join("prometheus.yml"), yaml).unwrap();
+    let args = ["--config.file=prometheus.yml", "--storage.tsdb.path=prom", "--log.level=warn"].map(str::to_owned);
+    let prometheus = Peer::start(&program, dir.path(), &[args.as_slice(), &[format!("--web.listen-address=127.0.0.1:{port}")]].concat());
+
+    let client = http();
+    let ask_prometheus = async |query: &str| -> Option<Value> {
+        let encoded: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let answer = client.get(format!("http://127.0.0.1:{port}/api/v1/query?query={encoded}")).send().await.ok()?;
+        let mut json: Value = serde_json::from_str(&answer.text().await.ok()?).ok()?;
+        Some(json["data"]["result"].take())
+    };
+    for job in ["red", "blue"] {
+        wait_for("fifteen samples", async || {
+            let result = cairn.query_as(job, "count_over_time(requests_total[10m])").await;
+            let n: f64 = result[0]["value"][1].as_str()?.parse().unwrap();
+            (n >= 15.0).then_some(())
+        })
+        .await;
+    }
+    // Stopping the exporter stops new samples but for `up` and its companions; the rest must become equal.
+    drop(exporter);
+    for job in ["red", "blue"] {
+        let query = format!("{{job=\"{job}\",__name__=~\"requests_total|odd|big\"}}[10m]");
+        wait_for("the same samples on both sides", async || {
+            let theirs = samples(&ask_prometheus(&query).await?);
+            let ours = samples(&cairn.query_as(job, &query).await);
+            (theirs.len() == 3 && theirs == ours).then_some(())
+        })
+        .await;
+        let other = if job == "red" { "blue" } else { "red" };
+        assert_eq!(cairn.query_as(job, &format!("{{job=\"{other}\"}}")).await, Value::Array(Vec::new()));
+    }
+    drop(prometheus);
+
+    // Nobody else's: a request without a tenant, a tenant that does not exist.
+    let nobody = cairn.get("/api/v1/query?query=up").send().await.unwrap();
+    assert_eq!(nobody.status(), 401);
+    assert_eq!(cairn.query_as("green", "up").await, Value::Array(Vec::new()));
+    assert!(dir.path().join("data/tenants/red").is_dir() && dir.path().join("data/tenants/blue").is_dir());
+    assert!(!dir.path().join("data/tenants/green").try_exists().unwrap(), "reading must not create a tenant");
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_write_requests_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cairn = Cairn::start(dir.path(), &[]);
+    let good = body("x", 0..1, cairn::clock::Clock::system().now_ms(), 1.0);
+    let bomb = [0xff, 0xff, 0xff, 0xff, 0x0f, 0x00];
+    for (sent, status) in [(&[][..], 400), (&b"\x05hello"[..], 400), (&good[..good.len() / 2], 400), (&bomb[..], 413), (&good[..], 204)] {
+        let answer = cairn.post("/api/v1/write").body(sent.to_vec()).send().await.unwrap();
+        let (got, text) = (answer.status(), answer.text().await.unwrap());
+        assert_eq!(got, status, "{sent:?}: {text}");
+        assert!(status == 204 || text.len() > 10, "say what is wrong: {text:?}");
+    }
+    assert!(cairn.is_up());
+}
+
+#[tokio::test]
+async fn with_credentials_a_push_without_one_is_refused_before_its_body_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("cairn.yml");
+    let yaml = "cairn:\n  multitenancy: on\n  credentials:\n  - {name: NOC-F64B, secret: my_abc.def, tenant: shop}\n";
+    std::fs::write(&config, yaml).unwrap();
+    let cairn = Cairn::start(dir.path(), &[&format!("--config.file={}", config.display())]);
+    let push = || cairn.post("/api/v1/push").header("x-scope-orgid", "other");
+    let refused = push().body("").send().await.unwrap();
+    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("www-authenticate")), (401, true));
+    assert_eq!(push().basic_auth("NOC-F64B", Some("wrong")).body("").send().await.unwrap().status(), 401);
+    // The seed's own test of a credential: an empty body is a 400 once the credential is right.
+    assert_eq!(push().basic_auth("NOC-F64B", Some("my_abc.def")).body("").send().await.unwrap().status(), 400);
+    let sample = body("pushed", 0..1, cairn::clock::Clock::system().now_ms(), 7.0);
+    assert_eq!(push().basic_auth("NOC-F64B", Some("my_abc.def")).body(sample).send().await.unwrap().status(), 204);
+    assert_eq!(cairn.query_as("shop", "pushed").await.as_array().unwrap().len(), 1);
+    assert_eq!(cairn.query_as("other", "pushed").await.as_array().unwrap().len(), 0);
+    assert!(!cairn.log().contains("my_abc.def"), "the log must not hold the secret");
+    assert!(!cairn.get("/api/v1/status/config").header("x-scope-orgid", "shop").send().await.unwrap().text().await.unwrap().contains("my_abc.def"));
+}
+
+#[tokio::test]
+async fn the_header_names_the_tenant_of_a_push() {
+    let dir = tempfile::tempdir().unwrap();
+    let cairn = Cairn::start(dir.path(), &["--auth.multitenancy-enabled"]);
+    let sample = || body("pushed", 0..1, cairn::clock::Clock::system().now_ms(), 7.0);
+    let push = async |path: &str, header: &str| {
+        let request = cairn.post(path).header("x-scope-orgid", header).body(sample());
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(push("/api/v1/write", "prod").await, 204);
+    assert_eq!(push("/tenant/dev/api/v1/push", "prod").await, 204);
+    assert_eq!(push("/tenant/a%7Cb/api/v1/push", "prod").await, 400);
+    assert_eq!(push("/api/v1/write", "..").await, 400);
+    assert_eq!(push("/api/v1/write", "").await, 401);
+    for (tenant, found) in [("prod", 1), ("dev", 1), ("test", 0)] {
+        assert_eq!(cairn.query_as(tenant, "pushed").await.as_array().unwrap().len(), found, "{tenant}");
+    }
+    let by_path = cairn.json("/tenant/prod/prometheus/api/v1/query?query=pushed").await;
+    assert_eq!(by_path["data"]["result"].as_array().unwrap().len(), 1);
+}
