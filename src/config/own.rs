@@ -38,7 +38,9 @@ pub(super) fn read(node: &Node, dir: &Path, problems: &Problems) -> CairnConfig 
 fn read_limits(node: &Node, problems: &Problems) -> Limits {
     let mut map = Map::new(node, "cairn.limits", problems);
     let default = Limits::default();
-    let mut read = |key, default: usize| map.read(key, Node::unsigned).map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let mut read = |key, default: usize| {
+        map.read(key, Node::unsigned).map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX))
+    };
     let limits = Limits {
         tenants_max: read("tenants_max", default.tenants_max),
         push_body_bytes_max: read("push_body_bytes_max", default.push_body_bytes_max),

@@ -158,11 +158,6 @@ fn read_one(node: &Node, defaults: &ScrapeDefaults, dir: &Path, problems: &Probl
     config.honor_timestamps = map.read("honor_timestamps", Node::boolean).unwrap_or(true);
     config.track_timestamps_staleness = map.read("track_timestamps_staleness", Node::boolean).unwrap_or(false);
     config.fallback_scrape_protocol = map.read("fallback_scrape_protocol", protocol).map(str::to_owned);
-    if config.fallback_scrape_protocol.is_some() {
-        let message =
-            "fallback_scrape_protocol has no effect yet in this version of Cairn: answers need a content type";
-        problems.warn(map.pos_of("fallback_scrape_protocol"), message);
-    }
     let mut shared = defaults.clone();
     read_shared(&mut map, &mut shared);
     (config.limits, config.scrape_protocols) = (shared.limits, shared.protocols);

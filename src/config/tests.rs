@@ -111,10 +111,7 @@ fn a_full_file_is_read() {
         .iter()
         .map(|w| w.split_once("prometheus.yml:").unwrap().1.split(' ').take(2).collect::<Vec<_>>().join(" "))
         .collect();
-    assert_eq!(
-        warnings,
-        ["7:19: runtime.gogc", "17:31: storage.tsdb.out_of_order_time_window", "47:31: fallback_scrape_protocol"]
-    );
+    assert_eq!(warnings, ["7:19: runtime.gogc", "17:31: storage.tsdb.out_of_order_time_window"]);
 
     let [backend, slow] = &config.scrape_configs[..] else { panic!("two jobs") };
     assert!(

@@ -63,7 +63,9 @@ pub enum IngestError {
     #[error("content encoding {0:?} is not supported; send snappy")]
     ContentEncoding(String),
     /// 413
-    #[error("the body unpacks to {bytes} bytes, more than {max}; send smaller batches or raise cairn.limits.push_decoded_bytes_max")]
+    #[error(
+        "the body unpacks to {bytes} bytes, more than {max}; send smaller batches or raise cairn.limits.push_decoded_bytes_max"
+    )]
     TooLarge {
         /// As the block declares.
         bytes: usize,
