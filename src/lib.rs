@@ -7,6 +7,7 @@ pub mod clock;
 pub mod telemetry;
 
 pub mod config;
+mod http_client;
 pub mod meta;
 pub mod template;
 

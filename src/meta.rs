@@ -33,7 +33,9 @@ pub enum MetaError {
         source: rusqlite::Error,
     },
     /// Written by a later version.
-    #[error("{path} was written by a later version of Cairn (schema {found}, this one knows {known}); use that version")]
+    #[error(
+        "{path} was written by a later version of Cairn (schema {found}, this one knows {known}); use that version"
+    )]
     Newer {
         /// The file.
         path: PathBuf,

@@ -40,7 +40,9 @@ pub(super) async fn reload(State(app): State<Arc<App>>) -> Response {
     }
     match outcome.await {
         Ok(Ok(())) => StatusCode::OK.into_response(),
-        Ok(Err(why)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {why}\n")).into_response(),
+        Ok(Err(why)) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("failed to reload config: {why}\n")).into_response()
+        }
         Err(_) => ApiError::Unavailable { message: "the server is stopping".to_owned(), retry_after_s: 5 }.into_text(),
     }
 }

@@ -22,7 +22,8 @@ pub(crate) type ApiResult = Result<Answer, ApiError>;
 impl Answer {
     /// `data` as serde writes it.
     pub(crate) fn of(data: &impl Serialize) -> ApiResult {
-        let data = serde_json::to_string(data).map_err(|e| ApiError::Internal(format!("the answer cannot be written: {e}")))?;
+        let data = serde_json::to_string(data)
+            .map_err(|e| ApiError::Internal(format!("the answer cannot be written: {e}")))?;
         Ok(Answer { data, ..Answer::default() })
     }
 
@@ -146,9 +147,7 @@ pub(crate) fn format_float(v: f64) -> String {
         v if v.is_nan() => "NaN".to_owned(),
         f64::INFINITY => "+Inf".to_owned(),
         f64::NEG_INFINITY => "-Inf".to_owned(),
-        v if v != 0.0 && !(1e-6..1e21).contains(&v.abs()) => {
-            format_scientific(v)
-        }
+        v if v != 0.0 && !(1e-6..1e21).contains(&v.abs()) => format_scientific(v),
         v => v.to_string(),
     }
 }
@@ -192,7 +191,10 @@ mod tests {
     #[test]
     fn values_are_written_as_prometheus_does() {
         let up = Labels::from_pairs([("__name__", "up"), ("a", "q\"\n")]).unwrap();
-        check(Value::Scalar { t: 1_435_781_451_781, v: 2.0 }, r#"{"resultType":"scalar","result":[1435781451.781,"2"]}"#);
+        check(
+            Value::Scalar { t: 1_435_781_451_781, v: 2.0 },
+            r#"{"resultType":"scalar","result":[1435781451.781,"2"]}"#,
+        );
         check(Value::String { t: -1_010, s: "x".into() }, r#"{"resultType":"string","result":[-1.010,"x"]}"#);
         check(Value::Vector(Vec::new()), r#"{"resultType":"vector","result":[]}"#);
         check(
@@ -200,7 +202,10 @@ mod tests {
             r#"{"resultType":"vector","result":[{"metric":{"__name__":"up","a":"q\"\n"},"value":[1,"NaN"]}]}"#,
         );
         check(
-            Value::Matrix(vec![MatrixSeries { labels: Labels::empty(), points: vec![(1, 0.1), (2_000, f64::INFINITY)] }]),
+            Value::Matrix(vec![MatrixSeries {
+                labels: Labels::empty(),
+                points: vec![(1, 0.1), (2_000, f64::INFINITY)],
+            }]),
             r#"{"resultType":"matrix","result":[{"metric":{},"values":[[0.001,"0.1"],[2,"+Inf"]]}]}"#,
         );
     }
@@ -223,7 +228,9 @@ mod tests {
 
     #[test]
     fn values_of_alerts_have_an_exponent() {
-        for (v, expected) in [(0.0, "0e+00"), (1.0, "1e+00"), (-12.5, "-1.25e+01"), (1e-7, "1e-07"), (f64::INFINITY, "+Inf")] {
+        for (v, expected) in
+            [(0.0, "0e+00"), (1.0, "1e+00"), (-12.5, "-1.25e+01"), (1e-7, "1e-07"), (f64::INFINITY, "+Inf")]
+        {
             assert_eq!(format_scientific(v), expected);
         }
     }

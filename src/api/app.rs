@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::write::PushMetrics;
 use crate::auth::Policy;
 use crate::clock::Clock;
 use crate::config::{Config, Retention};
 use crate::dashboards::Dashboards;
-use super::write::PushMetrics;
 use crate::ingest::{Ingester, WriteLimits};
 use crate::notify::Notifier;
 use crate::promql::Engine;

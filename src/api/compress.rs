@@ -52,7 +52,9 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
 fn pays(response: &Response) -> bool {
     let headers = response.headers();
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let is_text = kind.starts_with("text/") || kind.starts_with("application/json") || kind.starts_with("application/openmetrics-text");
+    let is_text = kind.starts_with("text/")
+        || kind.starts_with("application/json")
+        || kind.starts_with("application/openmetrics-text");
     let size = axum::body::HttpBody::size_hint(response.body()).exact();
     is_text && !headers.contains_key(header::CONTENT_ENCODING) && size.is_none_or(|bytes| bytes >= PAYS_FROM_BYTES)
 }
@@ -71,7 +73,14 @@ mod tests {
 
     #[test]
     fn reads_accept_encoding() {
-        for (value, expected) in [("gzip", true), ("br, gzip;q=0.5", true), ("gzip;q=0", false), ("gzip; q=0.0", false), ("br", false), ("", false)] {
+        for (value, expected) in [
+            ("gzip", true),
+            ("br, gzip;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0", false),
+            ("br", false),
+            ("", false),
+        ] {
             let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]);
             assert_eq!(accepts_gzip(&headers), expected, "{value}");
         }

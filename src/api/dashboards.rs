@@ -60,7 +60,10 @@ struct ImportJson<'a> {
     overwrite: bool,
 }
 
-pub(super) async fn list(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> Result<Response, ApiError> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, ApiError> {
     let all = blocking(&app, move |dashboards| dashboards.list(&caller.tenant)).await?;
     Ok(axum::Json(all.iter().map(MetaJson::of).collect::<Vec<_>>()).into_response())
 }

@@ -23,7 +23,9 @@ impl FromRequest<Arc<App>> for Params {
         let mut pairs = Vec::new();
         let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         if parts.method == Method::POST && content_type.starts_with("application/x-www-form-urlencoded") {
-            pairs = parse(&read_body(body, app.live().config.cairn.limits.query_body_bytes_max, "query_body_bytes_max").await?);
+            pairs = parse(
+                &read_body(body, app.live().config.cairn.limits.query_body_bytes_max, "query_body_bytes_max").await?,
+            );
         }
         pairs.extend(parse(parts.uri.query().unwrap_or("").as_bytes()));
         Ok(Params(pairs))
@@ -88,7 +90,8 @@ impl Params {
     /// `limit`: how many items at most; 0 or absent is no limit.
     pub(crate) fn limit(&self, name: &str) -> Result<Option<usize>, ApiError> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        let number: i64 = text.parse().map_err(|_| ApiError::parameter(name, format!("cannot parse {text:?} to a number")))?;
+        let number: i64 =
+            text.parse().map_err(|_| ApiError::parameter(name, format!("cannot parse {text:?} to a number")))?;
         match number {
             0 => Ok(None),
             n => usize::try_from(n).map(Some).map_err(|_| ApiError::parameter(name, "limit must be non-negative")),

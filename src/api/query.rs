@@ -19,16 +19,25 @@ use crate::tenant::TenantId;
 /// Most points of one series in a range answer (Prometheus' figure).
 const POINTS_MAX: i64 = 11_000;
 
-pub(super) async fn instant(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>, params: Params) -> ApiResult {
+pub(super) async fn instant(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    params: Params,
+) -> ApiResult {
     let t = params.time_or("time", app.clock.now_ms())?;
     let query = params.text("query").to_owned();
     let timeout = timeout(&app, &params)?;
     let engine = app.engine.clone();
-    let result = run(&app, &caller.tenant, timeout, move |source, control| engine.instant(source, &query, t, control)).await?;
+    let result =
+        run(&app, &caller.tenant, timeout, move |source, control| engine.instant(source, &query, t, control)).await?;
     Ok(Answer::query(&result))
 }
 
-pub(super) async fn range(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>, params: Params) -> ApiResult {
+pub(super) async fn range(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    params: Params,
+) -> ApiResult {
     let (start, end) = (params.time("start")?, params.time("end")?);
     if end < start {
         return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
@@ -45,7 +54,8 @@ pub(super) async fn range(State(app): State<Arc<App>>, Extension(caller): Extens
     let query = params.text("query").to_owned();
     let timeout = timeout(&app, &params)?;
     let engine = app.engine.clone();
-    let work = move |source: &dyn Source, control: &QueryControl| engine.range(source, &query, start, end, step, control);
+    let work =
+        move |source: &dyn Source, control: &QueryControl| engine.range(source, &query, start, end, step, control);
     Ok(Answer::query(&run(&app, &caller.tenant, timeout, work).await?))
 }
 

@@ -44,7 +44,13 @@ impl Route {
 /// A row that any handler fits in.
 macro_rules! route {
     ($methods:literal, $path:literal, $access:ident, $handler:path, $about:literal) => {
-        Route { methods: $methods, path: $path, access: Access::$access, about: $about, build: |methods| build(methods, $handler) }
+        Route {
+            methods: $methods,
+            path: $path,
+            access: Access::$access,
+            about: $about,
+            build: |methods| build(methods, $handler),
+        }
     };
 }
 

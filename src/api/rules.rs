@@ -130,7 +130,8 @@ impl<'a> Wanted<'a> {
             last_evaluation: rule.last_evaluation.map_or_else(|| NEVER.to_owned(), rfc3339),
             kind: "recording",
         };
-        if let RuleStatusKind::Alerting { state, for_seconds, keep_firing_for_seconds, annotations, alerts } = rule.kind {
+        if let RuleStatusKind::Alerting { state, for_seconds, keep_firing_for_seconds, annotations, alerts } = rule.kind
+        {
             json.kind = "alerting";
             json.state = Some(state.as_str());
             json.duration = Some(for_seconds);
@@ -142,12 +143,17 @@ impl<'a> Wanted<'a> {
     }
 }
 
-pub(super) async fn rules(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>, params: Params) -> ApiResult {
+pub(super) async fn rules(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    params: Params,
+) -> ApiResult {
     let wanted = Wanted::read(&params)?;
     let groups = if sees_rules(&caller) { app.rules.groups() } else { Vec::new() };
     let mut shown = Vec::new();
     for group in groups.into_iter().filter(|g| wanted.has_group(g)) {
-        let rules: Vec<RuleJson> = group.rules.into_iter().filter(|r| wanted.has_rule(r)).map(|r| wanted.rule(r)).collect();
+        let rules: Vec<RuleJson> =
+            group.rules.into_iter().filter(|r| wanted.has_rule(r)).map(|r| wanted.rule(r)).collect();
         if rules.is_empty() {
             continue;
         }

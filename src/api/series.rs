@@ -19,7 +19,11 @@ use crate::tenant::Tenant;
 /// Prometheus' words where `limit` cut the answer.
 const TRUNCATED: &str = "results truncated due to limit";
 
-pub(super) async fn series(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>, params: Params) -> ApiResult {
+pub(super) async fn series(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    params: Params,
+) -> ApiResult {
     let selectors = selectors(&params)?;
     if selectors.is_empty() {
         return Err(ApiError::BadData("no match[] parameter provided".to_owned()));
@@ -38,7 +42,11 @@ pub(super) async fn series(State(app): State<Arc<App>>, Extension(caller): Exten
     list(objects, limit)
 }
 
-pub(super) async fn labels(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>, params: Params) -> ApiResult {
+pub(super) async fn labels(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    params: Params,
+) -> ApiResult {
     union(&app, &caller, &params, Tenant::label_names).await
 }
 
@@ -55,7 +63,11 @@ pub(super) async fn label_values(
     union(&app, &caller, &params, move |tenant, matchers, range| tenant.db.label_values(&name, matchers, range)).await
 }
 
-pub(super) async fn metadata(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>, params: Params) -> ApiResult {
+pub(super) async fn metadata(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    params: Params,
+) -> ApiResult {
     let metric = params.get("metric").map(str::to_owned);
     let (limit, per_metric) = (params.limit("limit")?, params.limit("limit_per_metric")?);
     let families = app.tenants.get(&caller.tenant).map(|t| t.metadata.list(metric.as_deref())).unwrap_or_default();
@@ -156,7 +168,13 @@ mod tests {
 
     #[test]
     fn escaped_names_are_read_back() {
-        for (escaped, plain) in [("job", "job"), ("U__my_2e_name", "my.name"), ("U__a__b", "a_b"), ("U__x_zz_", "U__x_zz_"), ("U__x_2e", "U__x_2e")] {
+        for (escaped, plain) in [
+            ("job", "job"),
+            ("U__my_2e_name", "my.name"),
+            ("U__a__b", "a_b"),
+            ("U__x_zz_", "U__x_zz_"),
+            ("U__x_2e", "U__x_2e"),
+        ] {
             assert_eq!(unescape_name(escaped), plain);
         }
     }

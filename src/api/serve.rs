@@ -62,7 +62,9 @@ impl Front {
         let Some(router) = self.router.get() else {
             return match uri.path() {
                 "/-/healthy" => healthy().await.into_response(),
-                _ => (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable: the data is being opened\n").into_response(),
+                _ => {
+                    (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable: the data is being opened\n").into_response()
+                }
             };
         };
         *request.uri_mut() = uri;

@@ -68,7 +68,11 @@ struct Named {
     value: u64,
 }
 
-pub(super) async fn tsdb(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>, params: Params) -> ApiResult {
+pub(super) async fn tsdb(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    params: Params,
+) -> ApiResult {
     let limit = params.limit("limit")?.unwrap_or(CARDINALITY_ROWS);
     if limit > CARDINALITY_ROWS_MAX {
         return Err(ApiError::BadData(format!("limit must not be over {CARDINALITY_ROWS_MAX}")));
@@ -79,7 +83,8 @@ pub(super) async fn tsdb(State(app): State<Arc<App>>, Extension(caller): Extensi
         .await
         .map_err(|e| ApiError::Internal(format!("the count ended early: {e}")))?;
     let Cardinality { series_by_metric, values_by_label, bytes_by_label, series_by_pair, label_pairs } = cardinality;
-    let named = |rows: Vec<(String, u64)>| rows.into_iter().map(|(name, value)| Named { name, value }).collect::<Vec<_>>();
+    let named =
+        |rows: Vec<(String, u64)>| rows.into_iter().map(|(name, value)| Named { name, value }).collect::<Vec<_>>();
     // An empty head has Prometheus' far ends as its range.
     let (min_time, max_time) = stats.head_range.unwrap_or((i64::MAX, i64::MIN));
     Answer::of(&json!({

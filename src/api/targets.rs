@@ -57,10 +57,15 @@ impl ActiveJson {
     }
 }
 
-pub(super) async fn targets(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>, params: Params) -> ApiResult {
+pub(super) async fn targets(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    params: Params,
+) -> ApiResult {
     let Targets { active, dropped, dropped_counts } = of(&app, &caller);
     let state = params.text("state").to_lowercase();
-    let (with_active, with_dropped) = (matches!(&*state, "" | "any" | "active"), matches!(&*state, "" | "any" | "dropped"));
+    let (with_active, with_dropped) =
+        (matches!(&*state, "" | "any" | "active"), matches!(&*state, "" | "any" | "dropped"));
     if !with_active && !with_dropped {
         return Err(ApiError::parameter("state", "write active, dropped or any"));
     }
@@ -70,7 +75,8 @@ pub(super) async fn targets(State(app): State<Arc<App>>, Extension(caller): Exte
     let dropped = dropped.into_iter().filter(|t| with_dropped && wanted(&t.scrape_pool)).map(|t: DroppedTarget| {
         json!({ "discoveredLabels": labels_object(&t.discovered_labels), "scrapePool": t.scrape_pool })
     });
-    let counts: BTreeMap<String, usize> = if with_dropped { dropped_counts.into_iter().collect() } else { BTreeMap::new() };
+    let counts: BTreeMap<String, usize> =
+        if with_dropped { dropped_counts.into_iter().collect() } else { BTreeMap::new() };
     Answer::of(&json!({
         "activeTargets": active.collect::<Vec<_>>(),
         "droppedTargets": dropped.collect::<Vec<_>>(),
@@ -83,7 +89,11 @@ pub(super) async fn scrape_pools(State(app): State<Arc<App>>, Extension(caller):
     Answer::of(&json!({ "scrapePools": pools }))
 }
 
-pub(super) async fn metadata(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>, params: Params) -> ApiResult {
+pub(super) async fn metadata(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    params: Params,
+) -> ApiResult {
     let matchers: Vec<Matcher> = match params.get("match_target") {
         Some(text) => promql::parse_selector(text).map_err(|e| ApiError::parameter("match_target", e))?,
         None => Vec::new(),

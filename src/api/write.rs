@@ -48,7 +48,11 @@ impl PushMetrics {
             r.register("cairn_push_requests", "Push requests that were read", m.requests.clone());
             r.register("cairn_push_samples", "Pushed samples that were stored", m.accepted.clone());
             r.register("cairn_push_duplicate_samples", "Pushed samples that were there already", m.duplicates.clone());
-            r.register("cairn_discarded_samples", "Pushed samples that were not stored, by reason", m.discarded.clone());
+            r.register(
+                "cairn_discarded_samples",
+                "Pushed samples that were not stored, by reason",
+                m.discarded.clone(),
+            );
             let help = "Parts of pushes that are not stored yet, by kind";
             r.register("cairn_push_unsupported", help, m.unsupported.clone());
         });

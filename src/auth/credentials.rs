@@ -87,7 +87,8 @@ impl Known {
         if secret.is_empty() {
             return Err(CredentialError::Empty(name));
         }
-        let parse = |id: &String| TenantId::parse(id).map_err(|source| CredentialError::Tenant { name: name.clone(), source });
+        let parse =
+            |id: &String| TenantId::parse(id).map_err(|source| CredentialError::Tenant { name: name.clone(), source });
         let tenant = configured.tenant.as_ref().map(parse).transpose()?;
         Ok(Known { name, secret, tenant })
     }

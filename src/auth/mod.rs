@@ -108,14 +108,18 @@ impl Policy {
         }
         let credential = match facts.headers.get(header::AUTHORIZATION) {
             Some(shown) if !self.credentials.is_empty() => Some(
-                self.credentials.verify(shown).ok_or(Denied::Unauthorized("the credential is wrong or not known here"))?,
+                self.credentials
+                    .verify(shown)
+                    .ok_or(Denied::Unauthorized("the credential is wrong or not known here"))?,
             ),
             _ => None,
         };
         let local = facts.origin.local;
         match access {
             Access::Push if credential.is_none() && !self.credentials.is_empty() => {
-                return Err(Denied::Unauthorized("pushing needs a credential (cairn.credentials in the configuration file)"));
+                return Err(Denied::Unauthorized(
+                    "pushing needs a credential (cairn.credentials in the configuration file)",
+                ));
             }
             Access::Push if credential.is_none() && !local => {
                 return Err(Denied::Unauthorized(
@@ -123,7 +127,9 @@ impl Policy {
                 ));
             }
             Access::Operate if credential.is_none() && !local && !self.credentials.is_empty() => {
-                return Err(Denied::Unauthorized("this needs a credential (cairn.credentials in the configuration file)"));
+                return Err(Denied::Unauthorized(
+                    "this needs a credential (cairn.credentials in the configuration file)",
+                ));
             }
             Access::Change if !local => {
                 return Err(Denied::Forbidden("changes are only taken from this machine, through a loopback listener"));

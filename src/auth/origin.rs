@@ -46,5 +46,6 @@ fn is_cross_site(host: &str, headers: &HeaderMap) -> bool {
         return !matches!(site, "same-origin" | "none");
     }
     // Browsers without Fetch Metadata send Origin with every POST.
-    text("origin").is_some_and(|origin| origin.split_once("://").is_none_or(|(_, from)| !from.eq_ignore_ascii_case(host)))
+    text("origin")
+        .is_some_and(|origin| origin.split_once("://").is_none_or(|(_, from)| !from.eq_ignore_ascii_case(host)))
 }

@@ -34,11 +34,6 @@ pub(super) fn read_global(node: Option<&Node>, problems: &Problems) -> (Global, 
     global.scrape_interval = positive_duration(&mut map, "scrape_interval").unwrap_or(DEFAULT_INTERVAL);
     global.evaluation_interval = positive_duration(&mut map, "evaluation_interval").unwrap_or(DEFAULT_INTERVAL);
     global.rule_query_offset = map.read("rule_query_offset", duration).unwrap_or_default();
-    if !global.rule_query_offset.is_zero() {
-        let message =
-            "rule_query_offset has no effect yet in this version of Cairn: rules are evaluated at the present";
-        problems.warn(map.pos_of("rule_query_offset"), message);
-    }
     let timeout = positive_duration(&mut map, "scrape_timeout");
     if timeout.is_some_and(|timeout| timeout > global.scrape_interval) {
         problems.add(map.pos_of("scrape_timeout"), "global scrape timeout greater than scrape interval");

@@ -48,7 +48,8 @@ impl Meta {
     /// Reads what the list needs. A document without uid gets one from its title, so that importing it twice replaces it.
     pub fn of(json: &str, folder: &str, origin: Origin) -> Result<Self, DocumentError> {
         let document: Value = serde_json::from_str(json)?;
-        let object = document.as_object().ok_or(DocumentError::NotADashboard("its outermost value is not an object"))?;
+        let object =
+            document.as_object().ok_or(DocumentError::NotADashboard("its outermost value is not an object"))?;
         if !["panels", "rows", "spec", "templating"].iter().any(|key| object.contains_key(*key)) {
             return Err(DocumentError::NotADashboard("it has neither panels nor rows"));
         }
@@ -111,7 +112,10 @@ mod tests {
     #[test]
     fn reads_uid_and_title() {
         check(r#"{"uid":"abc","title":"A","panels":[]}"#, Ok(("abc", "A")));
-        check(r#"{"uid":null,"title":"Node Exporter / Full!","panels":[]}"#, Ok(("node-exporter-full", "Node Exporter / Full!")));
+        check(
+            r#"{"uid":null,"title":"Node Exporter / Full!","panels":[]}"#,
+            Ok(("node-exporter-full", "Node Exporter / Full!")),
+        );
         check(r#"{"uid":"../x","title":"Ü","rows":[]}"#, Ok(("dashboard", "Ü")));
         check(r#"{"metadata":{"name":"n"},"spec":{"title":"R"}}"#, Ok(("n", "R")));
     }

@@ -110,8 +110,10 @@ impl Dashboards {
     /// How many documents `tenant` has saved itself.
     pub fn saved_count(&self, tenant: &TenantId) -> Result<u64, DashboardsError> {
         let count = self.meta.with(|c| {
-            c.query_row("SELECT count(*) FROM dashboards WHERE tenant = ?", [tenant.as_str()], |row| row.get::<_, i64>(0))
-                .optional()
+            c.query_row("SELECT count(*) FROM dashboards WHERE tenant = ?", [tenant.as_str()], |row| {
+                row.get::<_, i64>(0)
+            })
+            .optional()
         })?;
         Ok(count.unwrap_or(0) as u64)
     }
@@ -128,7 +130,8 @@ impl Dashboards {
         }
         let saved = self.meta.with(|c| {
             let mut query = c.prepare("SELECT folder, json FROM dashboards WHERE tenant = ?")?;
-            let rows = query.query_map([tenant.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+            let rows =
+                query.query_map([tenant.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
             rows.collect::<Result<Vec<_>, _>>()
         })?;
         for (folder, json) in saved {
@@ -165,7 +168,9 @@ fn read_folder(dir: &Path, folder: &str, depth: usize, all: &mut BTreeMap<String
         } else if path.extension().is_some_and(|e| e == "json") {
             match std::fs::read_to_string(&path) {
                 Ok(json) => keep(all, &json, folder, Origin::File(path)),
-                Err(e) => tracing::warn!(component = "dashboards", path = %path.display(), error = %e, "a dashboard is left out"),
+                Err(e) => {
+                    tracing::warn!(component = "dashboards", path = %path.display(), error = %e, "a dashboard is left out")
+                }
             }
         }
     }

@@ -8,11 +8,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
-use crate::config::{HttpClientConfig, Secret};
+use crate::http_client;
 
 use super::config::WebhookConfig;
 use super::dispatch::Job;
@@ -107,20 +107,19 @@ impl Deliverer {
 
 async fn send(webhook: &Arc<WebhookConfig>, body: String) -> Result<(), Failure> {
     let permanent = |message: String| Failure { message, retry: false };
-    let url = secret(&webhook.url, "url_file").await.map_err(permanent)?;
+    let url = http_client::read_secret(&webhook.url).await.map_err(permanent)?;
     let url =
         reqwest::Url::parse(url.trim()).map_err(|e| permanent(format!("the receiver's url is not valid: {e}")))?;
     let client = client(webhook).await.map_err(permanent)?;
-    let mut request = client.post(url).header(CONTENT_TYPE, "application/json").body(body);
-    if let Some((user, password)) = &webhook.http.basic_auth {
-        request = request.basic_auth(user, Some(secret(password, "password_file").await.map_err(permanent)?));
-    }
-    if let Some((kind, credentials)) = &webhook.http.authorization {
-        let credentials = secret(credentials, "credentials_file").await.map_err(permanent)?;
-        request = request.header(reqwest::header::AUTHORIZATION, format!("{kind} {credentials}"));
+    let mut request = client.post(url).timeout(REQUEST_TIMEOUT).header(CONTENT_TYPE, "application/json").body(body);
+    if let Some(authorization) = http_client::authorization(&webhook.http).await.map_err(permanent)? {
+        request = request.header(AUTHORIZATION, authorization);
     }
     // An error of reqwest shows the address, which may hold a token.
-    let answer = request.send().await.map_err(|e| Failure { message: error_chain(&e.without_url()), retry: true })?;
+    let answer = request
+        .send()
+        .await
+        .map_err(|e| Failure { message: http_client::with_causes(&e.without_url()), retry: true })?;
     let status = answer.status();
     match status.is_success() {
         true => Ok(()),
@@ -131,54 +130,13 @@ async fn send(webhook: &Arc<WebhookConfig>, body: String) -> Result<(), Failure>
     }
 }
 
-/// An error with its causes, which say more than it does ("error sending request").
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
-}
-
-async fn secret(secret: &Secret, key: &str) -> Result<String, String> {
-    match secret {
-        Secret::Inline(text) => Ok(text.clone()),
-        Secret::File(path) => match tokio::fs::read_to_string(path).await {
-            Ok(text) => Ok(text.trim().to_owned()),
-            Err(e) => Err(format!("{key} {}: {e}", path.display())),
-        },
-    }
-}
-
 /// The webhook's client, made once: reading the system's certificates takes time, so it is done off the async threads.
 async fn client(webhook: &Arc<WebhookConfig>) -> Result<reqwest::Client, String> {
     if let Some(client) = webhook.client.get() {
         return Ok(client.clone());
     }
     let config = Arc::clone(webhook);
-    let building = tokio::task::spawn_blocking(move || build_client(&config.http));
+    let building = tokio::task::spawn_blocking(move || http_client::build(&config.http));
     let client = building.await.map_err(|e| format!("making the HTTP client ended badly: {e}"))??;
     Ok(webhook.client.get_or_init(|| client).clone())
-}
-
-pub(super) fn build_client(http: &HttpClientConfig) -> Result<reqwest::Client, String> {
-    let mut builder = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().user_agent("Cairn");
-    if http.refuse_redirects {
-        builder = builder.redirect(reqwest::redirect::Policy::none());
-    }
-    if http.http1_only {
-        builder = builder.http1_only();
-    }
-    if http.insecure_skip_verify {
-        builder = builder.tls_danger_accept_invalid_certs(true);
-    }
-    if let Some(path) = &http.ca_file {
-        let pem = std::fs::read(path).map_err(|e| format!("ca_file {}: {e}", path.display()))?;
-        let certs =
-            reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| format!("ca_file {}: {e}", path.display()))?;
-        builder = builder.tls_certs_only(certs);
-    }
-    builder.build().map_err(|e| error_chain(&e))
 }

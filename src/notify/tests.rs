@@ -329,7 +329,7 @@ async fn a_receiver_that_is_not_there_is_given_up_at_the_deadline_without_its_ad
     let config = hook(&format!("http://127.0.0.1:{port}/s3cret"), "");
     // Made beforehand: the clock below runs faster than certificates are read.
     let webhook = &config.receivers["web.hook"].webhooks[0];
-    webhook.client.set(deliver::build_client(&webhook.http).unwrap()).unwrap();
+    webhook.client.set(crate::http_client::build(&webhook.http).unwrap()).unwrap();
     notifier.apply(Some(config));
     notifier.submit(vec![alert(&[("alertname", "A")], START - 60_000, START + 900_000)]);
     settle().await;

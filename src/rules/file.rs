@@ -24,8 +24,8 @@ pub struct GroupConfig {
     pub name: String,
     /// `interval` in milliseconds; `None`: the global one.
     pub interval_ms: Option<i64>,
-    /// `query_offset` in milliseconds: rules look that far back.
-    pub query_offset_ms: i64,
+    /// `query_offset` in milliseconds: rules look that far back; `None`: as `global.rule_query_offset` says.
+    pub query_offset_ms: Option<i64>,
     /// `limit`: most series or alerts of one rule, 0 is no limit.
     pub limit: u64,
     /// `rules`, in order.
@@ -130,7 +130,7 @@ fn read_group(file: &str, node: &Node, problems: &Problems) -> GroupConfig {
         problems.add(map.pos_of("name"), "groupname must not be empty");
     }
     let interval_ms = map.read("interval", duration_ms).filter(|&ms| ms > 0);
-    let query_offset_ms = map.read("query_offset", duration_ms).unwrap_or(0);
+    let query_offset_ms = map.read("query_offset", duration_ms);
     let limit = map.read("limit", Node::unsigned).unwrap_or(0);
     let labels = read_texts(&mut map, "labels", problems);
     check_names(&labels, "label", &format!("group {name:?}"), problems);

@@ -85,6 +85,11 @@ impl Group {
         }
     }
 
+    /// How far back the rules look, milliseconds; the manager has filled in the global setting.
+    fn query_offset_ms(&self) -> i64 {
+        self.config.query_offset_ms.unwrap_or(0)
+    }
+
     /// Takes over what `old`, which no longer runs, knew of the rules that both have.
     pub(super) fn copy_state(&self, old: &Group) {
         let old_state = std::mem::take(&mut *lock(&old.state));
@@ -164,7 +169,7 @@ impl Group {
     /// The number of samples written.
     fn evaluate_rule(&self, ctx: &Context, index: usize, t: i64) -> Result<u64, RuleError> {
         let rule = &self.config.rules[index];
-        let queried_at = t - self.config.query_offset_ms;
+        let queried_at = t - self.query_offset_ms();
         let vector = self.query(ctx, &rule.expr, queried_at)?;
         let samples = match &rule.kind {
             RuleKind::Recording => self.recorded(rule, vector)?,
@@ -251,7 +256,7 @@ impl Group {
         external_labels: &BTreeMap<String, String>,
         t: i64,
     ) -> Found {
-        let queried_at = t - self.config.query_offset_ms;
+        let queried_at = t - self.query_offset_ms();
         let query = |expr: &str| match self.query(ctx, expr, queried_at) {
             Ok(vector) => Ok(vector.into_iter().map(query_sample).collect()),
             Err(RuleError::Canceled) => Err("the rule group is stopping".to_owned()),
@@ -317,7 +322,7 @@ impl Group {
         let orphans = std::mem::take(&mut lock(&self.state).orphans);
         let current = self.series();
         let gone = orphans.into_iter().filter(|labels| !current.contains(labels));
-        write_stale(ctx, gone, t - self.config.query_offset_ms);
+        write_stale(ctx, gone, t - self.query_offset_ms());
     }
 
     /// Takes up alert states from before a restart. Blocks.
@@ -352,7 +357,7 @@ impl Group {
             file: self.config.file.clone(),
             interval_ms: self.interval_ms,
             limit: self.config.limit,
-            query_offset_ms: self.config.query_offset_ms,
+            query_offset_ms: self.query_offset_ms(),
             rules: self.config.rules.iter().zip(&state.rules).map(|(rule, slot)| rule_status(rule, slot)).collect(),
             evaluation_seconds: state.evaluation_seconds,
             last_evaluation: state.last_evaluation,

@@ -15,7 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::expand_glob;
+use crate::config::{Global, expand_glob};
 use crate::notify::Notifier;
 use crate::promql::Engine;
 
@@ -74,22 +74,21 @@ impl RuleManager {
         }
     }
 
-    /// Loads the rule files that `patterns` match and runs their groups; groups that did not change go on undisturbed,
+    /// Loads the rule files that `patterns` match and runs their groups, what they leave out taken from `global`; groups that did not change go on undisturbed,
     /// changed ones keep the state of the rules they share. On an error the old groups keep running.
-    pub async fn apply(
-        &self,
-        patterns: &[PathBuf],
-        interval: Duration,
-        external_labels: &BTreeMap<String, String>,
-    ) -> Result<(), Vec<RuleFileError>> {
+    pub async fn apply(&self, patterns: &[PathBuf], global: &Global) -> Result<(), Vec<RuleFileError>> {
+        let interval = global.evaluation_interval;
         let mut changing = self.changing.lock().await;
         let patterns = patterns.to_vec();
         let loading = tokio::task::spawn_blocking(move || read_rule_files(&patterns));
         let loaded =
             loading.await.unwrap_or_else(|e| Err(vec![file_error("rules", format!("loading ended badly: {e}"))]))?;
-        *lock(&self.ctx.external_labels) = Arc::new(external_labels.clone());
+        *lock(&self.ctx.external_labels) = Arc::new(global.external_labels.clone());
         let mut wanted: BTreeMap<GroupId, GroupConfig> =
             loaded.into_iter().map(|g| ((g.file.clone(), g.name.clone()), g)).collect();
+        for group in wanted.values_mut() {
+            group.query_offset_ms.get_or_insert(millis(global.rule_query_offset));
+        }
         let restores = !changing.applied;
         let mut leaving = self.take_changed(&mut wanted, interval);
         self.end_tasks(leaving.values_mut()).await;

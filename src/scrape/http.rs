@@ -8,29 +8,20 @@
 //! files are read at every scrape.
 
 use std::error::Error as _;
-use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Certificate, Client, StatusCode, redirect};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, StatusCode};
 use tokio::sync::OnceCell;
 
 use super::body::BodyReader;
 use super::fetch::{FetchError, Page, timed_out};
-use crate::config::{HttpClientConfig, ScrapeConfig, Secret};
+use crate::config::{HttpClientConfig, ScrapeConfig};
 use crate::exposition::Format;
 use crate::exposition::content_type::format_of;
-
-const USER_AGENT: &str = concat!("Cairn/", env!("CARGO_PKG_VERSION"));
-
-/// Go's limit, which Prometheus has.
-const REDIRECTS_MAX: usize = 10;
-
-/// Idle connections are kept for the longest usual interval and a bit.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+use crate::http_client;
 
 /// The HTTP client that the targets of one pool share.
 #[derive(Debug)]
@@ -48,41 +39,13 @@ impl PoolClient {
     async fn get(&self) -> Result<&Client, FetchError> {
         let build = || async {
             let config = self.config.clone();
-            tokio::task::spawn_blocking(move || build_client(&config))
+            tokio::task::spawn_blocking(move || http_client::build(&config))
                 .await
                 .map_err(|e| FetchError::Setup(e.to_string()))?
                 .map_err(FetchError::Setup)
         };
         self.client.get_or_try_init(build).await
     }
-}
-
-fn build_client(config: &HttpClientConfig) -> Result<Client, String> {
-    // An error says that it is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = || {
-        let redirects =
-            if config.refuse_redirects { redirect::Policy::none() } else { redirect::Policy::limited(REDIRECTS_MAX) };
-        let builder = if config.http1_only { Client::builder().http1_only() } else { Client::builder() };
-        builder
-            .user_agent(USER_AGENT)
-            .no_proxy()
-            .referer(false)
-            .redirect(redirects)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .tls_danger_accept_invalid_certs(config.insecure_skip_verify)
-    };
-    let Some(ca_file) = &config.ca_file else {
-        // On a machine without any CA certificate plain HTTP must work all the same; HTTPS then says "unknown issuer".
-        return builder().build().or_else(|_| builder().tls_certs_only([]).build()).map_err(|e| with_causes(&e));
-    };
-    let pem = std::fs::read(ca_file).map_err(|e| format!("unable to read CA cert {}: {e}", ca_file.display()))?;
-    let certificates = Certificate::from_pem_bundle(&pem)
-        .map_err(|e| format!("CA cert {}: {}", ca_file.display(), with_causes(&e)))?;
-    if certificates.is_empty() {
-        return Err(format!("CA cert {}: no certificate in it; expected PEM", ca_file.display()));
-    }
-    builder().tls_certs_only(certificates).build().map_err(|e| with_causes(&e))
 }
 
 /// One target's page over HTTP.
@@ -146,7 +109,7 @@ impl HttpFetcher {
             .header(ACCEPT, &self.rules.accept)
             .header(ACCEPT_ENCODING, self.rules.accept_encoding)
             .header("X-Prometheus-Scrape-Timeout-Seconds", timeout.as_secs_f64().to_string());
-        if let Some(credentials) = authorization(&self.client.config).await? {
+        if let Some(credentials) = http_client::authorization(&self.client.config).await.map_err(FetchError::Setup)? {
             request = request.header(AUTHORIZATION, credentials);
         }
         let mut response = request.send().await.map_err(|e| self.failed(e))?;
@@ -172,32 +135,6 @@ fn header<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> Opt
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The `Authorization` header, if the pool has credentials.
-async fn authorization(config: &HttpClientConfig) -> Result<Option<HeaderValue>, FetchError> {
-    let text = if let Some((user, password)) = &config.basic_auth {
-        let pair = format!("{user}:{}", read_secret(password).await?);
-        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
-    } else if let Some((kind, credentials)) = &config.authorization {
-        format!("{kind} {}", read_secret(credentials).await?)
-    } else {
-        return Ok(None);
-    };
-    let mut value = HeaderValue::from_str(&text)
-        .map_err(|_| FetchError::Setup("the credentials hold a byte that no HTTP header may have".to_owned()))?;
-    value.set_sensitive(true);
-    Ok(Some(value))
-}
-
-async fn read_secret(secret: &Secret) -> Result<String, FetchError> {
-    match secret {
-        Secret::Inline(text) => Ok(text.clone()),
-        Secret::File(path) => match tokio::fs::read_to_string(path).await {
-            Ok(text) => Ok(text.trim().to_owned()),
-            Err(e) => Err(FetchError::Setup(format!("unable to read file {}: {e}", path.display()))),
-        },
-    }
-}
-
 /// Why a request failed: Prometheus' words where it has some, else the chain of causes.
 fn reason(error: &reqwest::Error, url: &str) -> String {
     let address = url.split_once("://").map_or(url, |(_, rest)| rest.split(['/', '?']).next().unwrap_or(rest));
@@ -218,7 +155,7 @@ fn reason(error: &reqwest::Error, url: &str) -> String {
         }
         cause = e.source();
     }
-    with_causes(error)
+    http_client::with_causes(error)
 }
 
 /// The words of the cause that has no cause.
@@ -227,25 +164,6 @@ fn innermost(mut error: &dyn std::error::Error) -> String {
         error = cause;
     }
     error.to_string()
-}
-
-/// The error and its causes, innermost last, without the URL and without repetitions.
-fn with_causes(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = error.source();
-    if cause.is_none() {
-        return error.to_string();
-    }
-    while let Some(e) = cause {
-        let words = e.to_string();
-        if !text.ends_with(&words) {
-            let separator = if text.is_empty() { "" } else { ": " };
-            // Writing into a String cannot fail.
-            let _ = write!(text, "{separator}{words}");
-        }
-        cause = e.source();
-    }
-    text
 }
 
 #[cfg(test)]

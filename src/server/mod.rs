@@ -180,7 +180,12 @@ fn push_limits(live: &api::Live) -> WriteLimits {
     }
 }
 
-fn open_data(dir: &Path, db: storage::Options, tenants_max: usize, clock: Clock) -> anyhow::Result<(Arc<Tenants>, Meta)> {
+fn open_data(
+    dir: &Path,
+    db: storage::Options,
+    tenants_max: usize,
+    clock: Clock,
+) -> anyhow::Result<(Arc<Tenants>, Meta)> {
     std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be created", dir.display()))?;
     let options = TenantOptions { data_dir: dir.to_owned(), db, tenants_max };
     let tenants = Arc::new(Tenants::open(options, clock)?);

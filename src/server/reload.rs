@@ -2,7 +2,6 @@
 //!
 //! Invariant: a reload is all or nothing as far as the file goes: what does not load or check changes nothing.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -14,8 +13,8 @@ use crate::cli::Flags;
 use crate::clock::Clock;
 use crate::config::yaml::FileProblem;
 use crate::config::{self, Config, Retention};
-use crate::notify::{self, NotifyConfig};
 use crate::host::{HostCollector, Roots};
+use crate::notify::{self, NotifyConfig};
 use crate::scrape::manager::LocalTarget;
 
 /// Applies configurations to the running parts.
@@ -88,11 +87,7 @@ impl Reloader {
         let config = live.config.clone();
         let routes = self.load_routes(&config).await?;
         // The rule files are the last thing that can be refused; from here on nothing fails.
-        self.app
-            .rules
-            .apply(&config.rule_files, config.global.evaluation_interval, &config.global.external_labels)
-            .await
-            .map_err(|errors| lines(&errors))?;
+        self.app.rules.apply(&config.rule_files, &config.global).await.map_err(|errors| lines(&errors))?;
         self.app.notifier.apply(routes);
         let (retention_ms, retention_bytes) = retention_numbers(&live.retention);
         self.app.tenants.set_retention(retention_ms, retention_bytes);
@@ -105,12 +100,7 @@ impl Reloader {
     /// Alertmanager's file, if one is configured.
     async fn load_routes(&self, config: &Config) -> Result<Option<NotifyConfig>, String> {
         let Some(path) = config.cairn.alertmanager_config_file.clone() else { return Ok(None) };
-        let read = move || {
-            let file = path.display().to_string();
-            let text = std::fs::read_to_string(&path).map_err(|e| format!("{file}: {e}"))?;
-            let dir = path.parent().unwrap_or(Path::new("."));
-            notify::parse_config(&file, dir, &text).map_err(|errors| lines(&errors))
-        };
+        let read = move || notify::load_config(&path).map_err(|errors| lines(&errors));
         tokio::task::spawn_blocking(read).await.map_err(|e| e.to_string())?.map(Some)
     }
 

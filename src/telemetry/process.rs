@@ -1,10 +1,10 @@
 //! `process_*`: what the operating system says about this process, read when somebody asks.
 
+use procfs::process::Process;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use procfs::process::Process;
 
 /// Collects the `process_*` metrics of Prometheus' client libraries.
 #[derive(Debug)]
@@ -36,7 +36,12 @@ impl Collector for ProcessCollector {
             procfs::process::LimitValue::Value(n) => Some(n),
             procfs::process::LimitValue::Unlimited => None,
         }) {
-            put(&mut encoder, "process_max_fds", "Maximum number of open file descriptors.", &ConstGauge::new(soft as i64))?;
+            put(
+                &mut encoder,
+                "process_max_fds",
+                "Maximum number of open file descriptors.",
+                &ConstGauge::new(soft as i64),
+            )?;
         }
         Ok(())
     }
@@ -56,7 +61,12 @@ mod tests {
         let registry = Registry::new();
         registry.with(|r| r.register_collector(Box::new(ProcessCollector)));
         let text = registry.render();
-        for name in ["process_cpu_seconds_total ", "process_resident_memory_bytes ", "process_open_fds ", "process_start_time_seconds "] {
+        for name in [
+            "process_cpu_seconds_total ",
+            "process_resident_memory_bytes ",
+            "process_open_fds ",
+            "process_start_time_seconds ",
+        ] {
             assert!(text.lines().any(|l| l.starts_with(name)), "{name} in\n{text}");
         }
     }

@@ -21,13 +21,25 @@ impl Collector for StorageCollector {
         let sum = |field: fn(&Stats) -> u64| stats.iter().map(field).sum::<u64>();
         let mut gauge = |name: &str, help: &str, value: i64| put(&mut encoder, name, help, &ConstGauge::new(value));
         gauge("cairn_tenants", "Tenants with a database.", tenants.len() as i64)?;
-        gauge("prometheus_tsdb_head_series", "Total number of series in the head block.", sum(|s| s.head_series) as i64)?;
-        gauge("prometheus_tsdb_head_chunks", "Total number of chunks in the head block.", sum(|s| s.head_chunks) as i64)?;
+        gauge(
+            "prometheus_tsdb_head_series",
+            "Total number of series in the head block.",
+            sum(|s| s.head_series) as i64,
+        )?;
+        gauge(
+            "prometheus_tsdb_head_chunks",
+            "Total number of chunks in the head block.",
+            sum(|s| s.head_chunks) as i64,
+        )?;
         gauge("prometheus_tsdb_head_samples", "Samples in the head.", sum(|s| s.head_samples) as i64)?;
         gauge("prometheus_tsdb_blocks_loaded", "Number of currently loaded data blocks.", sum(|s| s.blocks) as i64)?;
         let help = "The number of bytes that are currently used for local storage by all blocks.";
         gauge("prometheus_tsdb_storage_blocks_bytes", help, sum(|s| s.block_bytes) as i64)?;
-        gauge("prometheus_tsdb_wal_storage_size_bytes", "Size of the write log directory.", sum(|s| s.wal_bytes) as i64)?;
+        gauge(
+            "prometheus_tsdb_wal_storage_size_bytes",
+            "Size of the write log directory.",
+            sum(|s| s.wal_bytes) as i64,
+        )?;
         let help = "Damaged pieces of the stores that were set aside since start.";
         gauge("cairn_storage_quarantined", help, sum(|s| s.quarantined) as i64)?;
         let appended = ConstCounter::new(sum(|s| s.samples_appended));

@@ -73,7 +73,11 @@ pub enum TenantError {
 
 impl Tenant {
     /// Appends off the async threads and hands the batch back for reuse.
-    pub async fn append(self: &Arc<Self>, mut batch: Batch, durability: Durability) -> Result<(Batch, Appended), AppendError> {
+    pub async fn append(
+        self: &Arc<Self>,
+        mut batch: Batch,
+        durability: Durability,
+    ) -> Result<(Batch, Appended), AppendError> {
         let tenant = self.clone();
         let work = tokio::task::spawn_blocking(move || {
             let done = tenant.append_blocking(&mut batch, durability)?;
@@ -148,9 +152,11 @@ impl Tenants {
             return Err(TenantError::TooMany { id: id.clone(), limit: self.options.tenants_max });
         }
         let mut options = self.options.db.clone();
-        (options.retention_ms, options.retention_bytes) = *self.retention.lock().unwrap_or_else(PoisonError::into_inner);
+        (options.retention_ms, options.retention_bytes) =
+            *self.retention.lock().unwrap_or_else(PoisonError::into_inner);
         let db = Arc::new(Db::open(&dir, options)?);
-        let tenant = Arc::new(Tenant { id: id.clone(), db, metadata: MetadataStore::default(), clock: self.clock.clone() });
+        let tenant =
+            Arc::new(Tenant { id: id.clone(), db, metadata: MetadataStore::default(), clock: self.clock.clone() });
         self.open.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), tenant.clone());
         Ok(tenant)
     }

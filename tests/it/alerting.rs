@@ -19,7 +19,8 @@ const RULES: &str = r#"groups:
     expr: sum by (job) (up)
 "#;
 
-const ROUTES: &str = "route: {receiver: hook, group_by: [alertname], group_wait: 100ms, group_interval: 200ms, repeat_interval: 1h}
+const ROUTES: &str =
+    "route: {receiver: hook, group_by: [alertname], group_wait: 100ms, group_interval: 200ms, repeat_interval: 1h}
 receivers: [{name: hook, webhook_configs: [{url: 'http://ADDRESS/hook', send_resolved: true}]}]
 ";
 
@@ -43,7 +44,8 @@ async fn instance_down_is_pending_firing_resolved_and_told() {
     let cairn = Cairn::start(dir.path(), &[&config]);
     wait_for("the exporter to be up", async || cairn.value("up == 1").await).await;
     wait_for("the recording rule", async || cairn.value("job:up:sum{job=\"node\"} == 1").await).await;
-    let state = async || cairn.data("/api/v1/rules").await["groups"][0]["rules"][0]["state"].as_str().unwrap().to_owned();
+    let state =
+        async || cairn.data("/api/v1/rules").await["groups"][0]["rules"][0]["state"].as_str().unwrap().to_owned();
     wait_for("inactive", async || (state().await == "inactive").then_some(())).await;
 
     drop(exporter);
@@ -61,8 +63,11 @@ async fn instance_down_is_pending_firing_resolved_and_told() {
     assert_eq!(alert["labels"]["alertname"], "InstanceDown");
     assert_eq!(alert["annotations"]["summary"], format!("127.0.0.1:{port} of node is down (up = 0)"));
 
-    let messages = || -> Vec<Value> { receiver.received().iter().map(|r| serde_json::from_slice(&r.body).unwrap()).collect() };
-    let told = async |status: &str| wait_for("the message", async || messages().into_iter().find(|m| m["status"] == status)).await;
+    let messages =
+        || -> Vec<Value> { receiver.received().iter().map(|r| serde_json::from_slice(&r.body).unwrap()).collect() };
+    let told = async |status: &str| {
+        wait_for("the message", async || messages().into_iter().find(|m| m["status"] == status)).await
+    };
     let firing = told("firing").await;
     assert_eq!(firing["version"], "4");
     assert_eq!(firing["receiver"], "hook");

@@ -7,9 +7,15 @@ async fn a_wrong_key_stops_the_start_with_file_line_column_and_the_right_key() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("prometheus.yml");
     for (yaml, parts) in [
-        ("global:\n  scrape_intervall: 5s\n", vec!["prometheus.yml:2:3", "scrape_intervall", "did you mean \"scrape_interval\""]),
+        (
+            "global:\n  scrape_intervall: 5s\n",
+            vec!["prometheus.yml:2:3", "scrape_intervall", "did you mean \"scrape_interval\""],
+        ),
         ("remote_read:\n- url: http://x\n", vec!["prometheus.yml:1:1", "remote_read", "not supported yet"]),
-        ("global: {scrape_interval: 5s, scrape_timeout: 10s}\nscrape_configs:\n- {job_name: x, scrape_timeout: 10s}\n", vec!["prometheus.yml:", "timeout greater than scrape interval"]),
+        (
+            "global: {scrape_interval: 5s, scrape_timeout: 10s}\nscrape_configs:\n- {job_name: x, scrape_timeout: 10s}\n",
+            vec!["prometheus.yml:", "timeout greater than scrape interval"],
+        ),
     ] {
         std::fs::write(&config, yaml).unwrap();
         let log = Cairn::try_start(dir.path(), &[&format!("--config.file={}", config.display())]).err().expect(yaml);
@@ -25,7 +31,12 @@ async fn reload_by_request_and_by_signal() {
     let dir = tempfile::tempdir().unwrap();
     let exporter = Fake::start(|_| Reply::text("x 1\n")).await;
     let config = dir.path().join("prometheus.yml");
-    let yaml = |job: &str| format!("scrape_configs:\n- job_name: {job}\n  scrape_interval: 200ms\n  static_configs: [{{targets: ['{}']}}]\n", exporter.address);
+    let yaml = |job: &str| {
+        format!(
+            "scrape_configs:\n- job_name: {job}\n  scrape_interval: 200ms\n  static_configs: [{{targets: ['{}']}}]\n",
+            exporter.address
+        )
+    };
     std::fs::write(&config, yaml("one")).unwrap();
     let cairn = Cairn::start(dir.path(), &[&format!("--config.file={}", config.display())]);
     wait_for("job one", async || cairn.value("x{job=\"one\"}").await).await;

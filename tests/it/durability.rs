@@ -62,7 +62,12 @@ async fn acknowledged_pushes_survive_a_kill() {
     let first = Cairn::start(dir.path(), &[]);
     let base = now_ms() - 60_000;
     for round in 0..20 {
-        let sent = first.post("/api/v1/write").body(body("pushed", 0..50, base + round * 1000, round as f64)).send().await.unwrap();
+        let sent = first
+            .post("/api/v1/write")
+            .body(body("pushed", 0..50, base + round * 1000, round as f64))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(sent.status(), 204, "{}", sent.text().await.unwrap());
     }
     first.kill();

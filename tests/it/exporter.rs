@@ -14,22 +14,29 @@ type Page = BTreeMap<String, f64>;
 /// An obvious parser for a page without timestamps: everything before the last blank is the series.
 fn parse(page: &str) -> Page {
     let lines = page.lines().filter(|l| !l.starts_with('#') && !l.is_empty());
-    lines.map(|l| l.rsplit_once(' ').unwrap()).map(|(series, value)| (canonical(series), value.parse().unwrap())).collect()
+    lines
+        .map(|l| l.rsplit_once(' ').unwrap())
+        .map(|(series, value)| (canonical(series), value.parse().unwrap()))
+        .collect()
 }
 
 /// The labels sorted, empty ones left out; values of node_exporter hold no `",` inside.
 fn canonical(series: &str) -> String {
     let Some((name, rest)) = series.split_once('{') else { return series.to_owned() };
-    let mut labels: Vec<&str> = rest.trim_end_matches('}').split_inclusive("\",").map(|l| l.trim_end_matches(',')).collect();
+    let mut labels: Vec<&str> =
+        rest.trim_end_matches('}').split_inclusive("\",").map(|l| l.trim_end_matches(',')).collect();
     labels.retain(|l| !l.ends_with("=\"\""));
     labels.sort_unstable();
     if labels.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", labels.join(",")) }
 }
 
 fn text_of(metric: &serde_json::Value) -> String {
-    let labels = metric.as_object().unwrap().iter().filter(|(n, _)| !matches!(n.as_str(), "__name__" | "job" | "instance"));
+    let labels =
+        metric.as_object().unwrap().iter().filter(|(n, _)| !matches!(n.as_str(), "__name__" | "job" | "instance"));
     let labels: Vec<String> = labels
-        .map(|(n, v)| format!("{n}=\"{}\"", v.as_str().unwrap().replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")))
+        .map(|(n, v)| {
+            format!("{n}=\"{}\"", v.as_str().unwrap().replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+        })
         .collect();
     let name = metric["__name__"].as_str().unwrap();
     if labels.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", labels.join(",")) }
@@ -81,7 +88,9 @@ async fn every_sample_is_what_the_exporter_said_across_a_kill() {
 
     // All raw samples, by time.
     let mut stored: BTreeMap<i64, Page> = BTreeMap::new();
-    for series in after.query(r#"{job="node",__name__=~"node_.*|go_.*|process_.*|promhttp_.*"}[1h]"#).await.as_array().unwrap() {
+    for series in
+        after.query(r#"{job="node",__name__=~"node_.*|go_.*|process_.*|promhttp_.*"}[1h]"#).await.as_array().unwrap()
+    {
         let name = text_of(&series["metric"]);
         for sample in series["values"].as_array().unwrap() {
             let t = (sample[0].as_f64().unwrap() * 1000.0).round() as i64;
@@ -93,11 +102,17 @@ async fn every_sample_is_what_the_exporter_said_across_a_kill() {
     let time = |page: &Page| page["node_time_seconds"];
     let mut compared = 0;
     for (t, got) in &stored {
-        let said = pages.iter().find(|page| time(page) == time(got)).unwrap_or_else(|| panic!("nobody said what is stored at {t}"));
+        let said = pages
+            .iter()
+            .find(|page| time(page) == time(got))
+            .unwrap_or_else(|| panic!("nobody said what is stored at {t}"));
         assert_eq!(said.len(), got.len(), "at {t}");
         for (series, value) in said {
             let stored = got.get(series).unwrap_or_else(|| panic!("{series} is missing at {t}"));
-            assert!(stored == value || (stored.is_nan() && value.is_nan()), "{series} at {t}: said {value}, stored {stored}");
+            assert!(
+                stored == value || (stored.is_nan() && value.is_nan()),
+                "{series} at {t}: said {value}, stored {stored}"
+            );
             compared += 1;
         }
     }

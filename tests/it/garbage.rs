@@ -41,7 +41,8 @@ async fn garbage_leaves_the_target_down_with_its_place_and_the_process_up() {
         line.extend(b"\"} 1x\n");
         line
     };
-    let mut kinds: Vec<(&str, &'static str, Vec<u8>, &str)> = KINDS.iter().map(|&(n, c, b, m)| (n, c, b.to_vec(), m)).collect();
+    let mut kinds: Vec<(&str, &'static str, Vec<u8>, &str)> =
+        KINDS.iter().map(|&(n, c, b, m)| (n, c, b.to_vec(), m)).collect();
     kinds.push(("huge line", TEXT, huge, "line 2"));
     let bodies = Arc::new(kinds.iter().map(|k| (k.1, k.2.clone())).collect::<Vec<_>>());
     let exporter = Fake::start(move |request| {
@@ -53,7 +54,10 @@ async fn garbage_leaves_the_target_down_with_its_place_and_the_process_up() {
     let config = dir.path().join("prometheus.yml");
     let mut yaml = "global: {scrape_interval: 3s, scrape_timeout: 3s}\nscrape_configs:\n".to_owned();
     for index in 0..kinds.len() {
-        yaml += &format!("- job_name: kind-{index}\n  metrics_path: /kind/{index}\n  static_configs: [{{targets: ['{}']}}]\n", exporter.address);
+        yaml += &format!(
+            "- job_name: kind-{index}\n  metrics_path: /kind/{index}\n  static_configs: [{{targets: ['{}']}}]\n",
+            exporter.address
+        );
     }
     std::fs::write(&config, yaml).unwrap();
     let mut cairn = Cairn::start(dir.path(), &[&format!("--config.file={}", config.display())]);
@@ -86,7 +90,10 @@ async fn a_target_that_recovers_is_up_again_and_what_vanished_is_stale() {
     let served = body.clone();
     let exporter = Fake::start(move |_| Reply::text(served.lock().unwrap().clone())).await;
     let config = dir.path().join("prometheus.yml");
-    let yaml = format!("scrape_configs:\n- job_name: j\n  scrape_interval: 200ms\n  static_configs: [{{targets: ['{}']}}]\n", exporter.address);
+    let yaml = format!(
+        "scrape_configs:\n- job_name: j\n  scrape_interval: 200ms\n  static_configs: [{{targets: ['{}']}}]\n",
+        exporter.address
+    );
     std::fs::write(&config, yaml).unwrap();
     let cairn = Cairn::start(dir.path(), &[&format!("--config.file={}", config.display())]);
     wait_for("a", async || cairn.value("a").await).await;

@@ -6,7 +6,8 @@ use crate::durability::body;
 use crate::support::{Cairn, wait_for};
 
 fn keys(object: &Value) -> Vec<&str> {
-    let mut keys: Vec<&str> = object.as_object().unwrap_or_else(|| panic!("{object}")).keys().map(String::as_str).collect();
+    let mut keys: Vec<&str> =
+        object.as_object().unwrap_or_else(|| panic!("{object}")).keys().map(String::as_str).collect();
     keys.sort_unstable();
     keys
 }
@@ -16,7 +17,8 @@ async fn with_samples(dir: &std::path::Path, args: &[&str]) -> (Cairn, i64) {
     let cairn = Cairn::start(dir, args);
     let base = cairn::clock::Clock::system().now_ms() / 1000 * 1000 - 60_000;
     for (step, value) in [1.0, 2.5, f64::NAN].into_iter().enumerate() {
-        let sent = cairn.post("/api/v1/write").body(body("m", 0..2, base + step as i64 * 1000, value)).send().await.unwrap();
+        let sent =
+            cairn.post("/api/v1/write").body(body("m", 0..2, base + step as i64 * 1000, value)).send().await.unwrap();
         assert_eq!(sent.status(), 204);
     }
     (cairn, base)
@@ -30,14 +32,20 @@ async fn queries_answer_in_prometheus_json() {
     let instant = cairn.json(&format!("/api/v1/query?query=m&time={at}.5")).await;
     let one = |i: &str| json!({"metric": {"__name__": "m", "i": i}, "value": [at as f64 + 0.5, "1"]});
     assert_eq!(instant, json!({"status": "success", "data": {"resultType": "vector", "result": [one("0"), one("1")]}}));
-    let range = cairn.json(&format!("/api/v1/query_range?query=m%7Bi%3D%220%22%7D&start={at}&end={}&step=1", at + 2)).await;
-    let series = json!({"metric": {"__name__": "m", "i": "0"}, "values": [[at, "1"], [at + 1, "2.5"], [at + 2, "NaN"]]});
+    let range =
+        cairn.json(&format!("/api/v1/query_range?query=m%7Bi%3D%220%22%7D&start={at}&end={}&step=1", at + 2)).await;
+    let series =
+        json!({"metric": {"__name__": "m", "i": "0"}, "values": [[at, "1"], [at + 1, "2.5"], [at + 2, "NaN"]]});
     assert_eq!(range["data"], json!({"resultType": "matrix", "result": [series]}));
-    assert_eq!(cairn.data("/api/v1/query?query=1%2B1&time=5").await, json!({"resultType": "scalar", "result": [5, "2"]}));
+    assert_eq!(
+        cairn.data("/api/v1/query?query=1%2B1&time=5").await,
+        json!({"resultType": "scalar", "result": [5, "2"]})
+    );
     assert_eq!(cairn.data("/api/v1/query?query=nothing").await, json!({"resultType": "vector", "result": []}));
     // The form in a body, as Grafana sends it.
     let form = "query=m&start=1&end=2&step=1";
-    let posted = cairn.post("/api/v1/query_range").header("content-type", "application/x-www-form-urlencoded").body(form);
+    let posted =
+        cairn.post("/api/v1/query_range").header("content-type", "application/x-www-form-urlencoded").body(form);
     assert_eq!(posted.send().await.unwrap().status(), 200);
 
     assert_eq!(cairn.data("/api/v1/labels?match[]=m").await, json!(["__name__", "i"]));
@@ -45,7 +53,10 @@ async fn queries_answer_in_prometheus_json() {
     assert_eq!(cairn.data("/api/v1/series?match[]=m%7Bi%3D%221%22%7D").await, json!([{"__name__": "m", "i": "1"}]));
     assert_eq!(cairn.data("/api/v1/format_query?query=sum(m)by(i)").await, json!("sum by (i) (m)"));
     let cut = cairn.json("/api/v1/series?match[]=m&limit=1").await;
-    assert_eq!((cut["data"].as_array().unwrap().len(), &cut["warnings"]), (1, &json!(["results truncated due to limit"])));
+    assert_eq!(
+        (cut["data"].as_array().unwrap().len(), &cut["warnings"]),
+        (1, &json!(["results truncated due to limit"]))
+    );
 }
 
 #[tokio::test]
@@ -54,10 +65,25 @@ async fn errors_have_prometheus_types_and_status() {
     let cairn = Cairn::start(dir.path(), &["--no-collector.host"]);
     for (path, status, kind, words) in [
         ("/api/v1/query?query=sum(", 400, "bad_data", "invalid parameter \"query\": 1:5: parse error: "),
-        ("/api/v1/query?query=1&time=x", 400, "bad_data", "invalid parameter \"time\": cannot parse \"x\" to a valid timestamp"),
-        ("/api/v1/query_range?query=1&start=1&end=0&step=1", 400, "bad_data", "end timestamp must not be before start time"),
+        (
+            "/api/v1/query?query=1&time=x",
+            400,
+            "bad_data",
+            "invalid parameter \"time\": cannot parse \"x\" to a valid timestamp",
+        ),
+        (
+            "/api/v1/query_range?query=1&start=1&end=0&step=1",
+            400,
+            "bad_data",
+            "end timestamp must not be before start time",
+        ),
         ("/api/v1/query_range?query=1&start=0&end=9&step=0", 400, "bad_data", "zero or negative query resolution"),
-        ("/api/v1/query_range?query=1&start=0&end=99999&step=1", 400, "bad_data", "exceeded maximum resolution of 11,000 points"),
+        (
+            "/api/v1/query_range?query=1&start=0&end=99999&step=1",
+            400,
+            "bad_data",
+            "exceeded maximum resolution of 11,000 points",
+        ),
         ("/api/v1/series", 400, "bad_data", "no match[] parameter provided"),
         ("/api/v1/series?match[]=%7B%7D", 400, "bad_data", "match[]"),
         ("/api/v1/nonsense", 404, "not_found", "no such page"),
@@ -66,7 +92,11 @@ async fn errors_have_prometheus_types_and_status() {
         let answer = cairn.get(path).send().await.unwrap();
         let (got, text) = (answer.status().as_u16(), answer.text().await.unwrap());
         let json: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {text}"));
-        assert_eq!((got, json["status"].as_str(), json["errorType"].as_str()), (status, Some("error"), Some(kind)), "{path}: {text}");
+        assert_eq!(
+            (got, json["status"].as_str(), json["errorType"].as_str()),
+            (status, Some("error"), Some(kind)),
+            "{path}: {text}"
+        );
         assert!(json["error"].as_str().unwrap().contains(words), "{path}: {text}");
     }
     assert_eq!(cairn.post("/api/v1/labels").send().await.unwrap().status(), 200);
@@ -79,17 +109,32 @@ async fn without_configuration_it_watches_itself_and_its_host() {
     let cairn = Cairn::start(dir.path(), &[]);
     wait_for("both built-in targets", async || cairn.value("sum(up)").await.filter(|&n| n == 2.0)).await;
     for query in [
-        "node_memory_MemTotal_bytes", "sum(node_cpu_seconds_total{mode=\"idle\"})", "node_load1", "node_boot_time_seconds",
-        "count(node_filesystem_size_bytes) > 0", "count(node_network_receive_bytes_total) > 0", "node_uname_info",
-        "process_resident_memory_bytes{job=\"cairn\"}", "prometheus_tsdb_head_series",
+        "node_memory_MemTotal_bytes",
+        "sum(node_cpu_seconds_total{mode=\"idle\"})",
+        "node_load1",
+        "node_boot_time_seconds",
+        "count(node_filesystem_size_bytes) > 0",
+        "count(node_network_receive_bytes_total) > 0",
+        "node_uname_info",
+        "process_resident_memory_bytes{job=\"cairn\"}",
+        "prometheus_tsdb_head_series",
     ] {
         assert!(cairn.value(query).await.is_some(), "{query}");
     }
     let targets = cairn.data("/api/v1/targets").await;
     assert_eq!(keys(&targets), ["activeTargets", "droppedTargetCounts", "droppedTargets"]);
     let expected = [
-        "discoveredLabels", "globalUrl", "health", "labels", "lastError", "lastScrape", "lastScrapeDuration", "scrapeInterval",
-        "scrapePool", "scrapeTimeout", "scrapeUrl",
+        "discoveredLabels",
+        "globalUrl",
+        "health",
+        "labels",
+        "lastError",
+        "lastScrape",
+        "lastScrapeDuration",
+        "scrapeInterval",
+        "scrapePool",
+        "scrapeTimeout",
+        "scrapeUrl",
     ];
     assert_eq!(keys(&targets["activeTargets"][0]), expected);
     let metadata = cairn.data("/api/v1/metadata?metric=node_load1").await;
@@ -100,7 +145,13 @@ async fn without_configuration_it_watches_itself_and_its_host() {
     assert!(tsdb["headStats"]["numSeries"].as_u64().unwrap() > 100, "{tsdb}");
     assert_eq!(
         keys(&tsdb),
-        ["headStats", "labelValueCountByLabelName", "memoryInBytesByLabelName", "seriesCountByLabelValuePair", "seriesCountByMetricName"]
+        [
+            "headStats",
+            "labelValueCountByLabelName",
+            "memoryInBytesByLabelName",
+            "seriesCountByLabelValuePair",
+            "seriesCountByMetricName"
+        ]
     );
     assert!(cairn.data("/api/v1/status/flags").await["web.listen-address"].is_string());
     assert_eq!(cairn.get("/-/healthy").send().await.unwrap().text().await.unwrap(), "Cairn is Healthy.\n");
@@ -150,8 +201,20 @@ async fn a_dashboard_is_kept_as_it_came() {
     assert_eq!(kept.status(), 201, "{}", kept.text().await.unwrap());
     let text = cairn.get("/api/cairn/v1/dashboards/mine").send().await.unwrap().text().await.unwrap();
     assert!(text.contains(r#"{"title":"Mine",  "uid":"mine", "panels":[], "z":1, "a":2}"#), "{text}");
-    let cross = cairn.post("/api/cairn/v1/dashboards").header("sec-fetch-site", "cross-site").body(import).send().await.unwrap();
+    let cross = cairn
+        .post("/api/cairn/v1/dashboards")
+        .header("sec-fetch-site", "cross-site")
+        .body(import)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(cross.status(), 403);
-    let proxied = cairn.post("/api/cairn/v1/dashboards").header("x-forwarded-for", "192.0.2.1").body(import).send().await.unwrap();
+    let proxied = cairn
+        .post("/api/cairn/v1/dashboards")
+        .header("x-forwarded-for", "192.0.2.1")
+        .body(import)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(proxied.status(), 403);
 }

@@ -21,7 +21,9 @@ const TWO_TENANTS: &str = "cairn:
 /// Every sample of `result` (a matrix): series -> (time, value) texts.
 fn samples(result: &Value) -> BTreeMap<String, Vec<String>> {
     let series = result.as_array().unwrap().iter();
-    series.map(|s| (s["metric"].to_string(), s["values"].as_array().unwrap().iter().map(Value::to_string).collect())).collect()
+    series
+        .map(|s| (s["metric"].to_string(), s["values"].as_array().unwrap().iter().map(Value::to_string).collect()))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -55,7 +57,11 @@ async fn a_real_prometheus_pushes_for_two_tenants() {
     );
     std::fs::write(dir.path().join("prometheus.yml"), yaml).unwrap();
     let args = ["--config.file=prometheus.yml", "--storage.tsdb.path=prom", "--log.level=warn"].map(str::to_owned);
-    let prometheus = Peer::start(&program, dir.path(), &[args.as_slice(), &[format!("--web.listen-address=127.0.0.1:{port}")]].concat());
+    let prometheus = Peer::start(
+        &program,
+        dir.path(),
+        &[args.as_slice(), &[format!("--web.listen-address=127.0.0.1:{port}")]].concat(),
+    );
 
     let client = http();
     let ask_prometheus = async |query: &str| -> Option<Value> {
@@ -101,7 +107,9 @@ async fn bodies_that_are_no_write_requests_are_refused() {
     let mut cairn = Cairn::start(dir.path(), &[]);
     let good = body("x", 0..1, cairn::clock::Clock::system().now_ms(), 1.0);
     let bomb = [0xff, 0xff, 0xff, 0xff, 0x0f, 0x00];
-    for (sent, status) in [(&[][..], 400), (&b"\x05hello"[..], 400), (&good[..good.len() / 2], 400), (&bomb[..], 413), (&good[..], 204)] {
+    for (sent, status) in
+        [(&[][..], 400), (&b"\x05hello"[..], 400), (&good[..good.len() / 2], 400), (&bomb[..], 413), (&good[..], 204)]
+    {
         let answer = cairn.post("/api/v1/write").body(sent.to_vec()).send().await.unwrap();
         let (got, text) = (answer.status(), answer.text().await.unwrap());
         assert_eq!(got, status, "{sent:?}: {text}");
@@ -128,7 +136,18 @@ async fn with_credentials_a_push_without_one_is_refused_before_its_body_is_read(
     assert_eq!(cairn.query_as("shop", "pushed").await.as_array().unwrap().len(), 1);
     assert_eq!(cairn.query_as("other", "pushed").await.as_array().unwrap().len(), 0);
     assert!(!cairn.log().contains("my_abc.def"), "the log must not hold the secret");
-    assert!(!cairn.get("/api/v1/status/config").header("x-scope-orgid", "shop").send().await.unwrap().text().await.unwrap().contains("my_abc.def"));
+    assert!(
+        !cairn
+            .get("/api/v1/status/config")
+            .header("x-scope-orgid", "shop")
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+            .contains("my_abc.def")
+    );
 }
 
 #[tokio::test]

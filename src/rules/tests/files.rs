@@ -20,7 +20,7 @@ fn everything_that_a_file_may_say() {
                 \x20 - alert: Down\n    expr: up == 0\n    for: 1m30s\n    keep_firing_for: 5m\n    annotations: {summary: '{{ $labels.job }}'}\n";
     let groups = read_rule_file("r.yml", text).unwrap();
     let g = &groups[0];
-    assert_eq!((g.interval_ms, g.query_offset_ms, g.limit), (Some(30_000), 60_000, 5));
+    assert_eq!((g.interval_ms, g.query_offset_ms, g.limit), (Some(30_000), Some(60_000), 5));
     assert_eq!(g.rules[0].query, "sum by (job) (up)");
     assert_eq!(
         g.rules[0].label_texts(),

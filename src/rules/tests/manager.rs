@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::config::Global;
 use crate::notify::{NotifyMetrics, NotifyOptions, parse_config};
 
 struct House {
@@ -35,7 +36,7 @@ impl House {
         let patterns: Vec<PathBuf> = vec![self.dir.path().join("*.yml")];
         let external =
             BTreeMap::from([("site".to_owned(), "here".to_owned()), ("job".to_owned(), "shadowed".to_owned())]);
-        self.manager.apply(&patterns, Duration::from_secs(60), &external).await
+        self.manager.apply(&patterns, &Global { external_labels: external, ..Global::default() }).await
     }
 
     fn group_names(&self) -> Vec<String> {

@@ -112,7 +112,8 @@ impl Cairn {
         let mut form = vec![("query", query)];
         form.retain(|(_, v)| !v.is_empty());
         let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let mut request = self.post("/api/v1/query").header("content-type", "application/x-www-form-urlencoded").body(body);
+        let mut request =
+            self.post("/api/v1/query").header("content-type", "application/x-www-form-urlencoded").body(body);
         if !tenant.is_empty() {
             request = request.header("x-scope-orgid", tenant);
         }
