@@ -3,6 +3,8 @@
 //! Here: the tests that run them - Prometheus' scripts where they lie beside the project, and our own in
 //! `testdata/promql`. Elsewhere: reading scripts (`script`, `series`), running and comparing (`run`).
 
+mod differential;
+mod generate;
 mod run;
 mod script;
 mod series;
