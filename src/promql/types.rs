@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use storage::Labels;
 
-/// Limits and defaults of an [`Engine`].
+/// Limits and defaults of an [`Engine`](super::Engine).
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// How far an instant selector looks back, `--query.lookback-delta`, default 5 min.

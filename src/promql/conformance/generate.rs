@@ -7,11 +7,10 @@ pub(super) struct Generator {
     state: u64,
 }
 
-const VECTOR_FUNCTIONS: [&str; 20] = [
+const VECTOR_FUNCTIONS: [&str; 19] = [
     "abs",
     "ceil",
     "floor",
-    "exp",
     "sqrt",
     "ln",
     "log2",
@@ -87,7 +86,7 @@ const MATCHINGS: [&str; 8] = [
     "ignoring (status, le) ",
     "on (job, instance) group_left () ",
     "on (job, instance) group_right (status) ",
-    "ignoring (status) group_left ",
+    "ignoring (status) group_left () ",
 ];
 const ARITHMETIC: [&str; 7] = ["+", "-", "*", "/", "%", "^", "atan2"];
 const COMPARISONS: [&str; 6] = ["==", "!=", ">", "<", ">=", "<="];
@@ -211,8 +210,9 @@ impl Generator {
 
     fn with_number(&mut self, next: usize) -> String {
         match self.roll(8) {
-            0 => format!("topk({}, {})", self.number(), self.vector(next)),
-            1 => format!("bottomk by (job) ({}, {})", self.number(), self.vector(next)),
+            // Of series that have no value in common: which of equal ones is first is not said.
+            0 => format!("topk({}, gauge{})", self.number(), self.modifiers()),
+            1 => format!("bottomk by (job) ({}, abs(gauge{}) + 1)", self.number(), self.modifiers()),
             2 => format!("quantile({}, {})", self.number(), self.vector(next)),
             3 => format!("quantile_over_time({}, {})", self.number(), self.matrix(next)),
             4 => format!("predict_linear({}, {})", self.matrix(next), self.number()),

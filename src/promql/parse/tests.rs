@@ -113,6 +113,7 @@ fn refuses_wrong_calls_and_aggregations() {
     refused("hour(up, up)", "1:1: parse error: expected at most 1 argument(s) in call to \"hour\", got 2");
     refused("abs(up,)", "1:7: parse error: trailing commas not allowed in function call args");
     refused("mad_over_time(up[5m])", "1:1: parse error: function \"mad_over_time\" is not enabled");
+    refused("info(up)", "1:1: parse error: function \"info\" is not enabled");
     refused("sum()", "1:1: parse error: no arguments for aggregate expression provided");
     refused(
         "topk(up)",
@@ -213,4 +214,80 @@ fn reads_match_parameters() {
     assert!(parse_selector("up offset 5m").is_err());
     assert!(parse_selector("sum(up)").is_err());
     assert!(parse_selector("").is_err());
+}
+
+/// Words and signs of the language, and some that are not.
+const VOCABULARY: [&str; 52] = [
+    "up",
+    "sum",
+    "by",
+    "without",
+    "(",
+    ")",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "=",
+    "=~",
+    "!=",
+    "!~",
+    "==",
+    "<",
+    ">=",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "^",
+    "@",
+    "offset",
+    "bool",
+    "on",
+    "ignoring",
+    "group_left",
+    "and",
+    "or",
+    "unless",
+    "atan2",
+    "rate",
+    "5m",
+    "1h30m",
+    "1",
+    "0x1f",
+    "1e",
+    ".5",
+    "NaN",
+    "\"a\"",
+    "'b",
+    "`c`",
+    "\\",
+    "#",
+    "\n",
+    "start()",
+    "é",
+    " ",
+];
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC{0,60}") {
+        let _ = parse(&text);
+        let _ = parse_selector(&text);
+    }
+
+    #[test]
+    fn what_parses_prints_and_parses_to_the_same(words in proptest::collection::vec(0..VOCABULARY.len(), 0..16)) {
+        let text: Vec<&str> = words.iter().map(|&i| VOCABULARY[i]).collect();
+        for text in [text.join(""), text.join(" ")] {
+            if let Ok(expr) = parse(&text) {
+                let printed = expr.to_string();
+                let again = parse(&printed).map(|e| e.to_string());
+                proptest::prop_assert_eq!(again, Ok(printed), "{}", text);
+            }
+        }
+    }
 }
