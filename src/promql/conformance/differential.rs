@@ -121,7 +121,9 @@ fn data() -> Vec<Series> {
         }
         let phase =
             job.len() as f64 + f64::from(u8::from(instance == "1")) / 2.0 + f64::from(u8::from(job == "api")) / 7.0;
-        let wave = move |k: i64| Some(if k % 50 == 0 { f64::NAN } else { (k as f64 / 7.0 + phase).sin() * 100.0 });
+        let wave = move |k: i64| {
+            Some(if (k + (phase * 14.0) as i64) % 50 == 0 { f64::NAN } else { (k as f64 / 7.0 + phase).sin() * 100.0 })
+        };
         add("gauge", "", Box::new(wave));
         add("limit", "", Box::new(|_| Some(50.0)));
         if job == "web" {
