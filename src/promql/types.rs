@@ -104,7 +104,7 @@ pub struct MatrixSeries {
 /// Why a query has no answer. The API maps each to Prometheus' `errorType`.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum QueryError {
-    /// `bad_data`: the text does not parse or does not type-check; Prometheus' message with `line:column: parse error:`.
+    /// `bad_data`: the text does not parse or does not type-check; Prometheus' words with `line:column: parse error:`.
     #[error("{0}")]
     Parse(String),
     /// `execution`

@@ -1,6 +1,7 @@
-//! Generated queries: put to a real Prometheus and to our engine, on the same samples, and as range and instant queries.
+//! Generated queries: put to a real Prometheus and to our engine on the same samples, and as range and instant queries.
 //!
-//! The comparison with Prometheus runs where `CAIRN_PROMETHEUS` names a folder with the binaries `prometheus` and `promtool`; skips elsewhere.
+//! The comparison with Prometheus runs where `CAIRN_PROMETHEUS` names a folder with the binaries `prometheus` and
+//! `promtool`; it skips elsewhere.
 //! `CAIRN_SEED` and `CAIRN_QUERIES` choose the queries; the seed is printed.
 
 use std::fmt::Write as _;
@@ -204,7 +205,8 @@ impl Prometheus {
         let mut stream = TcpStream::connect(&self.address).expect("prometheus listens");
         write!(
             stream,
-            "POST /api/v1/query_range HTTP/1.0\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST /api/v1/query_range HTTP/1.0\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {}\r\n\r\n{body}",
             body.len()
         )
         .expect("sending works");

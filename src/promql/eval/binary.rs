@@ -85,8 +85,8 @@ impl Evaluator<'_> {
         unite(results, Overlap::Merge)
     }
 
-    /// The rows that meet, in the order of the many side. Series that came and went may share a signature, so that there
-    /// can be more pairs than series: those that never meet are left out, the rest is counted.
+    /// The rows that meet, in the order of the many side. Series that came and went may share a signature, so there can
+    /// be more pairs than series: those that never meet are left out, the rest is counted.
     fn pairs(&self, join: &Join<'_>, drops_name: bool) -> Result<Vec<Pair>, QueryError> {
         let mut pairs = Vec::new();
         for (many, &signature) in join.many_signatures.iter().enumerate() {
@@ -167,7 +167,7 @@ impl<'r> Join<'r> {
         Join { matching, many, one, steps, many_by_signature, one_by_signature, many_signatures: signatures.left }
     }
 
-    /// The first step at which the one side has several series of one signature while the many side has anything at all.
+    /// The first step at which the one side has several series of one signature and the many side has anything at all.
     fn clash_on_one_side(&self) -> Option<Clash> {
         let mut clash: Option<(usize, usize, usize)> = None;
         for rows in self.one_by_signature.iter().filter(|rows| rows.len() > 1) {

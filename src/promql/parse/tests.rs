@@ -40,7 +40,8 @@ fn refuses_in_prometheus_words() {
     refused("1 =~ 1", "1:3: parse error: unexpected character after '=': '~'");
     refused(
         "-\"x\"",
-        "1:1: parse error: unary expression only allowed on expressions of type scalar or instant vector, got \"string\"",
+        "1:1: parse error: unary expression only allowed on expressions of type scalar or instant vector, \
+         got \"string\"",
     );
     refused("foo or on(a) group_left(b) bar", "1:1: parse error: no grouping allowed for \"or\" operation");
     refused("foo == on(bar) 10", "1:1: parse error: vector matching only allowed between instant vectors");
@@ -70,7 +71,8 @@ fn refuses_wrong_selectors_and_ranges() {
     refused("foo[-5m]", "1:5: parse error: duration must be greater than 0");
     refused(
         "foo[]",
-        "1:5: parse error: unexpected \"]\" in subquery or range selector, expected number, duration, step(), or range()",
+        "1:5: parse error: unexpected \"]\" in subquery or range selector, \
+         expected number, duration, step(), or range()",
     );
     refused("foo[5m", "1:7: parse error: unclosed left bracket");
     refused("foo[5mm]", "1:5: parse error: bad number or duration syntax: \"5mm\"");
@@ -83,7 +85,8 @@ fn refuses_wrong_selectors_and_ranges() {
     refused("foo @ 1 @ 2", "1:1: parse error: @ <timestamp> may not be set multiple times");
     refused(
         "1 offset 1d",
-        "1:1: parse error: offset modifier must be preceded by an instant vector selector or range vector selector or a subquery",
+        "1:1: parse error: offset modifier must be preceded by an instant vector selector \
+         or range vector selector or a subquery",
     );
     refused(
         "foo offset",
@@ -130,7 +133,8 @@ fn refuses_wrong_calls_and_aggregations() {
     refused("sum(foo bar)", "1:9: parse error: unexpected identifier \"bar\" in aggregation");
     refused(
         "limitk(1, up)",
-        "1:1: parse error: limitk() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+        "1:1: parse error: limitk() is experimental and must be enabled \
+         with --enable-feature=promql-experimental-functions",
     );
 }
 
