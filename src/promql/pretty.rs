@@ -46,7 +46,7 @@ fn pretty(expr: &Expr, level: usize) -> String {
     }
 }
 
-/// Whether the expression fits on a line. Printing stops where it does not, so that deep trees cost no more than flat ones.
+/// Whether the expression fits on a line. Printing stops where it does not, so deep trees cost no more than flat ones.
 fn fits(expr: &Expr) -> bool {
     struct Line(usize);
     impl Write for Line {

@@ -7,7 +7,8 @@ use storage::{Columns, Db, Labels, Matcher, SelectedSeries, TimeRange};
 
 /// Where an engine finds series. `storage::Db` is the usual one; a union of several is how federation reads.
 pub trait Source: Send + Sync {
-    /// Series that satisfy all `matchers` with a sample in `range`, sorted by labels, and warnings about what could not be read.
+    /// Series that satisfy all `matchers` with a sample in `range`, sorted by labels, and warnings about what could not
+    /// be read.
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SourceSeries, SourceError>;
 }
 

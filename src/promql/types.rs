@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use storage::Labels;
 
-/// Limits and defaults of an [`Engine`].
+/// Limits and defaults of an [`Engine`](super::Engine).
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
     /// How far an instant selector looks back, `--query.lookback-delta`, default 5 min.
@@ -104,7 +104,7 @@ pub struct MatrixSeries {
 /// Why a query has no answer. The API maps each to Prometheus' `errorType`.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum QueryError {
-    /// `bad_data`: the text does not parse or does not type-check; Prometheus' message with `line:column: parse error:`.
+    /// `bad_data`: the text does not parse or does not type-check; Prometheus' words with `line:column: parse error:`.
     #[error("{0}")]
     Parse(String),
     /// `execution`

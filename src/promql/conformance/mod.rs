@@ -3,6 +3,8 @@
 //! Here: the tests that run them - Prometheus' scripts where they lie beside the project, and our own in
 //! `testdata/promql`. Elsewhere: reading scripts (`script`, `series`), running and comparing (`run`).
 
+mod differential;
+mod generate;
 mod run;
 mod script;
 mod series;
@@ -89,7 +91,7 @@ fn prometheus_scripts() {
     assert!(passed >= PASSED_MIN, "{passed} evaluations pass, {PASSED_MIN} did before");
 }
 
-/// Plain evaluations that need the delayed removal of names after all: the warning names the metric, or the sum is by it.
+/// Plain evaluations that need the delayed removal of names after all: a warning names the metric, or the sum is by it.
 const NEED_NAMES: [&str; 5] = [
     "histograms.test:1179 ",
     "histograms.test:1189 ",

@@ -1,7 +1,7 @@
 //! Aggregations that fold rows into one row for each group as they come.
 //!
-//! Here: sum, avg, count, min, max, group, stddev, stdvar and quantile. Elsewhere: topk and bottomk (`rank`), which keep
-//! their input's series; `count_values`, which makes groups from values.
+//! Here: sum, avg, count, min, max, group, stddev, stdvar and quantile. Elsewhere: topk and bottomk (`rank`), which
+//! keep their input's series; `count_values`, which makes groups from values.
 //!
 //! Invariant: but for quantile, memory is one set of columns for each group, however many series come in.
 

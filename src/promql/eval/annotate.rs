@@ -8,12 +8,31 @@ use crate::promql::print::float_text;
 /// As many of each kind as an answer carries; the rest is counted.
 const SHOWN_MAX: usize = 10;
 
+/// As many as are kept to be counted: a query over a million malformed buckets must not keep a million texts.
+const KEPT_MAX: usize = 1000;
+
 /// Collected annotations, in the order of their first appearance.
 #[derive(Debug, Default)]
 pub(super) struct Annotations {
-    warnings: Vec<String>,
-    infos: Vec<String>,
+    warnings: Vec<Note>,
+    infos: Vec<Note>,
     repairs: Vec<RepairNote>,
+}
+
+/// A text and where in the query it belongs; warnings of the store belong nowhere.
+#[derive(Debug)]
+struct Note {
+    text: String,
+    position: Option<String>,
+}
+
+/// The same text about several places is said once, about the last of them, as Prometheus does.
+fn note(notes: &mut Vec<Note>, text: String, position: Option<String>) {
+    if let Some(note) = notes.iter_mut().find(|note| note.text == text) {
+        note.position = position;
+    } else if notes.len() < KEPT_MAX {
+        notes.push(Note { text, position });
+    }
 }
 
 /// Repairs of histograms are told in one info for each metric.
@@ -50,16 +69,12 @@ impl RepairNote {
 }
 
 impl Annotations {
-    pub(super) fn warn(&mut self, text: String) {
-        if !self.warnings.contains(&text) {
-            self.warnings.push(text);
-        }
+    pub(super) fn warn(&mut self, text: String, position: Option<String>) {
+        note(&mut self.warnings, text, position);
     }
 
-    pub(super) fn info(&mut self, text: String) {
-        if !self.infos.contains(&text) {
-            self.infos.push(text);
-        }
+    pub(super) fn info(&mut self, text: String, position: Option<String>) {
+        note(&mut self.infos, text, position);
     }
 
     pub(super) fn repaired(&mut self, for_metric: &str, repair: Repair, t: i64, position: String) {
@@ -77,9 +92,14 @@ impl Annotations {
         self.repairs.push(RepairNote { for_metric, position, repair, min_t: t, max_t: t, count: 1 });
     }
 
-    pub(super) fn finish(mut self) -> (Vec<String>, Vec<String>) {
-        self.infos.extend(self.repairs.iter().map(RepairNote::text));
-        (cut(self.warnings, "warning"), cut(self.infos, "info"))
+    pub(super) fn finish(self) -> (Vec<String>, Vec<String>) {
+        let shown = |notes: Vec<Note>| -> Vec<String> {
+            let show = |note: Note| note.position.map_or(note.text.clone(), |p| format!("{} ({p})", note.text));
+            notes.into_iter().map(show).collect()
+        };
+        let mut infos = shown(self.infos);
+        infos.extend(self.repairs.iter().map(RepairNote::text));
+        (cut(shown(self.warnings), "warning"), cut(infos, "info"))
     }
 }
 
@@ -145,10 +165,11 @@ mod tests {
     fn each_is_said_once_and_the_many_are_counted() {
         let mut annotations = Annotations::default();
         for i in 0..24 {
-            annotations.warn(format!("{}", i / 2));
+            annotations.warn(format!("{}", i / 2), Some(format!("1:{i}")));
         }
         let (warnings, infos) = annotations.finish();
         assert_eq!(warnings.len(), 11);
+        assert_eq!(warnings[0], "0 (1:1)");
         assert_eq!(warnings[10], "2 more warning annotations omitted");
         assert!(infos.is_empty());
     }

@@ -60,11 +60,14 @@ impl Evaluator<'_> {
             return Ok(Vec::new());
         }
         let join = Join::new(matching, &many, &one, self.grid.count);
-        join.check_one_side()?;
         let is_delayed = self.ctx.options.delayed_name_removal;
         let drops_name = !b.op.is_comparison() || (b.return_bool && !is_delayed);
         let pairs = self.pairs(&join, drops_name)?;
-        join.check_pairs(&pairs)?;
+        // The earliest step speaks; within it the one side is looked at first.
+        let clashes = [join.clash_on_one_side(), join.clash_of_pairs(&pairs)];
+        if let Some((_, error)) = clashes.into_iter().flatten().min_by_key(|(step, _)| *step) {
+            return Err(error);
+        }
         let mut results = Vec::with_capacity(pairs.len());
         for pair in pairs {
             self.ctx.check()?;
@@ -82,8 +85,8 @@ impl Evaluator<'_> {
         unite(results, Overlap::Merge)
     }
 
-    /// The rows that meet, in the order of the many side. Series that came and went may share a signature, so that there
-    /// can be more pairs than series: those that never meet are left out, the rest is counted.
+    /// The rows that meet, in the order of the many side. Series that came and went may share a signature, so there can
+    /// be more pairs than series: those that never meet are left out, the rest is counted.
     fn pairs(&self, join: &Join<'_>, drops_name: bool) -> Result<Vec<Pair>, QueryError> {
         let mut pairs = Vec::new();
         for (many, &signature) in join.many_signatures.iter().enumerate() {
@@ -145,6 +148,9 @@ struct Join<'r> {
     many_signatures: Vec<usize>,
 }
 
+/// A step, and what is wrong at it.
+type Clash = (usize, QueryError);
+
 /// Two rows that meet, and what they become.
 struct Pair {
     signature: usize,
@@ -161,44 +167,48 @@ impl<'r> Join<'r> {
         Join { matching, many, one, steps, many_by_signature, one_by_signature, many_signatures: signatures.left }
     }
 
-    /// The one side has one series for each signature at each step where the many side has anything at all.
-    fn check_one_side(&self) -> Result<(), QueryError> {
+    /// The first step at which the one side has several series of one signature and the many side has anything at all.
+    fn clash_on_one_side(&self) -> Option<Clash> {
+        let mut clash: Option<(usize, usize, usize)> = None;
         for rows in self.one_by_signature.iter().filter(|rows| rows.len() > 1) {
-            for step in 0..self.steps {
+            for step in 0..clash.map_or(self.steps, |c| c.0) {
                 let mut present = rows.iter().filter(|&&row| self.one[row].is_present(step));
                 if let (Some(&first), Some(&second)) = (present.next(), present.next())
                     && self.many.iter().any(|row| row.is_present(step))
                 {
-                    return Err(duplicate_error(self.matching, &self.one[second], &self.one[first]));
+                    clash = Some((step, first, second));
+                    break;
                 }
             }
         }
-        Ok(())
+        clash.map(|(step, first, second)| (step, duplicate_error(self.matching, &self.one[second], &self.one[first])))
     }
 
     fn meet(&self, many: usize, one: usize) -> bool {
         (0..self.steps).any(|step| self.many[many].is_present(step) && self.one[one].is_present(step))
     }
 
-    /// No two pairs may answer for the same thing at the same step, also where a comparison would hide one of them.
-    fn check_pairs(&self, pairs: &[Pair]) -> Result<(), QueryError> {
+    /// The first step at which two pairs answer for the same thing, also where a comparison would hide one of them.
+    fn clash_of_pairs(&self, pairs: &[Pair]) -> Option<Clash> {
         let one_to_one = self.matching.card == Cardinality::OneToOne;
         let mut answered: FxHashMap<(usize, Option<&Labels>), Vec<bool>> = FxHashMap::default();
+        let mut first: Option<usize> = None;
         // Where a signature has a single series on the many side, nothing can clash.
         for pair in pairs.iter().filter(|p| self.many_by_signature[p.signature].len() > 1) {
             let key = (pair.signature, (!one_to_one).then_some(&pair.labels));
             let steps = answered.entry(key).or_insert_with(|| vec![false; self.steps]);
-            for (step, seen) in steps.iter_mut().enumerate() {
+            for (step, seen) in steps.iter_mut().enumerate().take(first.unwrap_or(self.steps)) {
                 if self.many[pair.many].is_present(step) && self.one[pair.one].is_present(step) {
                     if *seen {
-                        let message = if one_to_one { MANY_TO_ONE } else { NOT_UNIQUE };
-                        return Err(QueryError::Execution(message.to_owned()));
+                        first = Some(step);
+                        break;
                     }
                     *seen = true;
                 }
             }
         }
-        Ok(())
+        let message = if one_to_one { MANY_TO_ONE } else { NOT_UNIQUE };
+        first.map(|step| (step, QueryError::Execution(message.to_owned())))
     }
 }
 

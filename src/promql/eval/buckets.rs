@@ -1,6 +1,7 @@
 //! Classic histograms in a vector: which rows are buckets of the same histogram.
 //!
-//! Here: grouping rows by their labels without `le`, once for all steps. Elsewhere: the numbers (`functions::histogram`).
+//! Here: grouping rows by their labels without `le`, once for all steps. Elsewhere: the numbers
+//! (`functions::histogram`).
 
 use rustc_hash::FxHashMap;
 use storage::Labels;

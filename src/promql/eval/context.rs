@@ -102,7 +102,7 @@ impl<'a> Context<'a> {
         self.check()?;
         let found = self.source.select(matchers, range).map_err(|e| expanding(&e))?;
         for warning in found.warnings {
-            self.annotations.borrow_mut().warn(warning);
+            self.annotations.borrow_mut().warn(warning, None);
         }
         let series = Rc::new(found.series);
         self.selected.borrow_mut().insert(key, series.clone());
@@ -120,7 +120,8 @@ impl<'a> Context<'a> {
 
     /// Adds a warning about the expression at `span`.
     pub(super) fn warn(&self, message: &str, span: Span) {
-        self.annotations.borrow_mut().warn(format!("PromQL warning: {message} ({})", position(self.query, span.start)));
+        let at = position(self.query, span.start);
+        self.annotations.borrow_mut().warn(format!("PromQL warning: {message}"), Some(at));
     }
 
     /// Notes that buckets of a histogram had to be made monotonic at time `t`.
@@ -130,7 +131,8 @@ impl<'a> Context<'a> {
 
     /// Adds an info about the expression at `span`.
     pub(super) fn info(&self, message: &str, span: Span) {
-        self.annotations.borrow_mut().info(format!("PromQL info: {message} ({})", position(self.query, span.start)));
+        let at = position(self.query, span.start);
+        self.annotations.borrow_mut().info(format!("PromQL info: {message}"), Some(at));
     }
 }
 

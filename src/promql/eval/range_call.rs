@@ -56,7 +56,7 @@ impl Evaluator<'_> {
         })
     }
 
-    fn window_fn(&self, call: &Call) -> Result<WindowFn<'static>, QueryError> {
+    fn window_fn<'f>(&'f self, call: &'f Call) -> Result<WindowFn<'f>, QueryError> {
         let name = call.function.name;
         if let Some(summary) = over_time::find(name) {
             return Ok(Box::new(move |_, w| Some(summary(w))));
@@ -74,9 +74,10 @@ impl Evaluator<'_> {
             }
             "quantile_over_time" => {
                 let q = self.scalar(&call.args[0])?;
-                self.warn_of_quantiles(&q, call.args[0].span);
                 let mut values = Vec::new();
                 Box::new(move |step, w| {
+                    // Only where there are samples to take it from.
+                    self.warn_of_quantiles(&q[step..=step], call.args[0].span);
                     values.clear();
                     values.extend_from_slice(w.v);
                     Some(quantile(q[step], &mut values))
@@ -87,7 +88,7 @@ impl Evaluator<'_> {
         })
     }
 
-    fn smoothing(&self, call: &Call) -> Result<WindowFn<'static>, QueryError> {
+    fn smoothing<'f>(&'f self, call: &'f Call) -> Result<WindowFn<'f>, QueryError> {
         let (sf, tf) = (self.scalar(&call.args[1])?, self.scalar(&call.args[2])?);
         for (factor, what) in [(&sf, "smoothing"), (&tf, "trend")] {
             if let Some(bad) = factor.iter().find(|f| !(0.0..=1.0).contains(*f)) {

@@ -15,11 +15,12 @@ impl Evaluator<'_> {
     pub(super) fn rank(&self, aggregate: &AggregateExpr, sink: &mut Sink<'_>) -> Done {
         let param = aggregate.param.as_ref().ok_or_else(|| impossible("a number of series"))?;
         let k = self.scalar(param)?;
+        // The input may fail although nothing of it is wanted.
+        let mut rows = self.rows(&aggregate.expr)?;
         if k.iter().all(|&k| k < 1.0) {
             return Ok(());
         }
         check_k(&k)?;
-        let mut rows = self.rows(&aggregate.expr)?;
         let mut groups = Groups::new(aggregate);
         let mut members: Vec<Vec<usize>> = Vec::new();
         for (index, row) in rows.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! The functions of the language.
 //!
 //! Here: their signatures. Each family has its file: `math` (one number to one number), `over_time`, `rate` and
-//! `regression` (a window of samples to one number), `histogram` (buckets to one number), `calendar` (a time to a number);
-//! `quantile` and `sum` help them.
+//! `regression` (a window of samples to one number), `histogram` (buckets to one number), `calendar` (a time to a
+//! number); `quantile` and `sum` help them.
 //! Elsewhere: how arguments reach them, and functions that work on whole series (`eval`).
 //!
 //! Invariant: [`TABLE`] is sorted by name.

@@ -23,7 +23,8 @@ pub(crate) fn extrapolated(kind: Kind, w: Window<'_>) -> Option<f64> {
     let is_counter = kind != Kind::Delta;
     let mut difference = w.v[last] - w.v[0];
     if is_counter {
-        difference += w.v.windows(2).filter(|pair| pair[1] < pair[0]).map(|pair| pair[0]).sum::<f64>();
+        // One after the other: a sum of its own would round differently.
+        difference = w.v.windows(2).filter(|p| p[1] < p[0]).fold(difference, |sum, p| sum + p[0]);
     }
     let seconds = |from: i64, to: i64| (to - from) as f64 / 1000.0;
     let mut to_start = seconds(w.start, w.t[0]);

@@ -16,6 +16,9 @@ use crate::promql::ast::{
 };
 use crate::promql::functions::Function;
 
+/// Experimental functions that Prometheus knows and this engine cannot evaluate: refused like those that are off.
+const UNBUILT: [&str; 3] = ["histogram_quantiles", "info", "start_timestamp"];
+
 /// An error before it knows its line and column.
 pub(super) type Fault = (Span, String);
 pub(super) type Parsed<T> = Result<T, Fault>;
@@ -233,11 +236,12 @@ impl<'a> Parser<'a> {
     fn call(&mut self, word: Token) -> Parsed<Tall> {
         let (args, height) = self.arguments()?;
         let name = self.text(word);
-        let function =
-            Function::find(name).ok_or_else(|| (word.span(), format!("unknown function with name {}", quote(name))))?;
-        if function.experimental && !self.options.experimental_functions {
-            return Err((word.span(), format!("function {} is not enabled", quote(name))));
-        }
+        let refuse = |message: String| Err((word.span(), message));
+        let function = match Function::find(name) {
+            Some(function) if !function.experimental || self.options.experimental_functions => function,
+            None if !UNBUILT.contains(&name) => return refuse(format!("unknown function with name {}", quote(name))),
+            _ => return refuse(format!("function {} is not enabled", quote(name))),
+        };
         let span = Span { start: word.start, end: self.last_closing };
         check_height(height + 1, span)?;
         Ok((Expr { kind: ExprKind::Call(Box::new(Call { function, args })), span }, height + 1))
@@ -314,7 +318,7 @@ impl<'a> Parser<'a> {
                 kind if kind.is_grouping_label() => self.text(token).to_owned(),
                 _ => return self.unexpected("grouping opts", "label"),
             };
-            // A name with a colon is refused only where UTF-8 names are: nowhere.
+            // Any other UTF-8 text names a label.
             if label.is_empty() {
                 return Err((token.span(), format!("invalid label name for grouping: {}", quote(&label))));
             }

@@ -1,6 +1,7 @@
 //! The parser: text to a checked tree.
 //!
-//! Here: [`parse`], [`parse_selector`] and the error they share. Reading order: `lexer`, `grammar`, `selector`, `check`.
+//! Here: [`parse`], [`parse_selector`] and the error they share.
+//! Reading order: `lexer`, `grammar`, `selector`, `check`.
 //! Elsewhere: the tree (`ast`), what it means (`eval`).
 //!
 //! Invariant: any text ends in a tree or in one [`ParseError`], in time linear in its length and with bounded stack.

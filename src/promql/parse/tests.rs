@@ -40,7 +40,8 @@ fn refuses_in_prometheus_words() {
     refused("1 =~ 1", "1:3: parse error: unexpected character after '=': '~'");
     refused(
         "-\"x\"",
-        "1:1: parse error: unary expression only allowed on expressions of type scalar or instant vector, got \"string\"",
+        "1:1: parse error: unary expression only allowed on expressions of type scalar or instant vector, \
+         got \"string\"",
     );
     refused("foo or on(a) group_left(b) bar", "1:1: parse error: no grouping allowed for \"or\" operation");
     refused("foo == on(bar) 10", "1:1: parse error: vector matching only allowed between instant vectors");
@@ -70,7 +71,8 @@ fn refuses_wrong_selectors_and_ranges() {
     refused("foo[-5m]", "1:5: parse error: duration must be greater than 0");
     refused(
         "foo[]",
-        "1:5: parse error: unexpected \"]\" in subquery or range selector, expected number, duration, step(), or range()",
+        "1:5: parse error: unexpected \"]\" in subquery or range selector, \
+         expected number, duration, step(), or range()",
     );
     refused("foo[5m", "1:7: parse error: unclosed left bracket");
     refused("foo[5mm]", "1:5: parse error: bad number or duration syntax: \"5mm\"");
@@ -83,7 +85,8 @@ fn refuses_wrong_selectors_and_ranges() {
     refused("foo @ 1 @ 2", "1:1: parse error: @ <timestamp> may not be set multiple times");
     refused(
         "1 offset 1d",
-        "1:1: parse error: offset modifier must be preceded by an instant vector selector or range vector selector or a subquery",
+        "1:1: parse error: offset modifier must be preceded by an instant vector selector \
+         or range vector selector or a subquery",
     );
     refused(
         "foo offset",
@@ -113,6 +116,7 @@ fn refuses_wrong_calls_and_aggregations() {
     refused("hour(up, up)", "1:1: parse error: expected at most 1 argument(s) in call to \"hour\", got 2");
     refused("abs(up,)", "1:7: parse error: trailing commas not allowed in function call args");
     refused("mad_over_time(up[5m])", "1:1: parse error: function \"mad_over_time\" is not enabled");
+    refused("info(up)", "1:1: parse error: function \"info\" is not enabled");
     refused("sum()", "1:1: parse error: no arguments for aggregate expression provided");
     refused(
         "topk(up)",
@@ -129,7 +133,8 @@ fn refuses_wrong_calls_and_aggregations() {
     refused("sum(foo bar)", "1:9: parse error: unexpected identifier \"bar\" in aggregation");
     refused(
         "limitk(1, up)",
-        "1:1: parse error: limitk() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+        "1:1: parse error: limitk() is experimental and must be enabled \
+         with --enable-feature=promql-experimental-functions",
     );
 }
 
@@ -213,4 +218,80 @@ fn reads_match_parameters() {
     assert!(parse_selector("up offset 5m").is_err());
     assert!(parse_selector("sum(up)").is_err());
     assert!(parse_selector("").is_err());
+}
+
+/// Words and signs of the language, and some that are not.
+const VOCABULARY: [&str; 52] = [
+    "up",
+    "sum",
+    "by",
+    "without",
+    "(",
+    ")",
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "=",
+    "=~",
+    "!=",
+    "!~",
+    "==",
+    "<",
+    ">=",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "^",
+    "@",
+    "offset",
+    "bool",
+    "on",
+    "ignoring",
+    "group_left",
+    "and",
+    "or",
+    "unless",
+    "atan2",
+    "rate",
+    "5m",
+    "1h30m",
+    "1",
+    "0x1f",
+    "1e",
+    ".5",
+    "NaN",
+    "\"a\"",
+    "'b",
+    "`c`",
+    "\\",
+    "#",
+    "\n",
+    "start()",
+    "é",
+    " ",
+];
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC{0,60}") {
+        let _ = parse(&text);
+        let _ = parse_selector(&text);
+    }
+
+    #[test]
+    fn what_parses_prints_and_parses_to_the_same(words in proptest::collection::vec(0..VOCABULARY.len(), 0..16)) {
+        let text: Vec<&str> = words.iter().map(|&i| VOCABULARY[i]).collect();
+        for text in [text.join(""), text.join(" ")] {
+            if let Ok(expr) = parse(&text) {
+                let printed = expr.to_string();
+                let again = parse(&printed).map(|e| e.to_string());
+                proptest::prop_assert_eq!(again, Ok(printed), "{}", text);
+            }
+        }
+    }
 }
