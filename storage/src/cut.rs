@@ -160,7 +160,7 @@ impl Db {
     /// Takes everything before `cut_t`, page by page, so that appends wait for one page at most.
     fn take(&self, cut_t: i64) -> Ranges {
         let mut ranges = Ranges::new();
-        for page in 0..self.head().page_count() {
+        for page in 0..self.page_count() {
             self.head_mut().take_page(page, cut_t, |start, series| {
                 let list = ranges.entry(start).or_default();
                 if list.last() != Some(&series) {
@@ -172,7 +172,7 @@ impl Db {
     }
 
     fn end_take(&self, is_published: bool, counts_idle: bool, cut_t: i64) {
-        for page in 0..self.head().page_count() {
+        for page in 0..self.page_count() {
             self.head_mut().end_take_page(page, is_published);
         }
         if is_published {
@@ -286,13 +286,19 @@ impl Db {
     fn write_checkpoint(&self, number: u64) -> Result<u64, IoAt> {
         let mut checkpoint = self.wal.begin_checkpoint(number)?;
         let mut series = Vec::new();
-        for page in 0..self.head().page_count() {
+        for page in 0..self.page_count() {
             series.clear();
             self.head().declarations(page, &mut series);
             checkpoint.put(&series)?;
         }
-        checkpoint.put(&self.head().alias_declarations())?;
+        let aliases = self.head().alias_declarations();
+        checkpoint.put(&aliases)?;
         checkpoint.finish()
+    }
+
+    /// A function of its own, so that the guard is gone before a loop over the pages begins.
+    fn page_count(&self) -> usize {
+        self.head().page_count()
     }
 
     fn head_mut(&self) -> std::sync::RwLockWriteGuard<'_, crate::head::Head> {

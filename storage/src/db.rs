@@ -139,8 +139,8 @@ impl Db {
         let mut head = Head::new(options.block_ms);
         let done = mark.as_ref().and_then(|m| m.honoured(&blocks));
         let replayed = replay(&fs, &wal_dir, &mut head, done, &damage)?;
-        let (wal, log) = Wal::new(fs.clone(), &wal_dir, replayed.segments, replayed.next_number, replayed.next_seq)
-            .at(&wal_dir)?;
+        let (wal, log) =
+            Wal::new(fs.clone(), &wal_dir, replayed.segments, replayed.next_number, replayed.next_seq).at(&wal_dir)?;
         let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Db {
             dir: dir.to_owned(),

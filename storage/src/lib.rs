@@ -12,6 +12,8 @@ mod blocks;
 mod bytes;
 mod chunk;
 mod compact;
+#[cfg(test)]
+mod crash_tests;
 mod cut;
 mod damage;
 mod db;

@@ -84,7 +84,10 @@ impl<'a> BlockWriter<'a> {
     /// Adds a series with its chunks, which rise and do not overlap. Series come in rising order of their labels,
     /// given as indices into the symbols.
     pub(crate) fn add(&mut self, labels: &[(u32, u32)], chunks: &[Sealed]) -> Result<(), IoAt> {
-        assert!(self.series_ends.is_empty() || self.last_labels.as_slice() < labels, "series of a block rise by labels");
+        assert!(
+            self.series_ends.is_empty() || self.last_labels.as_slice() < labels,
+            "series of a block rise by labels"
+        );
         assert!(chunks.windows(2).all(|w| w[0].max_t < w[1].min_t), "chunks of a series rise");
         assert!(!chunks.is_empty(), "a series of a block has samples");
         self.last_labels.clear();
@@ -114,7 +117,9 @@ impl<'a> BlockWriter<'a> {
     /// Offsets inside a section are 32 bit; a section that would outgrow them is refused, not wrapped.
     fn offset32(&self, offset: usize) -> Result<u32, IoAt> {
         u32::try_from(offset)
-            .map_err(|_| std::io::Error::new(std::io::ErrorKind::FileTooLarge, "the index of one block would pass 4 GiB"))
+            .map_err(|_| {
+                std::io::Error::new(std::io::ErrorKind::FileTooLarge, "the index of one block would pass 4 GiB")
+            })
             .at(&self.temp)
     }
 

@@ -101,7 +101,8 @@ impl Series {
         }
         let open = self.open.as_ref().filter(|o| o.first_t() <= t && t <= o.last_t());
         let sealed = self.sealed.iter().filter(|s| s.min_t <= t && t <= s.max_t);
-        open.and_then(|o| find_in(o.bytes(), o.count(), t)).or_else(|| sealed.into_iter().find_map(|s| find_in(&s.bytes, s.count, t)))
+        open.and_then(|o| find_in(o.bytes(), o.count(), t))
+            .or_else(|| sealed.into_iter().find_map(|s| find_in(&s.bytes, s.count, t)))
     }
 
     /// Takes a sample. `range_end` gives the end of the block range that holds a time.
