@@ -19,7 +19,7 @@ use crate::bytes::Reader;
 use crate::damage::DamageLog;
 use crate::db::{Db, MaintainState, lock};
 use crate::fs::{AtPath, Fs, IoAt, publish};
-use crate::head::series::Sealed;
+use crate::head::series::{Sealed, SymbolPairs};
 use crate::head::symbols::Symbol;
 use crate::index::SeriesRef;
 use crate::merge::merge_chunks;
@@ -312,7 +312,7 @@ struct Sorted {
     symbols: Vec<Arc<str>>,
     /// By the head's symbol: the place in `symbols`.
     ranks: Vec<u32>,
-    series: Vec<(Arc<[(Symbol, Symbol)]>, SeriesRef)>,
+    series: Vec<(SymbolPairs, SeriesRef)>,
 }
 
 impl Sorted {

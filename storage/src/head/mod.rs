@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashSet, FxHasher};
 
 use self::postings::Postings;
-use self::series::{Sealed, Series, Verdict};
+use self::series::{Sealed, Series, SymbolPairs, Verdict};
 use self::symbols::{Symbol, Symbols};
 use self::table::{HashIndex, Pages};
 use crate::index::{self, Damage, LabelIndex, SeriesRef};
@@ -115,7 +115,7 @@ impl Head {
     pub(crate) fn insert(&mut self, id: SeriesId, labels: &Labels) -> Option<SeriesRef> {
         let series = SeriesRef::try_from(id.0).ok().filter(|&r| r < SeriesRef::MAX)?;
         let hash = self.hash(labels);
-        let symbols: Arc<[(Symbol, Symbol)]> =
+        let symbols: SymbolPairs =
             labels.iter().map(|(n, v)| (self.symbols.intern(n), self.symbols.intern(v))).collect();
         self.postings.insert(series, &symbols);
         self.pages.insert(series, Series::new(symbols, hash));
@@ -221,7 +221,7 @@ impl Head {
     }
 
     /// Labels (as symbols) of a series.
-    pub(crate) fn symbols_of(&self, series: SeriesRef) -> Option<Arc<[(Symbol, Symbol)]>> {
+    pub(crate) fn symbols_of(&self, series: SeriesRef) -> Option<SymbolPairs> {
         self.pages.get(series).map(|s| s.labels().clone())
     }
 
