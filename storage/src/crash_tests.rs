@@ -1,6 +1,7 @@
 //! What crashes and failing disks may cost: nothing that was acknowledged, and nothing is invented.
 //!
-//! Here: one scripted life of a `Db` (appends, late samples, cuts, compaction, retention of the WAL), run again for every
+//! Here: one scripted life of a `Db` (appends, late samples, cuts, compaction, retention of the WAL), run again
+//! for every
 //! step at which the file system can fail.
 //! Elsewhere: the file system that fails (`fs::faulty`), random lives (`tests/model.rs`).
 

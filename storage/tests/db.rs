@@ -197,6 +197,15 @@ fn series_that_end_are_forgotten_and_their_number_is_not_used_again() {
     assert_eq!(done.refused[0].reason, RefuseReason::UnknownSeries);
     assert_ne!(batch.id(1), Some(old));
     assert_eq!(read(&db, "gone", TimeRange::ALL), [(T0, 1.0), (now, 3.0)]);
+    drop(db);
+    // The log knows the series by two numbers now.
+    for later in 1..4 {
+        let db = open(dir.path());
+        put(&db, &labels("gone", "x"), now + later * HOUR, 4.0).unwrap();
+        db.maintain(now + later * HOUR).unwrap();
+        assert_eq!(read(&db, "gone", TimeRange::new(T0, now + HOUR)), [(T0, 1.0), (now, 3.0)]);
+        assert_eq!(db.stats().orphaned_samples, 0);
+    }
 }
 
 #[test]

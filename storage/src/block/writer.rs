@@ -125,7 +125,8 @@ impl<'a> BlockWriter<'a> {
             .at(&self.temp)
     }
 
-    /// Completes the files and publishes the block; `None` if no series was added. After an error nothing is left of it,
+    /// Completes the files and publishes the block; `None` if no series was added. After an error nothing is
+    /// left of it,
     /// as far as the disk allows: a full disk must not fill up with failed attempts.
     pub(crate) fn finish(mut self, rank: u64, sources: Vec<BlockId>) -> Result<Option<Meta>, IoAt> {
         let Some(span) = self.range else {

@@ -1,6 +1,7 @@
 //! A file system that fails on demand and knows what a power cut would leave. For tests.
 //!
-//! Here: [`FaultyFs`] over a real directory: counts every change, fails the k-th, and copies out the state after a crash.
+//! Here: [`FaultyFs`] over a real directory: counts every change, fails the k-th, and copies out the state after
+//! a crash.
 //! Elsewhere: the tests that use it (`crash_tests`).
 //!
 //! Invariant: what is durable is exactly what POSIX promises: a file's bytes at its last fsync, under the names its

@@ -42,6 +42,7 @@ pub(crate) struct Head {
     aliases: Vec<(u64, SeriesRef)>,
     range: Option<(i64, i64)>,
     samples: u64,
+    chunks: u64,
     /// End of the last cut, and samples taken since from before it.
     cut_t: i64,
     old: u64,
@@ -70,6 +71,7 @@ impl Head {
             aliases: Vec::new(),
             range: None,
             samples: 0,
+            chunks: 0,
             cut_t: i64::MIN,
             old: 0,
         }
@@ -140,8 +142,10 @@ impl Head {
     pub(crate) fn push(&mut self, series: SeriesRef, t: i64, v: f64) -> Verdict {
         let block_ms = self.block_ms;
         let s = self.pages.get_mut(series).expect("the caller resolved the series under the same lock");
+        let chunks = s.chunk_count();
         let verdict = s.push(t, v, block_ms);
         if verdict == Verdict::Accept {
+            self.chunks += (s.chunk_count() - chunks) as u64;
             self.old += u64::from(t < self.cut_t);
             self.samples += 1;
             self.range = Some(self.range.map_or((t, t), |(min, max)| (min.min(t), max.max(t))));
@@ -164,9 +168,9 @@ impl Head {
         self.old
     }
 
-    /// Chunks in the head; walks all series.
+    /// Chunks in the head.
     pub(crate) fn chunk_count(&self) -> u64 {
-        self.pages.iter().map(|(_, s)| s.chunk_count() as u64).sum()
+        self.chunks
     }
 
     /// Oldest and newest sample.
@@ -216,7 +220,10 @@ impl Head {
     pub(crate) fn take_page(&mut self, page: usize, cut_t: i64, mut found: impl FnMut(i64, SeriesRef)) {
         let block_ms = self.block_ms;
         for (series, s) in self.pages.page_mut(page) {
+            let chunks = s.chunk_count();
             s.take(cut_t, block_ms, |start| found(start, series));
+            // Late samples became chunks.
+            self.chunks += (s.chunk_count() - chunks) as u64;
         }
     }
 
@@ -239,13 +246,15 @@ impl Head {
     /// Ends a cut for one page; see [`Series::end_take`].
     pub(crate) fn end_take_page(&mut self, page: usize, is_published: bool) {
         for (_, s) in self.pages.page_mut(page) {
-            let before = s.sample_count();
+            let (samples, chunks) = (s.sample_count(), s.chunk_count());
             s.end_take(is_published);
-            self.samples -= before - s.sample_count();
+            self.samples -= samples - s.sample_count();
+            self.chunks -= (chunks - s.chunk_count()) as u64;
         }
     }
 
-    /// After a cut: the range anew, and series that stayed empty for some cuts are forgotten (cuts out of turn, for late
+    /// After a cut: the range anew, and series that stayed empty for some cuts are forgotten (cuts out of
+    /// turn, for late
     /// samples, do not count). Returns how many.
     pub(crate) fn end_cut(&mut self, counts_idle: bool, cut_t: i64) -> usize {
         self.range = None;
