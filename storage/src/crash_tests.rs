@@ -194,6 +194,22 @@ fn an_error_at_any_step_loses_nothing_acknowledged() {
     }
 }
 
+/// Long enough that cleaning up after an error fails, too.
+#[test]
+fn a_disk_that_fails_for_a_while_loses_nothing_acknowledged() {
+    for step in (1..=steps()).step_by(3) {
+        let context = format!("fails for a while from step {step}");
+        let dir = temp_dir();
+        let fs = FaultyFs::new(dir.path(), Some((step, Fault::Errors(ErrorKind::StorageFull, 25))));
+        let mut oracle = Oracle::default();
+        if let Ok(db) = Db::open_with(dir.path(), options(), Arc::new(fs)) {
+            live(&db, &mut oracle);
+            check(&db, &[&oracle.synced, &oracle.written], &oracle.sent, &context);
+        }
+        check_reopened(dir.path(), &[&oracle.synced, &oracle.written], &oracle.sent, &context);
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_in_words_and_is_forgotten_when_there_is_room() {
     let dir = temp_dir();

@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     Crash,
     /// This one call fails so; of a write the first half is done.
     Error(io::ErrorKind),
+    /// So many calls in a row fail so.
+    Errors(io::ErrorKind, u64),
 }
 
 /// What the disk shows after a crash.
@@ -72,13 +74,17 @@ impl State {
             return Some(io::Error::other("the process has crashed"));
         }
         self.step += 1;
-        let (_, fault) = self.fault.filter(|(step, _)| *step == self.step)?;
+        let (first, fault) = self.fault?;
+        let len = if let Fault::Errors(_, len) = fault { len } else { 1 };
+        if !(first..first + len).contains(&self.step) {
+            return None;
+        }
         match fault {
             Fault::Crash => {
                 self.is_down = true;
                 Some(io::Error::other("crash"))
             }
-            Fault::Error(kind) => Some(io::Error::from(kind)),
+            Fault::Error(kind) | Fault::Errors(kind, _) => Some(io::Error::from(kind)),
         }
     }
 
