@@ -23,6 +23,7 @@ use crate::head::series::{Sealed, SymbolPairs};
 use crate::head::symbols::Symbol;
 use crate::index::SeriesRef;
 use crate::merge::merge_chunks;
+use crate::wal::Segment;
 use crate::wal::replay::Done;
 use crate::{OpenError, TimeRange};
 
@@ -34,6 +35,10 @@ pub(crate) const MARK_MAGIC: [u8; 8] = *b"CAIRNCUT";
 pub(crate) const MARK_VERSION: u32 = 1;
 /// So many samples from before the last cut start another one before its time.
 const OLD_SAMPLES_MAX: u64 = 1 << 20;
+/// "Now" that lies so many block lengths behind the last cut was put right; less is an ordinary step.
+const CLOCK_BLOCKS: i64 = 2;
+/// Samples in one record when samples are logged anew.
+const RELOG_SAMPLES: usize = 10_000;
 /// The head's lock is released after so many series while a block is written.
 const PORTION: usize = 256;
 
@@ -110,8 +115,10 @@ impl Db {
             let head = self.head();
             (head.range().map(|(min_t, _)| min_t), head.old_count())
         };
-        let advances = cut_t > state.cut_t;
-        let cut_t = cut_t.max(state.cut_t);
+        // A clock that ran ahead and was put right must not stop cutting until time has caught up.
+        let went_back = cut_t.saturating_add(CLOCK_BLOCKS.saturating_mul(block_ms)) < state.cut_t;
+        let advances = cut_t > state.cut_t || went_back;
+        let cut_t = if advances { cut_t } else { state.cut_t };
         if !advances && old_samples < OLD_SAMPLES_MAX {
             return Ok(());
         }
@@ -152,6 +159,7 @@ impl Db {
         self.end_take(true, advances, cut_t);
         marked?;
         if advances {
+            self.relog_future(segment, now.saturating_add(self.options.future_ms_max))?;
             self.drop_segments(state, segment, cut_t)?;
         }
         Ok(())
@@ -262,6 +270,27 @@ impl Db {
         });
         sorted.series = found;
         sorted
+    }
+
+    /// Samples from a clock that ran ahead stay in the head until time catches up, and would keep their segments and all
+    /// after them: they are logged once more, so that only the newest segment waits for them.
+    fn relog_future(&self, segment: u64, far_t: i64) -> Result<(), IoAt> {
+        let is_waiting = |s: &Segment| s.number < segment && s.max_t > far_t;
+        if !lock(&self.writer).log.segments().iter().any(is_waiting) {
+            return Ok(());
+        }
+        let mut samples = Vec::new();
+        for page in 0..self.page_count() {
+            self.head().samples_after(page, far_t, &mut samples);
+        }
+        let logged = samples.chunks(RELOG_SAMPLES).try_for_each(|part| {
+            let mut writer = lock(&self.writer);
+            self.wal.append(&mut writer.log, [].into_iter(), part).map(|_| ())
+        });
+        let synced = logged.and_then(|()| self.wal.sync_to(self.wal.written()));
+        synced.map_err(std::io::Error::other).at(self.wal.dir())?;
+        lock(&self.writer).log.lower_max_t(segment, far_t);
+        Ok(())
     }
 
     /// Removes the segments in front that an earlier cut had emptied, after a checkpoint of all labels still in use.

@@ -230,6 +230,33 @@ fn appends_and_selects_go_on_from_many_threads() {
     assert_eq!(read(&db, "m", TimeRange::ALL).len(), 200);
 }
 
+#[test]
+fn a_clock_that_ran_ahead_and_was_put_right_stops_nothing() {
+    const YEAR: i64 = 365 * 24 * HOUR;
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    put(&db, &labels("m", "x"), T0, 1.0).unwrap();
+    put(&db, &labels("m", "x"), T0 + YEAR, 2.0).unwrap();
+    db.maintain(T0 + YEAR).unwrap();
+    put(&db, &labels("m", "x"), T0 + YEAR + 1, 3.0).unwrap();
+    let mut expected = vec![(T0, 1.0)];
+    for hour in 1..14 {
+        let t = T0 + hour * HOUR;
+        put(&db, &labels("m", "x"), t, 4.0).unwrap();
+        expected.push((t, 4.0));
+        db.maintain(t).unwrap();
+    }
+    expected.extend([(T0 + YEAR, 2.0), (T0 + YEAR + 1, 3.0)]);
+    assert_eq!(read(&db, "m", TimeRange::ALL), expected);
+    assert!(db.stats().head_samples < 8, "{:?}", db.stats());
+    let segments = |dir: &Path| files(dir).iter().filter(|f| f.extension().is_some_and(|e| e == "wal")).count();
+    assert!(segments(dir.path()) <= 5, "{} segments are kept", segments(dir.path()));
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!(read(&db, "m", TimeRange::ALL), expected);
+    assert_eq!(db.stats().orphaned_samples, 0);
+}
+
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {

@@ -16,6 +16,7 @@ use self::series::{Sealed, Series, SymbolPairs, Verdict};
 use self::symbols::{Symbol, Symbols};
 use self::table::{HashIndex, Pages};
 use crate::index::{self, Damage, LabelIndex, SeriesRef};
+use crate::wal::record::WalSample;
 use crate::{Labels, Matcher, SeriesId, TimeRange};
 
 mod cardinality;
@@ -302,6 +303,24 @@ impl Head {
             used.extend(values.keys());
         }
         self.symbols.retain(|symbol| used.contains(&symbol));
+    }
+
+    /// The samples of one page's series after `t`.
+    pub(crate) fn samples_after(&self, page: usize, t: i64, out: &mut Vec<WalSample>) {
+        let mut chunks = Vec::new();
+        for (series, s) in self.pages.page(page) {
+            chunks.clear();
+            s.snapshot(t.saturating_add(1), i64::MAX, &mut chunks);
+            for c in &chunks {
+                let decoded = crate::chunk::decode(&c.bytes, c.count, |at, v| {
+                    if at > t {
+                        out.push(WalSample { id: u64::from(series), t: at, v });
+                    }
+                    true
+                });
+                assert!(decoded.is_some(), "a chunk in memory is as it was encoded");
+            }
+        }
     }
 
     /// Number and labels of the series of one page, and their older numbers: what a checkpoint keeps.
