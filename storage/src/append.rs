@@ -55,13 +55,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// A writer at the log's end.
     pub(crate) fn new(log: Appender) -> Self {
-        Writer {
-            log,
-            samples: Vec::new(),
-            places: Vec::new(),
-            new_series: Vec::new(),
-            new_ids: FxHashMap::default(),
-        }
+        Writer { log, samples: Vec::new(), places: Vec::new(), new_series: Vec::new(), new_ids: FxHashMap::default() }
     }
 
     /// Logs and shows a batch. The position is what must be synced for it to be durable.
@@ -125,12 +119,7 @@ impl Writer {
     }
 
     #[inline]
-    fn plan_entry(
-        &mut self,
-        head: &Head,
-        entry: &Entry,
-        window: Window,
-    ) -> Result<(SeriesId, Verdict), RefuseReason> {
+    fn plan_entry(&mut self, head: &Head, entry: &Entry, window: Window) -> Result<(SeriesId, Verdict), RefuseReason> {
         let check_time = || match entry.t {
             t if t > window.max_t => Err(RefuseReason::TooFarInFuture),
             t if t < window.min_t => Err(RefuseReason::TooOld),

@@ -89,12 +89,7 @@ impl Db {
 }
 
 /// Blocks that lie in the same window, where the window is past and merging is worth its writing.
-fn groups(
-    blocks: &[Arc<Block>],
-    window_ms: i64,
-    cut_t: i64,
-    never: &BTreeSet<BlockId>,
-) -> Vec<Vec<Arc<Block>>> {
+fn groups(blocks: &[Arc<Block>], window_ms: i64, cut_t: i64, never: &BTreeSet<BlockId>) -> Vec<Vec<Arc<Block>>> {
     let mut windows: BTreeMap<i64, Vec<Arc<Block>>> = BTreeMap::new();
     for block in blocks.iter().filter(|b| !never.contains(&b.meta().id)) {
         let range = block.meta().range;

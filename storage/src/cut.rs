@@ -19,10 +19,11 @@ use crate::bytes::Reader;
 use crate::damage::DamageLog;
 use crate::db::{Db, MaintainState, lock};
 use crate::fs::{AtPath, Fs, IoAt, publish};
-use crate::head::series::Sealed;
+use crate::head::series::{Sealed, SymbolPairs};
 use crate::head::symbols::Symbol;
 use crate::index::SeriesRef;
 use crate::merge::merge_chunks;
+use crate::wal::Segment;
 use crate::wal::replay::Done;
 use crate::{OpenError, TimeRange};
 
@@ -34,6 +35,10 @@ pub(crate) const MARK_MAGIC: [u8; 8] = *b"CAIRNCUT";
 pub(crate) const MARK_VERSION: u32 = 1;
 /// So many samples from before the last cut start another one before its time.
 const OLD_SAMPLES_MAX: u64 = 1 << 20;
+/// "Now" that lies so many block lengths behind the last cut was put right; less is an ordinary step.
+const CLOCK_BLOCKS: i64 = 2;
+/// Samples in one record when samples are logged anew.
+const RELOG_SAMPLES: usize = 10_000;
 /// The head's lock is released after so many series while a block is written.
 const PORTION: usize = 256;
 
@@ -110,8 +115,10 @@ impl Db {
             let head = self.head();
             (head.range().map(|(min_t, _)| min_t), head.old_count())
         };
-        let advances = cut_t > state.cut_t;
-        let cut_t = cut_t.max(state.cut_t);
+        // A clock that ran ahead and was put right must not stop cutting until time has caught up.
+        let went_back = cut_t.saturating_add(CLOCK_BLOCKS.saturating_mul(block_ms)) < state.cut_t;
+        let advances = cut_t > state.cut_t || went_back;
+        let cut_t = if advances { cut_t } else { state.cut_t };
         if !advances && old_samples < OLD_SAMPLES_MAX {
             return Ok(());
         }
@@ -152,6 +159,7 @@ impl Db {
         self.end_take(true, advances, cut_t);
         marked?;
         if advances {
+            self.relog_future(segment, now.saturating_add(self.options.future_ms_max))?;
             self.drop_segments(state, segment, cut_t)?;
         }
         Ok(())
@@ -160,7 +168,7 @@ impl Db {
     /// Takes everything before `cut_t`, page by page, so that appends wait for one page at most.
     fn take(&self, cut_t: i64) -> Ranges {
         let mut ranges = Ranges::new();
-        for page in 0..self.head().page_count() {
+        for page in 0..self.page_count() {
             self.head_mut().take_page(page, cut_t, |start, series| {
                 let list = ranges.entry(start).or_default();
                 if list.last() != Some(&series) {
@@ -172,7 +180,7 @@ impl Db {
     }
 
     fn end_take(&self, is_published: bool, counts_idle: bool, cut_t: i64) {
-        for page in 0..self.head().page_count() {
+        for page in 0..self.page_count() {
             self.head_mut().end_take_page(page, is_published);
         }
         if is_published {
@@ -264,6 +272,27 @@ impl Db {
         sorted
     }
 
+    /// Samples from a clock that ran ahead stay in the head until time catches up, and would keep their segments and all
+    /// after them: they are logged once more, so that only the newest segment waits for them.
+    fn relog_future(&self, segment: u64, far_t: i64) -> Result<(), IoAt> {
+        let is_waiting = |s: &Segment| s.number < segment && s.max_t > far_t;
+        if !lock(&self.writer).log.segments().iter().any(is_waiting) {
+            return Ok(());
+        }
+        let mut samples = Vec::new();
+        for page in 0..self.page_count() {
+            self.head().samples_after(page, far_t, &mut samples);
+        }
+        let logged = samples.chunks(RELOG_SAMPLES).try_for_each(|part| {
+            let mut writer = lock(&self.writer);
+            self.wal.append(&mut writer.log, [].into_iter(), part).map(|_| ())
+        });
+        let synced = logged.and_then(|()| self.wal.sync_to(self.wal.written()));
+        synced.map_err(std::io::Error::other).at(self.wal.dir())?;
+        lock(&self.writer).log.lower_max_t(segment, far_t);
+        Ok(())
+    }
+
     /// Removes the segments in front that an earlier cut had emptied, after a checkpoint of all labels still in use.
     fn drop_segments(&self, state: &mut MaintainState, segment: u64, cut_t: i64) -> Result<(), IoAt> {
         let emptied: Vec<u64> = {
@@ -286,13 +315,19 @@ impl Db {
     fn write_checkpoint(&self, number: u64) -> Result<u64, IoAt> {
         let mut checkpoint = self.wal.begin_checkpoint(number)?;
         let mut series = Vec::new();
-        for page in 0..self.head().page_count() {
+        for page in 0..self.page_count() {
             series.clear();
             self.head().declarations(page, &mut series);
             checkpoint.put(&series)?;
         }
-        checkpoint.put(&self.head().alias_declarations())?;
+        let aliases = self.head().alias_declarations();
+        checkpoint.put(&aliases)?;
         checkpoint.finish()
+    }
+
+    /// A function of its own, so that the guard is gone before a loop over the pages begins.
+    fn page_count(&self) -> usize {
+        self.head().page_count()
     }
 
     fn head_mut(&self) -> std::sync::RwLockWriteGuard<'_, crate::head::Head> {
@@ -306,7 +341,7 @@ struct Sorted {
     symbols: Vec<Arc<str>>,
     /// By the head's symbol: the place in `symbols`.
     ranks: Vec<u32>,
-    series: Vec<(Arc<[(Symbol, Symbol)]>, SeriesRef)>,
+    series: Vec<(SymbolPairs, SeriesRef)>,
 }
 
 impl Sorted {

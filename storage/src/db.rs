@@ -114,7 +114,8 @@ struct ReplayNumbers {
 }
 
 impl Db {
-    /// Opens or creates `dir`, replaying the WAL. Always starts if the directory can be read and written: what is damaged
+    /// Opens or creates `dir`, replaying the WAL. Always starts if the directory can be read and written:
+    /// what is damaged
     /// is set aside and counted in [`Stats::quarantined`].
     pub fn open(dir: &Path, options: Options) -> Result<Db, OpenError> {
         Self::open_with(dir, options, Arc::new(RealFs))
@@ -139,8 +140,8 @@ impl Db {
         let mut head = Head::new(options.block_ms);
         let done = mark.as_ref().and_then(|m| m.honoured(&blocks));
         let replayed = replay(&fs, &wal_dir, &mut head, done, &damage)?;
-        let (wal, log) = Wal::new(fs.clone(), &wal_dir, replayed.segments, replayed.next_number, replayed.next_seq)
-            .at(&wal_dir)?;
+        let (wal, log) =
+            Wal::new(fs.clone(), &wal_dir, replayed.segments, replayed.next_number, replayed.next_seq).at(&wal_dir)?;
         let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Db {
             dir: dir.to_owned(),
@@ -189,7 +190,8 @@ impl Db {
         self.wal.sync_to(self.wal.written())
     }
 
-    /// Housekeeping, to be called every minute or so: cuts full ranges of the head into blocks, drops what retention ends.
+    /// Housekeeping, to be called every minute or so: cuts full ranges of the head into blocks, drops what
+    /// retention ends.
     ///
     /// May take long; appends and selects go on meanwhile. An error leaves everything readable, and the next call tries
     /// again; limits on size are enforced all the same.

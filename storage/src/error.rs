@@ -25,7 +25,9 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// Written by a newer Cairn.
-    #[error("{path}: format version {found} is unknown (this program knows {known}); open it with the newer program that wrote it")]
+    #[error(
+        "{path}: format version {found} is unknown (this program knows {known}); open it with the newer program that wrote it"
+    )]
     Version {
         /// The file.
         path: PathBuf,
@@ -67,7 +69,9 @@ pub enum AppendError {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {
     /// A damaged piece; its place, and what was expected.
-    #[error("{path}: chunk at byte {offset} is damaged (crc {found:#010x}, expected {expected:#010x}); its block will be set aside")]
+    #[error(
+        "{path}: chunk at byte {offset} is damaged (crc {found:#010x}, expected {expected:#010x}); its block will be set aside"
+    )]
     Checksum {
         /// File.
         path: PathBuf,

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use crate::mmap::Mapped;
 
 #[cfg(test)]
-#[cfg(any())]
 pub(crate) mod faulty;
 
 /// One entry of a directory.

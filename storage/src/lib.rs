@@ -5,6 +5,11 @@
 //!
 //! Reading order: `labels`, `matcher`, `sample`, `batch`, then `db`, which ties the rest together.
 
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod append;
 mod batch;
 mod block;
@@ -12,10 +17,14 @@ mod blocks;
 mod bytes;
 mod chunk;
 mod compact;
+#[cfg(test)]
+mod crash_tests;
 mod cut;
 mod damage;
 mod db;
 mod error;
+#[cfg(test)]
+mod format_tests;
 mod fs;
 mod head;
 mod index;

@@ -169,7 +169,13 @@ impl Matcher {
 
     /// `name="value"`.
     pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
-        Matcher { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None, shape: Shape::Literals(Vec::new()) }
+        Matcher {
+            name: name.into(),
+            op: MatchOp::Equal,
+            value: value.into(),
+            regex: None,
+            shape: Shape::Literals(Vec::new()),
+        }
     }
 
     /// The label it looks at.
@@ -273,9 +279,10 @@ mod tests {
     #[test]
     fn shapes_agree_with_the_expressions() {
         let values = ["", "a", "ab", "abc", "b", "a.b", "a\nb", "ba", "A", "é", "aé"];
-        for pattern in
-            ["", "a", "a|b", "a|", "a.*", ".*", ".+", "a.+", "ab?", "é.*", "é?", "a.b", "(a|b)", "^a$", "[ab]", "ab{0,1}", "ab?.*", "a|b.*"]
-        {
+        for pattern in [
+            "", "a", "a|b", "a|", "a.*", ".*", ".+", "a.+", "ab?", "é.*", "é?", "a.b", "(a|b)", "^a$", "[ab]",
+            "ab{0,1}", "ab?.*", "a|b.*",
+        ] {
             let regex = full_match_regex(pattern).unwrap();
             let m = Matcher::new(MatchOp::Regex, "l", pattern).unwrap();
             for value in values {

@@ -78,7 +78,8 @@ impl SelectedSeries {
         &self.labels
     }
 
-    /// Appends the samples in the selected range to `out`, oldest first, at most one per millisecond; staleness markers included.
+    /// Appends the samples in the selected range to `out`, oldest first, at most one per millisecond;
+    /// staleness markers included.
     /// Decodes only chunks that overlap the range. After an error `out` holds the good samples before it.
     pub fn read_into(&self, out: &mut Columns) -> Result<(), ReadError> {
         let mut order: Vec<&Piece> = self.pieces.iter().collect();

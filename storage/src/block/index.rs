@@ -37,6 +37,9 @@ const SERIES: usize = 1;
 const POSTINGS: usize = 2;
 const SECTION_NAMES: [&str; 3] = ["symbols", "series", "postings"];
 
+/// A series: labels as symbols, and chunks.
+pub(crate) type Entry = (Vec<(u32, u32)>, Vec<ChunkRef>);
+
 /// One row of the pairs' table.
 struct Pair {
     name: u32,
@@ -169,7 +172,7 @@ impl Index {
     }
 
     /// Labels (as symbols) and chunks of a series; the chunks rise.
-    pub(crate) fn series(&self, series: SeriesRef) -> Result<(Vec<(u32, u32)>, Vec<ChunkRef>), Damage> {
+    pub(crate) fn series(&self, series: SeriesRef) -> Result<Entry, Damage> {
         self.item(SERIES, self.series_count, series as usize)
             .and_then(read_series)
             .ok_or_else(|| self.damage(format!("series {series} cannot be read")))
@@ -271,7 +274,7 @@ fn locate(file: &[u8]) -> Option<([Section; 3], [u32; 3])> {
     is_whole.then_some((sections, counts))
 }
 
-fn read_series(entry: &[u8]) -> Option<(Vec<(u32, u32)>, Vec<ChunkRef>)> {
+fn read_series(entry: &[u8]) -> Option<Entry> {
     let mut r = Reader::new(entry);
     let small = |r: &mut Reader<'_>| u32::try_from(r.varint()?).ok();
     let count = r.count(2)?;

@@ -63,7 +63,9 @@ impl<'a> BlockWriter<'a> {
         let paths = BlockPaths::new(blocks_dir, id);
         let temp = paths.temp.clone();
         fs.create_dir_all(&temp).at(&temp)?;
-        let chunks = PageFile::create(fs, &paths.temp.join(super::CHUNKS_FILE))?;
+        let chunks = PageFile::create(fs, &paths.temp.join(super::CHUNKS_FILE)).inspect_err(|_| {
+            let _ = fs.remove_dir_all(&temp);
+        })?;
         Ok(BlockWriter {
             fs,
             paths,
@@ -84,7 +86,10 @@ impl<'a> BlockWriter<'a> {
     /// Adds a series with its chunks, which rise and do not overlap. Series come in rising order of their labels,
     /// given as indices into the symbols.
     pub(crate) fn add(&mut self, labels: &[(u32, u32)], chunks: &[Sealed]) -> Result<(), IoAt> {
-        assert!(self.series_ends.is_empty() || self.last_labels.as_slice() < labels, "series of a block rise by labels");
+        assert!(
+            self.series_ends.is_empty() || self.last_labels.as_slice() < labels,
+            "series of a block rise by labels"
+        );
         assert!(chunks.windows(2).all(|w| w[0].max_t < w[1].min_t), "chunks of a series rise");
         assert!(!chunks.is_empty(), "a series of a block has samples");
         self.last_labels.clear();
@@ -99,7 +104,7 @@ impl<'a> BlockWriter<'a> {
         put_varint(&mut self.series, chunks.len() as u64);
         let (mut last_t, mut last_page) = (0i64, 0u64);
         for chunk in chunks {
-            let placed = self.chunks.put(self.fs, chunk)?;
+            let placed = self.chunks.put(chunk)?;
             put_chunk_ref(&mut self.series, &placed, last_t, last_page);
             (last_t, last_page) = (placed.max_t, placed.page);
             self.samples += u64::from(chunk.count);
@@ -114,16 +119,31 @@ impl<'a> BlockWriter<'a> {
     /// Offsets inside a section are 32 bit; a section that would outgrow them is refused, not wrapped.
     fn offset32(&self, offset: usize) -> Result<u32, IoAt> {
         u32::try_from(offset)
-            .map_err(|_| std::io::Error::new(std::io::ErrorKind::FileTooLarge, "the index of one block would pass 4 GiB"))
+            .map_err(|_| {
+                std::io::Error::new(std::io::ErrorKind::FileTooLarge, "the index of one block would pass 4 GiB")
+            })
             .at(&self.temp)
     }
 
-    /// Completes the files and publishes the block; `None` if no series was added.
+    /// Completes the files and publishes the block; `None` if no series was added. After an error nothing is
+    /// left of it,
+    /// as far as the disk allows: a full disk must not fill up with failed attempts.
     pub(crate) fn finish(mut self, rank: u64, sources: Vec<BlockId>) -> Result<Option<Meta>, IoAt> {
-        let Some((min_t, max_t)) = self.range else {
+        let Some(span) = self.range else {
             self.abandon();
             return Ok(None);
         };
+        match self.publish(span, rank, sources) {
+            Ok(meta) => Ok(Some(meta)),
+            Err(e) => {
+                let _ = self.fs.remove_dir_all(&self.paths.dir);
+                self.abandon();
+                Err(e)
+            }
+        }
+    }
+
+    fn publish(&mut self, (min_t, max_t): (i64, i64), rank: u64, sources: Vec<BlockId>) -> Result<Meta, IoAt> {
         let chunks_bytes = self.chunks.finish()?;
         let index = self.index()?;
         self.write_file(super::INDEX_FILE, &index)?;
@@ -142,7 +162,7 @@ impl<'a> BlockWriter<'a> {
         self.fs.sync_dir(&self.temp).at(&self.temp)?;
         self.fs.rename(&self.temp, &self.paths.dir).at(&self.paths.dir)?;
         self.fs.sync_dir(&self.paths.parent).at(&self.paths.parent)?;
-        Ok(Some(meta))
+        Ok(meta)
     }
 
     /// Takes the temporary directory away after an error; best effort, the next open does it otherwise.
@@ -258,7 +278,7 @@ impl PageFile {
         Ok(PageFile { path: path.to_owned(), file, written: 0, ready, page: Vec::new() })
     }
 
-    fn put(&mut self, _fs: &dyn Fs, chunk: &Sealed) -> Result<ChunkRef, IoAt> {
+    fn put(&mut self, chunk: &Sealed) -> Result<ChunkRef, IoAt> {
         let placed = ChunkRef {
             min_t: chunk.min_t,
             max_t: chunk.max_t,

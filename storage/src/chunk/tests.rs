@@ -42,8 +42,17 @@ fn counters_take_two_bytes_a_sample() {
 
 #[test]
 fn special_values_keep_their_bits() {
-    let bits =
-        [0, (-0.0f64).to_bits(), crate::STALE_NAN_BITS, f64::NAN.to_bits(), !0, f64::INFINITY.to_bits(), 1, 1 << 63, 0x7ff8_0000_0000_1234];
+    let bits = [
+        0,
+        (-0.0f64).to_bits(),
+        crate::STALE_NAN_BITS,
+        f64::NAN.to_bits(),
+        !0,
+        f64::INFINITY.to_bits(),
+        1,
+        1 << 63,
+        0x7ff8_0000_0000_1234,
+    ];
     let samples: Vec<_> = bits.iter().enumerate().map(|(i, &b)| (i as i64, b)).collect();
     check(&samples, 200);
 }

@@ -12,10 +12,11 @@ use std::sync::Arc;
 use rustc_hash::{FxHashSet, FxHasher};
 
 use self::postings::Postings;
-use self::series::{Sealed, Series, Verdict};
+use self::series::{Sealed, Series, SymbolPairs, Verdict};
 use self::symbols::{Symbol, Symbols};
 use self::table::{HashIndex, Pages};
 use crate::index::{self, Damage, LabelIndex, SeriesRef};
+use crate::wal::record::WalSample;
 use crate::{Labels, Matcher, SeriesId, TimeRange};
 
 mod cardinality;
@@ -42,6 +43,7 @@ pub(crate) struct Head {
     aliases: Vec<(u64, SeriesRef)>,
     range: Option<(i64, i64)>,
     samples: u64,
+    chunks: u64,
     /// End of the last cut, and samples taken since from before it.
     cut_t: i64,
     old: u64,
@@ -70,6 +72,7 @@ impl Head {
             aliases: Vec::new(),
             range: None,
             samples: 0,
+            chunks: 0,
             cut_t: i64::MIN,
             old: 0,
         }
@@ -115,7 +118,7 @@ impl Head {
     pub(crate) fn insert(&mut self, id: SeriesId, labels: &Labels) -> Option<SeriesRef> {
         let series = SeriesRef::try_from(id.0).ok().filter(|&r| r < SeriesRef::MAX)?;
         let hash = self.hash(labels);
-        let symbols: Arc<[(Symbol, Symbol)]> =
+        let symbols: SymbolPairs =
             labels.iter().map(|(n, v)| (self.symbols.intern(n), self.symbols.intern(v))).collect();
         self.postings.insert(series, &symbols);
         self.pages.insert(series, Series::new(symbols, hash));
@@ -140,8 +143,10 @@ impl Head {
     pub(crate) fn push(&mut self, series: SeriesRef, t: i64, v: f64) -> Verdict {
         let block_ms = self.block_ms;
         let s = self.pages.get_mut(series).expect("the caller resolved the series under the same lock");
+        let chunks = s.chunk_count();
         let verdict = s.push(t, v, block_ms);
         if verdict == Verdict::Accept {
+            self.chunks += (s.chunk_count() - chunks) as u64;
             self.old += u64::from(t < self.cut_t);
             self.samples += 1;
             self.range = Some(self.range.map_or((t, t), |(min, max)| (min.min(t), max.max(t))));
@@ -164,9 +169,9 @@ impl Head {
         self.old
     }
 
-    /// Chunks in the head; walks all series.
+    /// Chunks in the head.
     pub(crate) fn chunk_count(&self) -> u64 {
-        self.pages.iter().map(|(_, s)| s.chunk_count() as u64).sum()
+        self.chunks
     }
 
     /// Oldest and newest sample.
@@ -216,12 +221,15 @@ impl Head {
     pub(crate) fn take_page(&mut self, page: usize, cut_t: i64, mut found: impl FnMut(i64, SeriesRef)) {
         let block_ms = self.block_ms;
         for (series, s) in self.pages.page_mut(page) {
+            let chunks = s.chunk_count();
             s.take(cut_t, block_ms, |start| found(start, series));
+            // Late samples became chunks.
+            self.chunks += (s.chunk_count() - chunks) as u64;
         }
     }
 
     /// Labels (as symbols) of a series.
-    pub(crate) fn symbols_of(&self, series: SeriesRef) -> Option<Arc<[(Symbol, Symbol)]>> {
+    pub(crate) fn symbols_of(&self, series: SeriesRef) -> Option<SymbolPairs> {
         self.pages.get(series).map(|s| s.labels().clone())
     }
 
@@ -239,13 +247,15 @@ impl Head {
     /// Ends a cut for one page; see [`Series::end_take`].
     pub(crate) fn end_take_page(&mut self, page: usize, is_published: bool) {
         for (_, s) in self.pages.page_mut(page) {
-            let before = s.sample_count();
+            let (samples, chunks) = (s.sample_count(), s.chunk_count());
             s.end_take(is_published);
-            self.samples -= before - s.sample_count();
+            self.samples -= samples - s.sample_count();
+            self.chunks -= (chunks - s.chunk_count()) as u64;
         }
     }
 
-    /// After a cut: the range anew, and series that stayed empty for some cuts are forgotten (cuts out of turn, for late
+    /// After a cut: the range anew, and series that stayed empty for some cuts are forgotten (cuts out of
+    /// turn, for late
     /// samples, do not count). Returns how many.
     pub(crate) fn end_cut(&mut self, counts_idle: bool, cut_t: i64) -> usize {
         self.range = None;
@@ -293,6 +303,24 @@ impl Head {
             used.extend(values.keys());
         }
         self.symbols.retain(|symbol| used.contains(&symbol));
+    }
+
+    /// The samples of one page's series after `t`.
+    pub(crate) fn samples_after(&self, page: usize, t: i64, out: &mut Vec<WalSample>) {
+        let mut chunks = Vec::new();
+        for (series, s) in self.pages.page(page) {
+            chunks.clear();
+            s.snapshot(t.saturating_add(1), i64::MAX, &mut chunks);
+            for c in &chunks {
+                let decoded = crate::chunk::decode(&c.bytes, c.count, |at, v| {
+                    if at > t {
+                        out.push(WalSample { id: u64::from(series), t: at, v });
+                    }
+                    true
+                });
+                assert!(decoded.is_some(), "a chunk in memory is as it was encoded");
+            }
+        }
     }
 
     /// Number and labels of the series of one page, and their older numbers: what a checkpoint keeps.

@@ -42,10 +42,13 @@ pub(crate) enum Verdict {
     Conflict,
 }
 
+/// Label pairs in rising order of name, as symbols of the head.
+pub(crate) type SymbolPairs = Arc<[(Symbol, Symbol)]>;
+
 /// Labels, samples and little else.
 #[derive(Debug)]
 pub(crate) struct Series {
-    labels: Arc<[(Symbol, Symbol)]>,
+    labels: SymbolPairs,
     hash: u32,
     /// Cuts in a row that found it empty.
     pub(crate) idle_cuts: u8,
@@ -53,18 +56,19 @@ pub(crate) struct Series {
     last_t: i64,
     open: Option<Encoder>,
     sealed: Vec<Sealed>,
-    /// Sorted; boxed because few series have any.
+    /// Sorted by time.
+    #[expect(clippy::box_collection, reason = "few series have any: the box saves sixteen bytes in all others")]
     late: Option<Box<Vec<(i64, u64)>>>,
 }
 
 impl Series {
     /// A series without samples.
-    pub(crate) fn new(labels: Arc<[(Symbol, Symbol)]>, hash: u32) -> Self {
+    pub(crate) fn new(labels: SymbolPairs, hash: u32) -> Self {
         Series { labels, hash, idle_cuts: 0, last_t: i64::MIN, open: None, sealed: Vec::new(), late: None }
     }
 
     /// Label pairs in rising order of name.
-    pub(crate) fn labels(&self) -> &Arc<[(Symbol, Symbol)]> {
+    pub(crate) fn labels(&self) -> &SymbolPairs {
         &self.labels
     }
 
@@ -101,7 +105,8 @@ impl Series {
         }
         let open = self.open.as_ref().filter(|o| o.first_t() <= t && t <= o.last_t());
         let sealed = self.sealed.iter().filter(|s| s.min_t <= t && t <= s.max_t);
-        open.and_then(|o| find_in(o.bytes(), o.count(), t)).or_else(|| sealed.into_iter().find_map(|s| find_in(&s.bytes, s.count, t)))
+        open.and_then(|o| find_in(o.bytes(), o.count(), t))
+            .or_else(|| sealed.into_iter().find_map(|s| find_in(&s.bytes, s.count, t)))
     }
 
     /// Takes a sample. `range_end` gives the end of the block range that holds a time.

@@ -98,7 +98,8 @@ impl Pages {
     }
 }
 
-/// Hash to numbers, open addressing: eight bytes a slot, half of them the hash, so that a miss rarely looks at a series.
+/// Hash to numbers, open addressing: eight bytes a slot, half of them the hash, so that a miss rarely looks at a
+/// series.
 #[derive(Debug, Default)]
 pub(crate) struct HashIndex {
     slots: Vec<u64>,

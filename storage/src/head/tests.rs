@@ -49,6 +49,7 @@ fn forgets_series_that_stay_empty() {
         h.end_cut(true, 2000);
     }
     assert_eq!((h.series_count(), h.sample_count(), h.range()), (1, 1, Some((5000, 5000))));
+    assert_eq!(h.chunk_count(), h.pages.iter().map(|(_, s)| s.chunk_count() as u64).sum::<u64>());
     assert_eq!(h.find(&labels("up", "a")), None);
     assert_eq!(h.resolve(SeriesId(0)), None);
     assert_eq!(h.find(&labels("up", "b")), Some(1));

@@ -256,6 +256,11 @@ impl Appender {
         self.segments.retain(|s| !numbers.contains(&s.number));
     }
 
+    /// Says that what segments before `number` have after `max_t` is also in a later one.
+    pub(crate) fn lower_max_t(&mut self, number: u64, max_t: i64) {
+        self.segments.iter_mut().filter(|s| s.number < number).for_each(|s| s.max_t = s.max_t.min(max_t));
+    }
+
     /// Bytes of all segments.
     pub(crate) fn bytes(&self) -> u64 {
         self.segments.iter().map(|s| s.bytes).sum()

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::record::{Decoded, decode};
 use super::checkpoint::CHECKPOINT_TEMP;
+use super::record::{Decoded, decode};
 use super::scan::{Header, Piece, VERSION, decode_header, scan};
 use super::{Segment, segment_name};
 use crate::damage::DamageLog;
@@ -199,7 +199,10 @@ impl Run<'_> {
             }
             Some((header, is_whole)) => {
                 if !is_whole {
-                    self.note(format!("{}: one of two copies of the header is damaged; nothing is lost", path.display()));
+                    self.note(format!(
+                        "{}: one of two copies of the header is damaged; nothing is lost",
+                        path.display()
+                    ));
                 }
                 Ok(Some(header))
             }
@@ -287,7 +290,10 @@ impl Run<'_> {
         self.damage.keep_copy(&copy, bytes.get(offset..offset + len).unwrap_or_default());
         // What follows is not missing without a trace.
         self.expected_seq = None;
-        self.note(format!("{}: {len} bytes at {offset} are no whole record; skipped, copy in quarantine/{copy}", path.display()));
+        self.note(format!(
+            "{}: {len} bytes at {offset} are no whole record; skipped, copy in quarantine/{copy}",
+            path.display()
+        ));
     }
 
     fn note(&mut self, text: String) {
@@ -296,7 +302,10 @@ impl Run<'_> {
 
     fn finish(mut self) -> Replayed {
         if self.out.orphans > 0 {
-            let text = format!("{} samples in the WAL belong to series whose labels were in a damaged record", self.out.orphans);
+            let text = format!(
+                "{} samples in the WAL belong to series whose labels were in a damaged record",
+                self.out.orphans
+            );
             self.note(text);
         }
         let (min_t, max_t) = self.times.unwrap_or((i64::MIN, i64::MAX - 1));
@@ -308,4 +317,3 @@ impl Run<'_> {
         self.out
     }
 }
-

@@ -1,0 +1,146 @@
+//! Keeps `FORMAT.md` true, and old databases readable.
+//!
+//! Here: the constants and the dump of `FORMAT.md`, and the golden databases under `testdata/format/`.
+//! Elsewhere: the encoders themselves.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::block::{meta, writer};
+use crate::wal::record::{self, WalSample, put_frame};
+use crate::wal::scan::{self, Header, encode_header};
+use crate::*;
+
+const FORMAT: &str = include_str!("../FORMAT.md");
+
+#[test]
+fn the_constants_are_those_of_the_document() {
+    let text = |magic: &[u8; 8]| format!("`{}`", std::str::from_utf8(magic).unwrap());
+    let constants = [
+        ("WAL magic", text(&scan::MAGIC)),
+        ("WAL version", scan::VERSION.to_string()),
+        ("WAL header bytes", scan::HEADER_BYTES.to_string()),
+        ("WAL header copy bytes", scan::HEADER_COPY_BYTES.to_string()),
+        ("WAL segment bytes, after which a new one begins", wal::SEGMENT_BYTES_MAX.to_string()),
+        ("frame marker", format!("`{}`", record::MARKER.map(|b| format!("{b:02x}")).join(" "))),
+        ("frame header bytes", record::FRAME_BYTES.to_string()),
+        ("record kind batch", record::KIND_BATCH.to_string()),
+        ("block version", meta::BLOCK_VERSION.to_string()),
+        ("meta magic", text(&meta::META_MAGIC)),
+        ("index magic", text(&writer::INDEX_MAGIC)),
+        ("index footer bytes", writer::INDEX_FOOTER_BYTES.to_string()),
+        ("pair row bytes", writer::PAIR_ROW_BYTES.to_string()),
+        ("chunks magic", text(&writer::CHUNKS_MAGIC)),
+        ("block file header bytes", writer::FILE_HEADER_BYTES.to_string()),
+        ("page bytes, at which a page ends", writer::PAGE_BYTES.to_string()),
+        ("page header bytes", writer::PAGE_HEADER_BYTES.to_string()),
+        ("cut magic", text(&cut::MARK_MAGIC)),
+        ("cut version", cut::MARK_VERSION.to_string()),
+        ("value code xor", chunk::VALUE_XOR.to_string()),
+        ("value code run", chunk::VALUE_RUN.to_string()),
+        ("value code whole number, largest", chunk::VALUE_INT_MAX.to_string()),
+        ("bits of the time code", chunk::VALUE_SHIFT.to_string()),
+    ];
+    for (name, value) in constants {
+        let row = format!("| {name} | {value} |");
+        assert!(FORMAT.contains(&row), "FORMAT.md lacks the row {row:?}");
+    }
+}
+
+/// Offset, sixteen bytes in hexadecimal, and what of them is ASCII.
+fn dump(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for (i, line) in bytes.chunks(16).enumerate() {
+        let hex: Vec<String> = line.iter().map(|b| format!("{b:02x}")).collect();
+        let ascii: String = line.iter().map(|&b| if b.is_ascii_graphic() { char::from(b) } else { '.' }).collect();
+        writeln!(out, "{:04x}  {:<47}  {ascii}", i * 16, hex.join(" ")).unwrap();
+    }
+    out
+}
+
+#[test]
+fn the_dump_is_what_the_encoder_writes() {
+    let salt = 0x0123_4567_89ab_cdef;
+    let mut segment = encode_header(Header { version: scan::VERSION, number: 1, salt }).to_vec();
+    let labels = Labels::from_pairs([("__name__", "up"), ("job", "x")]).unwrap();
+    let sample = WalSample { id: 0, t: 1_700_000_000_000, v: 1.0 };
+    put_frame(&mut segment, salt, 0, [(SeriesId(0), &labels)].into_iter(), &[sample]);
+    let dump = dump(&segment);
+    assert!(FORMAT.contains(&dump), "FORMAT.md lacks the dump\n{dump}");
+}
+
+fn golden_dir(version: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../testdata/format/v{version}"))
+}
+
+fn golden_options() -> Options {
+    Options { block_ms: 1000, ..Options::default() }
+}
+
+/// What a golden database holds: two series every 250 ms, one of them with late samples.
+fn golden_samples() -> Vec<(Labels, i64, f64)> {
+    let labels = |name: &str| Labels::from_pairs([("__name__", name), ("instance", "héhé:9100")]).unwrap();
+    let mut all = Vec::new();
+    for i in 0..24i64 {
+        let t = 100_000 + i * 250;
+        all.push((labels("requests_total"), t, (i * 17) as f64));
+        all.push((labels("load"), t, if i % 7 == 3 { stale_nan() } else { (i * i) as f64 / 7.0 }));
+        if i % 5 == 4 {
+            all.push((labels("load"), t - 1100, -0.0));
+        }
+    }
+    all
+}
+
+fn write_golden(dir: &Path) {
+    let db = Db::open(dir, golden_options()).unwrap();
+    for (labels, t, v) in golden_samples() {
+        let mut batch = Batch::new();
+        batch.push(labels, t, v);
+        let now = t.max(100_000);
+        assert_eq!(db.append(&mut batch, now, Durability::Written).unwrap().accepted, 1);
+        db.maintain(now).unwrap();
+    }
+    db.close().unwrap();
+    std::fs::remove_file(dir.join("lock")).unwrap();
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A new version gets a new directory: `CAIRN_WRITE_GOLDEN=1` writes it where there is none yet.
+#[test]
+fn golden_databases_are_read() {
+    let newest = golden_dir(meta::BLOCK_VERSION);
+    if std::env::var_os("CAIRN_WRITE_GOLDEN").is_some() && !newest.join("cut").try_exists().unwrap() {
+        std::fs::create_dir_all(&newest).unwrap();
+        write_golden(&newest);
+    }
+    for version in 1..=meta::BLOCK_VERSION {
+        let dir = tempfile::tempdir().unwrap();
+        copy_tree(&golden_dir(version), dir.path());
+        let db = Db::open(dir.path(), golden_options()).unwrap();
+        let found = db.select(&[], TimeRange::ALL).unwrap();
+        assert_eq!(found.warnings, [] as [String; 0]);
+        let mut samples = Vec::new();
+        for series in &found.series {
+            let mut out = Columns::default();
+            series.read_into(&mut out).unwrap();
+            samples.extend(out.t.iter().zip(&out.v).map(|(&t, v)| (series.labels().clone(), t, v.to_bits())));
+        }
+        let mut expected: Vec<_> = golden_samples().into_iter().map(|(l, t, v)| (l, t, v.to_bits())).collect();
+        expected.sort();
+        assert_eq!(samples, expected, "v{version}");
+        assert!(db.stats().blocks > 0 && db.stats().head_samples > 0, "both parts are covered");
+    }
+}
