@@ -16,6 +16,7 @@ import { Stat } from '../chart/Stat';
 import type { StatProps } from '../chart/Stat';
 import { zone } from '../prefs';
 import { setRange, zoomOut } from '../range';
+import { lazy } from '../ui/lazy';
 import { shownFields } from './fields';
 import type { ShownField } from './fields';
 import { interpolateText } from './interpolate';
@@ -27,7 +28,6 @@ import type { Panel } from './model';
 import { PANEL_TYPES } from './parse';
 import type { PanelData } from './query';
 import { GraphPanel } from './GraphPanel';
-import { lazy } from './lazy';
 import { transform } from './transform';
 
 export interface BodyProps {

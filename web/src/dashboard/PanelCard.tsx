@@ -11,15 +11,16 @@ import { formatTime } from '../prefs';
 import { link, place, setParams } from '../router';
 import { Icon } from '../ui/icons';
 import { Menu } from '../ui/Menu';
+import { lazy } from '../ui/lazy';
 import { interpolateText } from './interpolate';
 import type { Scope } from './interpolate';
-import { lazy } from './lazy';
 import { fillUrl } from './links';
 import type { Panel } from './model';
 import { PanelBody } from './PanelBody';
 import { loadPanel, panelScope, questions } from './query';
 import type { PanelData } from './query';
 
+/** Seldom opened: not part of the first load. */
 const Inspect = lazy(async () => (await import('./Inspect')).Inspect);
 
 /** Panels ask for data this far outside the screen, so that scrolling shows finished graphs. */
