@@ -96,6 +96,21 @@ test('a variable from the URL reaches the queries', { skip }, async () => {
   await page.done();
 });
 
+test('a panel that fails says why and keeps what it had', { skip }, async () => {
+  const page = await openPage(browser);
+  const answer = (value) => ({ json: { status: 'success', data: { resultType: 'matrix', result: [{ metric: { instance: 'a' }, values: [[Math.floor(Date.now() / 1000) - 60, value]] }] } } });
+  await page.route('**/api/v1/query_range', (route) => route.fulfill(answer('42')));
+  await board(page, 'cairn-system');
+  const first = page.locator('.panel').first();
+  await first.getByText('42.0%').first().waitFor({ state: 'attached' });
+  await page.unroute('**/api/v1/query_range');
+  await page.route('**/api/v1/query_range', (route) => route.fulfill({ status: 422, json: { status: 'error', errorType: 'execution', error: 'query over budget' } }));
+  await page.getByRole('button', { name: 'Refresh now' }).click();
+  await first.getByText('query over budget').waitFor();
+  await first.getByText('42.0%').first().waitFor({ state: 'attached' });
+  await page.done();
+});
+
 test('import says what is wrong and what is missing', { skip }, async () => {
   const page = await openPage(browser);
   await page.goto(`${server.url}/dashboards`);
