@@ -47,6 +47,8 @@ const proxies: Record<string, string> = {
   ...(process.env.CAIRN_PROM ? { '/api/v1/': process.env.CAIRN_PROM } : {}),
 };
 
+const CORE = /node_modules\/@?preact|src\/(ui|api|router|range|time|prefs|theme|shortcuts|site|format|matrix)\b/;
+
 export default defineConfig({
   base: './',
   plugins: [basePlaceholder(), bundleGraph(), mockApi(Object.keys(proxies))],
@@ -56,6 +58,12 @@ export default defineConfig({
     assetsInlineLimit: 0,
     reportCompressedSize: false,
     modulePreload: { polyfill: false },
+    rolldownOptions: {
+      output: {
+        // What every page needs lies in one chunk: a dozen small ones would compress worse and cost a dozen requests.
+        codeSplitting: { groups: [{ name: 'core', test: CORE }] },
+      },
+    },
   },
   server: {
     host: '127.0.0.1',

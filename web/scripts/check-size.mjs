@@ -46,7 +46,8 @@ function row(name, bytes, limit) {
 }
 
 console.log(`${'first load, gzip'.padEnd(22)}  ${'JS'.padStart(20)}   ${'CSS'.padStart(21)}`);
-const routes = entry.dynamicImports.map((file) => chunks.get(file)).sort((a, b) => a.name.localeCompare(b.name));
+const first = new Set([...base].flatMap((file) => chunks.get(file).dynamicImports));
+const routes = [...first].map((file) => chunks.get(file)).sort((a, b) => a.name.localeCompare(b.name));
 for (const route of routes) {
   const { js, css } = weigh(new Set([...base, ...closure(route.file)]));
   console.log(`${route.name.padEnd(22)}  ${row(`JS of ${route.name}`, js + themeScript, BUDGET.routeJs)}  ${row(`CSS of ${route.name}`, css, BUDGET.routeCss)}`);

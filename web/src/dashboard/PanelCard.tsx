@@ -11,7 +11,7 @@ import { formatTime } from '../prefs';
 import { link, place, setParams } from '../router';
 import { Icon } from '../ui/icons';
 import { Menu } from '../ui/Menu';
-import { Inspect } from './Inspect';
+import { lazy } from '../ui/lazy';
 import { interpolateText } from './interpolate';
 import type { Scope } from './interpolate';
 import { fillUrl } from './links';
@@ -19,6 +19,9 @@ import type { Panel } from './model';
 import { PanelBody } from './PanelBody';
 import { loadPanel, panelScope, questions } from './query';
 import type { PanelData } from './query';
+
+/** Seldom opened: not part of the first load. */
+const Inspect = lazy(async () => (await import('./Inspect')).Inspect);
 
 /** Panels ask for data this far outside the screen, so that scrolling shows finished graphs. */
 const MARGIN_PX = 300;
@@ -120,9 +123,9 @@ export function PanelCard({ panel, scope, scopeKey, range, tick, syncKey, full =
   const warnings = [...new Set(state.data?.asked.flatMap((a) => a.warnings) ?? [])];
   const own = panel.timeFrom || panel.timeShift;
   return (
-    <section class={`panel${panel.transparent ? ' transparent' : ''}${title ? '' : ' untitled'}`} ref={ref} aria-label={title || `Panel ${panel.id}`} data-panel-id={panel.id} tabIndex={-1}>
+    <div role="group" class={`panel${panel.transparent ? ' transparent' : ''}${title ? '' : ' untitled'}`} ref={ref} aria-label={title || `Panel ${panel.id}`} data-panel-id={panel.id} tabIndex={-1}>
       <header class="panel-head">
-        {title && <h3 class="panel-title" title={title}>{title}</h3>}
+        {title && <h2 class="panel-title" title={title}>{title}</h2>}
         {description && <span class="panel-info" role="img" tabIndex={0} aria-label={description} title={description}>i</span>}
         {own && <span class="panel-own" title="This panel has a time range of its own"><Icon name="clock" size={12} /> {panel.timeFrom ?? ''}{panel.timeShift ? ` −${panel.timeShift}` : ''}</span>}
         <span class="panel-state">
@@ -141,6 +144,6 @@ export function PanelCard({ panel, scope, scopeKey, range, tick, syncKey, full =
           : (state.data || asksNothing) && near ? <PanelBody panel={panel} data={state.data ?? EMPTY} scope={shownScope} title={title} syncKey={syncKey} /> : null}
       </div>
       {inspecting && <Inspect title={title} data={state.data} error={state.error} panel={panel} onClose={() => setInspecting(false)} />}
-    </section>
+    </div>
   );
 }
