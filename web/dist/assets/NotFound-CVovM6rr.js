@@ -1,1 +1,0 @@
-import{n as e,o as t,p as n,u as r}from"./Page-BdzGB48D.js";import{t as i}from"./jsxRuntime-CBZ6yLrF.js";function a(){return i(t,{title:`No such page`,children:i(e,{icon:`search`,title:`Nothing lives at ${n.value.path}`,children:i(`a`,{href:r(`/`),children:`Go home`})})})}export{a as NotFound};
