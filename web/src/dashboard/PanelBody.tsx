@@ -219,8 +219,10 @@ export function PanelBody({ panel, data, scope, title, syncKey }: BodyProps) {
   if (!PANEL_TYPES.has(panel.type)) {
     return (
       <div class="panel-unknown">
-        <p class="note warn">Panels of type “{panel.type}” are not drawn yet. This is their data.</p>
-        <TablePanel panel={{ ...panel, options: {} }} fields={fields} scope={scope} label={title} />
+        <p class="note warn">
+          Panels of type “{panel.type}” are not drawn yet.{panel.targets.length > 0 ? ' This is their data.' : ''}
+        </p>
+        {panel.targets.length > 0 && <TablePanel panel={{ ...panel, options: {} }} fields={fields} scope={scope} label={title} />}
       </div>
     );
   }
