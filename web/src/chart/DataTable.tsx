@@ -81,7 +81,7 @@ export function DataTable({ columns, initialSort = null, label, header = true }:
   const shown = all ? rows : rows.slice(0, ROWS_MAX);
   const next = (i: number): TableSort | null => (sort?.column !== i ? { column: i, desc: columns[i]!.numeric } : sort.desc === columns[i]!.numeric ? { column: i, desc: !sort.desc } : null);
   return (
-    <div class="data-table" tabIndex={0} role="region" aria-label={label ?? 'Table'}>
+    <div class="data-table" tabIndex={0} role="group" aria-label={label ?? 'Table'}>
       <table>
         {header && (
           <thead>

@@ -113,7 +113,7 @@ export function Legend({ series, colors, visible, options, onSelect }: LegendPro
     );
   };
   return (
-    <div class="chart-legend table" style={options.width ? { '--legend-width': `${options.width}px` } : {}} tabIndex={0} role="region" aria-label="Legend">
+    <div class="chart-legend table" style={options.width ? { '--legend-width': `${options.width}px` } : {}} tabIndex={0} role="group" aria-label="Legend">
       <table>
         <thead><tr>{header('Name', -1)}{calcs.map((calc, i) => header(reducerLabel(calc), i))}</tr></thead>
         <tbody>

@@ -60,10 +60,12 @@ function Cell({ item, props, width, height, many }: { item: StatValue; props: St
   const valueWidth = textWidth(text || '–', 650) + UNIT_SIZE * textWidth(prefix + suffix, 550);
   // The sparkline has the lower part to itself where there is room; in a low cell the number lies over it.
   const spark = graph && item.spark && item.spark.length > 1 ? Math.round(height * (height > 80 ? 0.36 : 0.45)) : 0;
-  const lift = spark > 0 && height > 80 ? Math.round(spark * 0.8) : 0;
+  // A cell much wider than high has it beside the number.
+  const beside = spark > 0 && width > height * 2.6 && !showName;
+  const lift = spark > 0 && height > 80 && !beside ? Math.round(spark * 0.8) : 0;
   const wide = showName && showValue && width > height * 2.6 && height < 70;
   const padding = width < 110 ? 4 : 10;
-  const room = { w: (wide ? width * 0.55 : width) - 2 * padding, h: height - lift - 6 };
+  const room = { w: (wide ? width * 0.55 : beside ? width * 0.48 : width) - 2 * padding, h: height - lift - 6 };
   const nameSize = props.titleSize ?? Math.max(11, Math.min(room.h * 0.26, 26, room.w / Math.max(3, textWidth(item.name, 400))));
   const valueRoom = showName && !wide ? room.h - nameSize * 1.3 : room.h;
   const valueSize = props.valueSize ?? Math.max(11, Math.min(valueRoom * 0.7, (room.w / Math.max(0.8, valueWidth)) * 0.97, 52));
@@ -74,7 +76,7 @@ function Cell({ item, props, width, height, many }: { item: StatValue; props: St
   };
   const inner: ComponentChildren = (
     <>
-      {spark > 0 && <Spark values={item.spark!} color={filled ? foreground : color} width={width} height={spark} />}
+      {spark > 0 && <Spark values={item.spark!} color={filled ? foreground : color} width={beside ? Math.round(width / 2) : width} height={beside ? Math.round(height * 0.7) : spark} />}
       {showName && <span class="stat-name" style={{ fontSize: `${nameSize.toFixed(1)}px` }}>{item.name}</span>}
       {showValue && (
         <span class="stat-value" style={{ fontSize: `${valueSize.toFixed(1)}px` }}>

@@ -117,8 +117,8 @@ function Summary({ id, series, props }: { id: string; series: readonly Series[];
       <table>
         <thead><tr><th>Series</th><th>Last</th><th>Min</th><th>Max</th></tr></thead>
         <tbody>
-          {listed.map((s) => (
-            <tr key={s.name}>
+          {listed.map((s, i) => (
+            <tr key={i}>
               <th scope="row">{s.name}</th>
               {['lastNotNull', 'min', 'max'].map((calc) => <td key={calc}>{seriesText(s, reduce(s.v, calc))}</td>)}
             </tr>

@@ -319,7 +319,8 @@ function options(spec: PlotSpec, events: PlotEvents): uPlot.Options {
       ...Object.fromEntries(list.map((s) => [s.key, uplotScale(s)])),
       ...(list.length === 0 ? { y: { range: [0, 1] } } : {}),
     },
-    axes: [timeAxis(spec.timeZone), ...list.map((s, i) => yAxis(s, i === 0))],
+    // Without an axis of ours uPlot would draw its own, in black.
+    axes: [timeAxis(spec.timeZone), ...(list.length > 0 ? list.map((s, i) => yAxis(s, i === 0)) : [{ scale: 'y', show: false }])],
     series: [{}, ...spec.series.map((s, i) => uplotSeries(s, spec.colors[i]!, spec.visible[i]!))],
     bands: spec.data.bands.map((b) => ({ series: [b.edge + 1, b.base + 1] as [number, number], dir: b.below ? 1 : -1 })),
     focus: { alpha: few ? 0.35 : 1 },

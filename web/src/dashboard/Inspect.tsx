@@ -1,5 +1,5 @@
 /** What a panel asked and got: queries with their variables filled in, the data as a table and CSV, the panel's JSON. */
-import { useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { DataTable } from '../chart/DataTable';
 import { display } from '../chart/field';
 import { Dialog } from '../ui/Dialog';
@@ -42,6 +42,7 @@ export function Inspect({ title, data, error, panel, onClose }: { title: string;
   const frames = data?.frames ?? [];
   const chosen = frames[Math.min(frame, frames.length - 1)];
   const csv = useMemo(() => (chosen && tab === 'data' ? URL.createObjectURL(new Blob([frameCsv(chosen)], { type: 'text/csv' })) : ''), [chosen, tab]);
+  useEffect(() => () => { if (csv) URL.revokeObjectURL(csv); }, [csv]);
   const tabs: [Tab, string][] = [['queries', 'Queries'], ['data', 'Data'], ['panel', 'Panel JSON']];
   return (
     <Dialog title={`Inspect: ${title || 'panel'}`} onClose={onClose} class="inspect">

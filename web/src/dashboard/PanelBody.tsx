@@ -10,14 +10,13 @@ import { DataTable } from '../chart/DataTable';
 import type { TableColumn, TableSort } from '../chart/DataTable';
 import { display, displayText } from '../chart/field';
 import type { DisplayValue, FieldOptions, ValueRange } from '../chart/field';
-import { BarGauge, Gauge } from '../chart/Gauge';
 import type { GaugeValue } from '../chart/Gauge';
-import { PieChart } from '../chart/PieChart';
 import { reduce } from '../chart/reduce';
 import { Stat } from '../chart/Stat';
 import type { StatProps } from '../chart/Stat';
 import { zone } from '../prefs';
 import { setRange, zoomOut } from '../range';
+import { lazy } from '../ui/lazy';
 import { shownFields } from './fields';
 import type { ShownField } from './fields';
 import { interpolateText } from './interpolate';
@@ -29,7 +28,6 @@ import type { Panel } from './model';
 import { PANEL_TYPES } from './parse';
 import type { PanelData } from './query';
 import { GraphPanel } from './GraphPanel';
-import { TextPanel } from './TextPanel';
 import { transform } from './transform';
 
 export interface BodyProps {
@@ -39,6 +37,11 @@ export interface BodyProps {
   title: string;
   syncKey?: string | undefined;
 }
+
+const Gauge = lazy(async () => (await import('../chart/Gauge')).Gauge);
+const BarGauge = lazy(async () => (await import('../chart/Gauge')).BarGauge);
+const PieChart = lazy(async () => (await import('../chart/PieChart')).PieChart);
+const TextPanel = lazy(async () => (await import('./TextPanel')).TextPanel);
 
 const timeZone = () => (zone.value === 'utc' ? 'UTC' : undefined);
 
@@ -216,8 +219,10 @@ export function PanelBody({ panel, data, scope, title, syncKey }: BodyProps) {
   if (!PANEL_TYPES.has(panel.type)) {
     return (
       <div class="panel-unknown">
-        <p class="note warn">Panels of type “{panel.type}” are not drawn yet. This is their data.</p>
-        <TablePanel panel={{ ...panel, options: {} }} fields={fields} scope={scope} label={title} />
+        <p class="note warn">
+          Panels of type “{panel.type}” are not drawn yet.{panel.targets.length > 0 ? ' This is their data.' : ''}
+        </p>
+        {panel.targets.length > 0 && <TablePanel panel={{ ...panel, options: {} }} fields={fields} scope={scope} label={title} />}
       </div>
     );
   }

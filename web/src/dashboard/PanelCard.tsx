@@ -123,9 +123,9 @@ export function PanelCard({ panel, scope, scopeKey, range, tick, syncKey, full =
   const warnings = [...new Set(state.data?.asked.flatMap((a) => a.warnings) ?? [])];
   const own = panel.timeFrom || panel.timeShift;
   return (
-    <section class={`panel${panel.transparent ? ' transparent' : ''}${title ? '' : ' untitled'}`} ref={ref} aria-label={title || `Panel ${panel.id}`} data-panel-id={panel.id} tabIndex={-1}>
+    <div role="group" class={`panel${panel.transparent ? ' transparent' : ''}${title ? '' : ' untitled'}`} ref={ref} aria-label={title || `Panel ${panel.id}`} data-panel-id={panel.id} tabIndex={-1}>
       <header class="panel-head">
-        {title && <h3 class="panel-title" title={title}>{title}</h3>}
+        {title && <h2 class="panel-title" title={title}>{title}</h2>}
         {description && <span class="panel-info" role="img" tabIndex={0} aria-label={description} title={description}>i</span>}
         {own && <span class="panel-own" title="This panel has a time range of its own"><Icon name="clock" size={12} /> {panel.timeFrom ?? ''}{panel.timeShift ? ` −${panel.timeShift}` : ''}</span>}
         <span class="panel-state">
@@ -144,6 +144,6 @@ export function PanelCard({ panel, scope, scopeKey, range, tick, syncKey, full =
           : (state.data || asksNothing) && near ? <PanelBody panel={panel} data={state.data ?? EMPTY} scope={shownScope} title={title} syncKey={syncKey} /> : null}
       </div>
       {inspecting && <Inspect title={title} data={state.data} error={state.error} panel={panel} onClose={() => setInspecting(false)} />}
-    </section>
+    </div>
   );
 }

@@ -56,6 +56,11 @@ export async function sanitised(mode: string, content: string, scope: Scope): Pr
       a.setAttribute('rel', 'noreferrer');
     }
   }
+  for (const img of inert.querySelectorAll('img:not([src])')) {
+    const words = inert.createElement('em');
+    words.textContent = img.getAttribute('alt');
+    img.replaceWith(words);
+  }
   return inert.body.innerHTML;
 }
 
