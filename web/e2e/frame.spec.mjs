@@ -21,7 +21,7 @@ test('g and a letter go to the pages, never while typing', { skip }, async () =>
   const page = await openPage(browser);
   await page.goto(server.url + '/');
   await page.waitForSelector('h1');
-  for (const [key, path] of [['t', '/targets'], ['a', '/alerts'], ['e', '/explore'], ['h', '/']]) {
+  for (const [key, path] of [['d', '/dashboards'], ['t', '/targets'], ['a', '/alerts'], ['e', '/explore'], ['h', '/']]) {
     await page.evaluate(() => document.activeElement?.blur?.());
     await page.keyboard.press('g');
     await page.keyboard.press(key);
@@ -97,7 +97,7 @@ test('a lost server is said, and the banner goes when it is back', { skip }, asy
   await page.done();
 });
 
-const PAGES = ['/', '/explore', '/explore?g0.expr=up', '/targets', '/alerts', '/rules', '/status', '/status/tsdb', '/status/config', '/status/flags', '/nowhere'];
+const PAGES = ['/', '/dashboards', '/explore', '/explore?g0.expr=up', '/targets', '/alerts', '/rules', '/status', '/status/tsdb', '/status/config', '/status/flags', '/nowhere'];
 
 for (const path of PAGES) {
   test(`${path} in both themes and widths`, { skip }, async () => {

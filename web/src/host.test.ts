@@ -52,7 +52,7 @@ test('silent devices are left out where others speak', () => {
   expect(busiest(silent, 8)).toHaveLength(2);
 });
 
-test.each([[null, 'now-1h'], [5, 'now-5m'], [600, 'now-15m'], [86400, 'now-1h']])('data of %s s is shown over %s', (age, from) => {
+test.each([[null, 'now-1h'], [5, 'now-5m'], [100, 'now-5m'], [600, 'now-15m'], [86400, 'now-1h']])('data of %s s is shown over %s', (age, from) => {
   expect(rangeForAge(age).from).toBe(from);
 });
 

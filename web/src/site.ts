@@ -8,6 +8,9 @@ const WHEN_LOST_MS = 3_000;
 
 export const siteStatus = signal<CairnStatus | null>(null);
 
+/** True once the server was asked, whatever it said. */
+export const statusTried = signal(false);
+
 interface Reading {
   at: number;
   appended: number;
@@ -54,6 +57,7 @@ export function startSite(): () => void {
         // `reachable` says whether the server answered; an error answer keeps the last known state.
       }
     }
+    if (!document.hidden) statusTried.value = true;
     if (!abort.signal.aborted) next();
   };
   void poll();

@@ -12,7 +12,7 @@ import { type HostGraph, hostGraphs, type HostJob, hostJob, rateWindow } from '.
 import { toSeries } from '../matrix';
 import { range, refreshCount, setRange, setRangeDefaults, zoomOut } from '../range';
 import { link } from '../router';
-import { ingestRate, siteStatus } from '../site';
+import { ingestRate, siteStatus, statusTried } from '../site';
 import { parseDuration, stepFor } from '../time';
 import { Icon, type IconName } from '../ui/icons';
 import { Card, ErrorNote, LabelList, Page, State, type Tone } from '../ui/Page';
@@ -34,6 +34,7 @@ function dataAge(): number | null {
 
 /** A young site shows a short range, so that its few seconds of data can be seen. */
 export function rangeForAge(age: number | null): { from: string; refresh: string } {
+  if (age !== null && age < 60) return { from: 'now-5m', refresh: '2s' };
   if (age !== null && age < 180) return { from: 'now-5m', refresh: '5s' };
   if (age !== null && age < 1800) return { from: 'now-15m', refresh: '10s' };
   return { from: 'now-1h', refresh: '15s' };
@@ -215,16 +216,17 @@ function HostGraphs({ young }: { young: boolean }): JSX.Element {
     );
   }
   if (error !== undefined) return <ErrorNote error={error} />;
+  return <GraphFrames young={young || loading} text="No host metrics (node_*) are scraped yet." />;
+}
+
+/** The four cards while there is nothing to draw in them. */
+function GraphFrames({ young, text }: { young: boolean; text: string }): JSX.Element {
   return (
     <div class="graphs">
       {['CPU', 'Memory', 'Disk', 'Network'].map((title) => (
         <Card key={title} title={title} class="graph-card">
           <div class="graph" data-state="empty">
-            {young || loading ? (
-              <GraphWaiting error={undefined} young />
-            ) : (
-              <p class="graph-waiting">No host metrics (node_*) are scraped yet.</p>
-            )}
+            {young ? <GraphWaiting error={undefined} young /> : <p class="graph-waiting">{text}</p>}
           </div>
         </Card>
       ))}
@@ -320,7 +322,8 @@ export function HomePage(): JSX.Element {
     <Page title="Home" actions={<RangePicker />}>
       <div class="stack">
         <Tiles />
-        <HostGraphs young={age !== null && age < 180} />
+        {/* The age decides the range: asking before it is known would ask everything twice. */}
+        {statusTried.value ? <HostGraphs young={age !== null && age < 180} /> : <GraphFrames young text="" />}
         <Now />
       </div>
     </Page>

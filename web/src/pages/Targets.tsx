@@ -41,6 +41,16 @@ export function pools(all: Target[], health: string, search: string): Pool[] {
     .sort((a, b) => sick(a) - sick(b) || a.name.localeCompare(b.name));
 }
 
+/** A link where a browser can follow it; built-in collectors have no page. */
+function Endpoint({ url }: { url: string }): JSX.Element {
+  if (!/^https?:/.test(url)) return <span class="endpoint mono">{url}</span>;
+  return (
+    <a class="endpoint mono" href={url} target="_blank" rel="noreferrer">
+      {url}
+    </a>
+  );
+}
+
 function TargetRow({ target, now }: { target: Target; now: number }): JSX.Element {
   const timeout = parseDuration(target.scrapeTimeout) ?? Infinity;
   const slow = target.lastScrapeDuration > timeout * 0.8;
@@ -51,9 +61,7 @@ function TargetRow({ target, now }: { target: Target; now: number }): JSX.Elemen
           <State tone={TONES[target.health]}>{target.health}</State>
         </div>
         <div class="grow">
-          <a class="endpoint mono" href={target.scrapeUrl} target="_blank" rel="noreferrer">
-            {target.scrapeUrl}
-          </a>
+          <Endpoint url={target.scrapeUrl} />
           <LabelList labels={target.labels} />
         </div>
         <dl class="facts">
@@ -87,6 +95,10 @@ function TargetRow({ target, now }: { target: Target; now: number }): JSX.Elemen
   );
 }
 
+function rowKey(target: Target): string {
+  return target.scrapeUrl + JSON.stringify(target.labels);
+}
+
 export function TargetsPage(): JSX.Element {
   useEffect(() => setRangeDefaults({ refresh: '10s' }), []);
   const { data, error, loading } = useLoad((signal) => targets(signal), [refreshCount.value]);
@@ -95,7 +107,11 @@ export function TargetsPage(): JSX.Element {
   const active = data?.activeTargets ?? [];
   const shown = useMemo(() => pools(active, health, search), [data, health, search]);
   const countOf = (wanted: Target['health']): number => active.filter((target) => target.health === wanted).length;
-  const now = Date.now();
+  // The same node again tells the renderer that a row is as it was: a key in the search draws only what comes and goes.
+  const rows = useMemo(() => {
+    const now = Date.now();
+    return new Map(active.map((target) => [target, <TargetRow key={rowKey(target)} target={target} now={now} />]));
+  }, [data]);
   return (
     <Page
       title="Targets"
@@ -129,14 +145,8 @@ export function TargetsPage(): JSX.Element {
             title={pool.name}
             aside={<State tone={pool.up === pool.total ? 'ok' : 'bad'}>{`${pool.up} of ${pool.total} up`}</State>}
           >
-            <Long items={pool.targets} what="targets">
-              {(items) => (
-                <ul class="target-list">
-                  {items.map((target) => (
-                    <TargetRow key={target.scrapeUrl + JSON.stringify(target.labels)} target={target} now={now} />
-                  ))}
-                </ul>
-              )}
+            <Long items={pool.targets} first={100} what="targets">
+              {(items) => <ul class="target-list">{items.map((target) => rows.get(target))}</ul>}
             </Long>
           </Card>
         ))}
