@@ -182,7 +182,7 @@ fn check_rules_prints_what_is_wrong() {
     std::fs::write(&path, "groups: [{name: g, rules: [{record: a, expr: 'up('}]}]\n").unwrap();
     let (code, text) = output(&Command::Check { what: Check::Rules { files: vec![path.clone()] } });
     assert_eq!(code, 1);
-    assert!(text.starts_with(&format!("Checking {0}\n  FAILED:\n  {0}:1:45: ", path.display())), "{text}");
+    assert!(text.starts_with(&format!("Checking {0}\n  FAILED:\n  {0}:1:46: ", path.display())), "{text}");
     let expected = Invocation::Once(Command::Check { what: Check::Rules { files: vec!["a.yml".into()] } });
     assert_eq!(parse(["cairn", "check", "rules", "a.yml"]).unwrap(), expected);
     refused(&["check", "rules"], "required");

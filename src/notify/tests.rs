@@ -339,7 +339,7 @@ async fn a_receiver_that_is_not_there_is_given_up_at_the_deadline_without_its_ad
     }
     let log = notifier.deliveries();
     let Outcome::Failed { message } = &log[0].outcome else { panic!("{log:?}") };
-    assert!(message.starts_with("given up at the deadline: error sending request"), "{message}");
+    assert!(message.starts_with("given up at the deadline: client error"), "{message}");
     assert!(!message.contains("s3cret") && !message.contains("http:"), "{message}");
     notifier.stop().await;
 }
