@@ -1,7 +1,8 @@
 /**
  * A table of formatted values: sortable, with coloured cells and bars.
  *
- * Here: columns, sorting, cell looks. Elsewhere: where rows come from and how a value reads (the columns' own functions).
+ * Here: columns, sorting, cell looks. Elsewhere: where rows come from and how a value reads (the columns' own
+ * functions).
  */
 import { useMemo, useState } from 'preact/hooks';
 import { scheme } from '../theme';
@@ -54,13 +55,24 @@ function Cell({ column, row }: { column: TableColumn; row: number }) {
   const value = column.display(column.values[row]);
   const text = displayText(value);
   const link = column.link?.(row);
-  const content = link ? <a href={link.url} title={link.title} {...(link.newTab ? { target: '_blank', rel: 'noreferrer' } : {})}>{text || link.title}</a> : text;
+  const content = link ? (
+    <a href={link.url} title={link.title} {...(link.newTab ? { target: '_blank', rel: 'noreferrer' } : {})}>
+      {text || link.title}
+    </a>
+  ) : (
+    text
+  );
   const align = column.align ?? (column.numeric ? 'right' : 'left');
   if (column.cell === 'gauge' && !Number.isNaN(value.numeric)) {
     return (
       <td style={{ textAlign: align }}>
         <span class="cell-gauge">
-          <span class="bar-track"><span class="bar-fill" style={{ width: `${(value.fraction * 100).toFixed(1)}%`, background: value.color ?? 'var(--accent)' }} /></span>
+          <span class="bar-track">
+            <span
+              class="bar-fill"
+              style={{ width: `${(value.fraction * 100).toFixed(1)}%`, background: value.color ?? 'var(--accent)' }}
+            />
+          </span>
           <span class="cell-value">{content}</span>
         </span>
       </td>
@@ -68,8 +80,15 @@ function Cell({ column, row }: { column: TableColumn; row: number }) {
   }
   const color = value.color && column.cell === 'color-text' ? { color: readable(value.color) } : {};
   const clear = value.color === undefined || /, 0\)$/.test(value.color);
-  const background = !clear && column.cell === 'color-background' ? { background: withAlpha(value.color!, 1), color: textOn(value.color!) } : {};
-  return <td style={{ textAlign: align, ...color, ...background }} title={text.length > 40 ? text : undefined}>{content}</td>;
+  const background =
+    !clear && column.cell === 'color-background'
+      ? { background: withAlpha(value.color!, 1), color: textOn(value.color!) }
+      : {};
+  return (
+    <td style={{ textAlign: align, ...color, ...background }} title={text.length > 40 ? text : undefined}>
+      {content}
+    </td>
+  );
 }
 
 export function DataTable({ columns, initialSort = null, label, header = true }: DataTableProps) {
@@ -79,7 +98,12 @@ export function DataTable({ columns, initialSort = null, label, header = true }:
   const rows = useMemo(() => sortedRows(columns, sort), [columns, sort]);
   if (columns.length === 0 || rows.length === 0) return <p class="chart-empty">No data</p>;
   const shown = all ? rows : rows.slice(0, ROWS_MAX);
-  const next = (i: number): TableSort | null => (sort?.column !== i ? { column: i, desc: columns[i]!.numeric } : sort.desc === columns[i]!.numeric ? { column: i, desc: !sort.desc } : null);
+  const next = (i: number): TableSort | null =>
+    sort?.column !== i
+      ? { column: i, desc: columns[i]!.numeric }
+      : sort.desc === columns[i]!.numeric
+        ? { column: i, desc: !sort.desc }
+        : null;
   return (
     <div class="data-table" tabIndex={0} role="group" aria-label={label ?? 'Table'}>
       <table>
@@ -90,17 +114,39 @@ export function DataTable({ columns, initialSort = null, label, header = true }:
                 const on = sort?.column === i;
                 const align = c.align ?? (c.numeric ? 'right' : 'left');
                 return (
-                  <th key={i} scope="col" aria-sort={on ? (sort!.desc ? 'descending' : 'ascending') : 'none'} style={{ textAlign: align, ...(c.width ? { minWidth: `${Math.min(c.width, 400)}px` } : {}) }}>
-                    <button type="button" onClick={() => setSort(next(i))}>{c.name || ' '}<span class="sort-mark" aria-hidden="true">{on ? (sort!.desc ? '↓' : '↑') : ''}</span></button>
+                  <th
+                    key={i}
+                    scope="col"
+                    aria-sort={on ? (sort!.desc ? 'descending' : 'ascending') : 'none'}
+                    style={{ textAlign: align, ...(c.width ? { minWidth: `${Math.min(c.width, 400)}px` } : {}) }}
+                  >
+                    <button type="button" onClick={() => setSort(next(i))}>
+                      {c.name || ' '}
+                      <span class="sort-mark" aria-hidden="true">
+                        {on ? (sort!.desc ? '↓' : '↑') : ''}
+                      </span>
+                    </button>
                   </th>
                 );
               })}
             </tr>
           </thead>
         )}
-        <tbody>{shown.map((row) => <tr key={row}>{columns.map((c, i) => <Cell key={i} column={c} row={row} />)}</tr>)}</tbody>
+        <tbody>
+          {shown.map((row) => (
+            <tr key={row}>
+              {columns.map((c, i) => (
+                <Cell key={i} column={c} row={row} />
+              ))}
+            </tr>
+          ))}
+        </tbody>
       </table>
-      {rows.length > shown.length && <button type="button" class="chart-more" onClick={() => setAll(true)}>Show all {rows.length} rows</button>}
+      {rows.length > shown.length && (
+        <button type="button" class="chart-more" onClick={() => setAll(true)}>
+          Show all {rows.length} rows
+        </button>
+      )}
     </div>
   );
 }

@@ -1,7 +1,8 @@
 /**
  * The list or table under (or beside) a graph.
  *
- * Here: rows, calculated columns, sorting, choosing series. Elsewhere: what a choice does to the drawing (`TimeSeries.tsx`).
+ * Here: rows, calculated columns, sorting, choosing series. Elsewhere: what a choice does to the drawing
+ * (`TimeSeries.tsx`).
  */
 import { useMemo, useState } from 'preact/hooks';
 import { reduce, reducerLabel } from './reduce';
@@ -65,7 +66,8 @@ export function Legend({ series, colors, visible, options, onSelect }: LegendPro
   const calcKey = calcs.join();
   const rows = useMemo(() => {
     const listed = series.flatMap((s, index): Row[] =>
-      s.hidden || s.hideFromLegend ? [] : [{ index, series: s, values: calcs.map((c) => reduce(s.v, c)) }]);
+      s.hidden || s.hideFromLegend ? [] : [{ index, series: s, values: calcs.map((c) => reduce(s.v, c)) }],
+    );
     return sorted(listed, sort);
   }, [series, calcKey, sort]);
   if (rows.length === 0) return null;
@@ -84,7 +86,9 @@ export function Legend({ series, colors, visible, options, onSelect }: LegendPro
     </button>
   );
   const more = rows.length > shown.length && (
-    <button type="button" class="chart-more" onClick={() => setAll(true)}>Show all {rows.length}</button>
+    <button type="button" class="chart-more" onClick={() => setAll(true)}>
+      Show all {rows.length}
+    </button>
   );
 
   if (options.mode !== 'table') {
@@ -94,7 +98,9 @@ export function Legend({ series, colors, visible, options, onSelect }: LegendPro
           <span key={row.index} class={visible[row.index] ? 'chart-item' : 'chart-item off'}>
             {button(row)}
             {calcs.map((calc, i) => (
-              <span key={calc} class="chart-calc"><small>{reducerLabel(calc)}</small> {text(row, calc, row.values[i] ?? null)}</span>
+              <span key={calc} class="chart-calc">
+                <small>{reducerLabel(calc)}</small> {text(row, calc, row.values[i] ?? null)}
+              </span>
             ))}
           </span>
         ))}
@@ -106,21 +112,40 @@ export function Legend({ series, colors, visible, options, onSelect }: LegendPro
     const on = sort?.column === column;
     return (
       <th key={column} scope="col" aria-sort={on ? (sort!.desc ? 'descending' : 'ascending') : 'none'}>
-        <button type="button" onClick={() => setSort(on && !sort!.desc && column >= 0 ? null : { column, desc: on ? !sort!.desc : column >= 0 })}>
-          {label}{on ? (sort!.desc ? ' ↓' : ' ↑') : ''}
+        <button
+          type="button"
+          onClick={() =>
+            setSort(on && !sort!.desc && column >= 0 ? null : { column, desc: on ? !sort!.desc : column >= 0 })
+          }
+        >
+          {label}
+          {on ? (sort!.desc ? ' ↓' : ' ↑') : ''}
         </button>
       </th>
     );
   };
   return (
-    <div class="chart-legend table" style={options.width ? { '--legend-width': `${options.width}px` } : {}} tabIndex={0} role="group" aria-label="Legend">
+    <div
+      class="chart-legend table"
+      style={options.width ? { '--legend-width': `${options.width}px` } : {}}
+      tabIndex={0}
+      role="group"
+      aria-label="Legend"
+    >
       <table>
-        <thead><tr>{header('Name', -1)}{calcs.map((calc, i) => header(reducerLabel(calc), i))}</tr></thead>
+        <thead>
+          <tr>
+            {header('Name', -1)}
+            {calcs.map((calc, i) => header(reducerLabel(calc), i))}
+          </tr>
+        </thead>
         <tbody>
           {shown.map((row) => (
             <tr key={row.index} class={visible[row.index] ? '' : 'off'}>
               <th scope="row">{button(row)}</th>
-              {calcs.map((calc, i) => <td key={calc}>{text(row, calc, row.values[i] ?? null)}</td>)}
+              {calcs.map((calc, i) => (
+                <td key={calc}>{text(row, calc, row.values[i] ?? null)}</td>
+              ))}
             </tr>
           ))}
         </tbody>

@@ -33,13 +33,29 @@ export interface StatProps {
 /** Size of prefix and suffix beside the number. */
 const UNIT_SIZE = 0.62;
 
-function Spark({ values, color, width, height }: { values: readonly (number | null)[]; color: string; width: number; height: number }) {
+function Spark({
+  values,
+  color,
+  width,
+  height,
+}: {
+  values: readonly (number | null)[];
+  color: string;
+  width: number;
+  height: number;
+}) {
   const known = values.filter((v): v is number => v !== null);
   if (known.length < 2 || width < 30) return null;
   const min = known.reduce((a, b) => Math.min(a, b));
   const max = known.reduce((a, b) => Math.max(a, b));
   const span = max - min || 1;
-  const points = values.flatMap((v, i) => (v === null ? [] : [`${((i / (values.length - 1)) * width).toFixed(1)},${(height - 2 - ((v - min) / span) * (height - 4)).toFixed(1)}`]));
+  const points = values.flatMap((v, i) =>
+    v === null
+      ? []
+      : [
+          `${((i / (values.length - 1)) * width).toFixed(1)},${(height - 2 - ((v - min) / span) * (height - 4)).toFixed(1)}`,
+        ],
+  );
   return (
     <svg class="stat-spark" width={width} height={height} viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
       <polygon points={`0,${height} ${points.join(' ')} ${width},${height}`} fill={withAlpha(color, 0.22)} />
@@ -48,7 +64,19 @@ function Spark({ values, color, width, height }: { values: readonly (number | nu
   );
 }
 
-function Cell({ item, props, width, height, many }: { item: StatValue; props: StatProps; width: number; height: number; many: boolean }) {
+function Cell({
+  item,
+  props,
+  width,
+  height,
+  many,
+}: {
+  item: StatValue;
+  props: StatProps;
+  width: number;
+  height: number;
+  many: boolean;
+}) {
   const { colorMode = 'value', textMode = 'auto', graph = false } = props;
   const color = item.value.color ?? token('text');
   const solid = colorMode === 'background' || colorMode === 'background_solid';
@@ -66,31 +94,74 @@ function Cell({ item, props, width, height, many }: { item: StatValue; props: St
   const wide = showName && showValue && width > height * 2.6 && height < 70;
   const padding = width < 110 ? 4 : 10;
   const room = { w: (wide ? width * 0.55 : beside ? width * 0.48 : width) - 2 * padding, h: height - lift - 6 };
-  const nameSize = props.titleSize ?? Math.max(11, Math.min(room.h * 0.26, 26, room.w / Math.max(3, textWidth(item.name, 400))));
+  const nameSize =
+    props.titleSize ?? Math.max(11, Math.min(room.h * 0.26, 26, room.w / Math.max(3, textWidth(item.name, 400))));
   const valueRoom = showName && !wide ? room.h - nameSize * 1.3 : room.h;
-  const valueSize = props.valueSize ?? Math.max(11, Math.min(valueRoom * 0.7, (room.w / Math.max(0.8, valueWidth)) * 0.97, 52));
-  const foreground = filled ? textOn(color) : colorMode === 'value' && item.value.color ? readable(color) : token('text');
+  const valueSize =
+    props.valueSize ?? Math.max(11, Math.min(valueRoom * 0.7, (room.w / Math.max(0.8, valueWidth)) * 0.97, 52));
+  const foreground = filled
+    ? textOn(color)
+    : colorMode === 'value' && item.value.color
+      ? readable(color)
+      : token('text');
   const style = {
-    width: `${width}px`, height: `${height}px`, color: foreground, paddingInline: `${padding}px`, paddingBottom: `${lift + 4}px`,
-    ...(filled ? { background: colorMode === 'background_solid' ? color : `linear-gradient(120deg, ${color}, color-mix(in srgb, ${color} 80%, #000))` } : {}),
+    width: `${width}px`,
+    height: `${height}px`,
+    color: foreground,
+    paddingInline: `${padding}px`,
+    paddingBottom: `${lift + 4}px`,
+    ...(filled
+      ? {
+          background:
+            colorMode === 'background_solid'
+              ? color
+              : `linear-gradient(120deg, ${color}, color-mix(in srgb, ${color} 80%, #000))`,
+        }
+      : {}),
   };
   const inner: ComponentChildren = (
     <>
-      {spark > 0 && <Spark values={item.spark!} color={filled ? foreground : color} width={beside ? Math.round(width / 2) : width} height={beside ? Math.round(height * 0.7) : spark} />}
-      {showName && <span class="stat-name" style={{ fontSize: `${nameSize.toFixed(1)}px` }}>{item.name}</span>}
+      {spark > 0 && (
+        <Spark
+          values={item.spark!}
+          color={filled ? foreground : color}
+          width={beside ? Math.round(width / 2) : width}
+          height={beside ? Math.round(height * 0.7) : spark}
+        />
+      )}
+      {showName && (
+        <span class="stat-name" style={{ fontSize: `${nameSize.toFixed(1)}px` }}>
+          {item.name}
+        </span>
+      )}
       {showValue && (
         <span class="stat-value" style={{ fontSize: `${valueSize.toFixed(1)}px` }}>
-          {prefix && <small>{prefix}</small>}{text || '–'}{suffix && <small>{suffix}</small>}
+          {prefix && <small>{prefix}</small>}
+          {text || '–'}
+          {suffix && <small>{suffix}</small>}
         </span>
       )}
     </>
   );
   const className = `stat-cell${props.center ? ' center' : ''}${wide ? ' wide' : ''}`;
-  return item.href ? <a class={className} style={style} href={item.href}>{inner}</a> : <div class={className} style={style}>{inner}</div>;
+  return item.href ? (
+    <a class={className} style={style} href={item.href}>
+      {inner}
+    </a>
+  ) : (
+    <div class={className} style={style}>
+      {inner}
+    </div>
+  );
 }
 
 /** Rows and columns that give each of `count` cells the most useful shape. */
-function grid(count: number, width: number, height: number, orientation: StatProps['orientation']): { columns: number; rows: number } {
+function grid(
+  count: number,
+  width: number,
+  height: number,
+  orientation: StatProps['orientation'],
+): { columns: number; rows: number } {
   if (orientation === 'vertical') return { columns: count, rows: 1 };
   if (orientation === 'horizontal') return { columns: 1, rows: count };
   if (width >= height) {
@@ -109,7 +180,10 @@ export function Stat(props: StatProps) {
   const height = Math.max(30, (box.height - gap * (rows - 1)) / rows);
   return (
     <div class="stat" ref={ref}>
-      {box.width > 0 && props.values.map((item, i) => <Cell key={i} item={item} props={props} width={width} height={height} many={props.values.length > 1} />)}
+      {box.width > 0 &&
+        props.values.map((item, i) => (
+          <Cell key={i} item={item} props={props} width={width} height={height} many={props.values.length > 1} />
+        ))}
       {props.values.length === 0 && <p class="chart-empty">No data</p>}
     </div>
   );

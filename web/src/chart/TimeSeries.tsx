@@ -1,7 +1,8 @@
 /**
  * A graph over time: plot, legend, tooltip, keyboard and text alternative.
  *
- * Here: what belongs to one graph. Elsewhere: the canvas (`uplot.ts`), the legend (`Legend.tsx`), queries (whoever asks).
+ * Here: what belongs to one graph. Elsewhere: the canvas (`uplot.ts`), the legend (`Legend.tsx`), queries (whoever
+ * asks).
  *
  * Invariant: colours are looked up again whenever the theme changes.
  */
@@ -14,7 +15,15 @@ import { Legend } from './Legend';
 import { plotData } from './plotdata';
 import { reduce } from './reduce';
 import { hideTooltip, showTooltip } from './tooltip';
-import type { AxisOptions, LegendOptions, Series, SeriesStyle, StackMode, ThresholdMarks, TooltipOptions } from './types';
+import type {
+  AxisOptions,
+  LegendOptions,
+  Series,
+  SeriesStyle,
+  StackMode,
+  ThresholdMarks,
+  TooltipOptions,
+} from './types';
 import { createPlot } from './uplot';
 import { useBox } from './useBox';
 import type { CursorAt, Plot, PlotSpec } from './uplot';
@@ -69,7 +78,9 @@ function timeZone(): string | undefined {
   return zone.value === 'utc' ? 'UTC' : undefined;
 }
 
-/** Which series are drawn: a click shows one alone, ctrl-click takes one away, a click on the only one shows all again. */
+/**
+ * Which series are drawn: a click shows one alone, ctrl-click takes one away, a click on the only one shows all again.
+ */
 function useVisibility(series: readonly Series[]): [boolean[], (index: number, toggle: boolean) => void] {
   const [off, setOff] = useState<ReadonlySet<string>>(new Set());
   const drawn = series.map((s) => !s.hidden && !off.has(s.name));
@@ -96,7 +107,9 @@ function tooltipRows(spec: PlotSpec, at: CursorAt, options: TooltipOptions) {
     if (!spec.visible[i] || s.hideFromTooltip || value === null) return [];
     if (options.hideZeros && value === 0) return [];
     if (options.mode === 'single' && at.nearest !== null && at.nearest !== i) return [];
-    return [{ value, row: { name: s.name, value: seriesText(s, value), color: spec.colors[i]!, strong: at.nearest === i } }];
+    return [
+      { value, row: { name: s.name, value: seriesText(s, value), color: spec.colors[i]!, strong: at.nearest === i } },
+    ];
   });
   const order = options.sort ?? 'desc';
   if (order !== 'none') rows.sort((a, b) => (order === 'desc' ? b.value - a.value : a.value - b.value));
@@ -115,12 +128,21 @@ function Summary({ id, series, props }: { id: string; series: readonly Series[];
         {props.unit ? `, unit ${props.unit}` : ''}. Arrow keys read values.
       </p>
       <table>
-        <thead><tr><th>Series</th><th>Last</th><th>Min</th><th>Max</th></tr></thead>
+        <thead>
+          <tr>
+            <th>Series</th>
+            <th>Last</th>
+            <th>Min</th>
+            <th>Max</th>
+          </tr>
+        </thead>
         <tbody>
           {listed.map((s, i) => (
             <tr key={i}>
               <th scope="row">{s.name}</th>
-              {['lastNotNull', 'min', 'max'].map((calc) => <td key={calc}>{seriesText(s, reduce(s.v, calc))}</td>)}
+              {['lastNotNull', 'min', 'max'].map((calc) => (
+                <td key={calc}>{seriesText(s, reduce(s.v, calc))}</td>
+              ))}
             </tr>
           ))}
         </tbody>
@@ -132,9 +154,14 @@ function Summary({ id, series, props }: { id: string; series: readonly Series[];
 export function TimeSeries(props: TimeSeriesProps) {
   const themeNow = scheme.value;
   const tz = timeZone();
-  const series = useMemo(() => withDefaults(props),
-    [props.series, props.unit, props.decimals, props.min, props.max, props.stack, props.fill]);
-  const colors = useMemo(() => series.map((s, i) => (s.color ? resolveColor(s.color) : paletteColor(i))), [series, themeNow]);
+  const series = useMemo(
+    () => withDefaults(props),
+    [props.series, props.unit, props.decimals, props.min, props.max, props.stack, props.fill],
+  );
+  const colors = useMemo(
+    () => series.map((s, i) => (s.color ? resolveColor(s.color) : paletteColor(i))),
+    [series, themeNow],
+  );
   const [visible, select] = useVisibility(series);
   const visibleKey = visible.map(Number).join('');
   const data = useMemo(() => plotData(series, visible), [series, visibleKey]);
@@ -146,8 +173,17 @@ export function TimeSeries(props: TimeSeriesProps) {
   const summaryId = useId();
 
   const spec: PlotSpec = {
-    series, colors, visible, data, range: props.range, width: size.width, height: size.height, theme: themeNow,
-    thresholds: props.thresholds, timeZone: tz, syncKey: props.syncKey,
+    series,
+    colors,
+    visible,
+    data,
+    range: props.range,
+    width: size.width,
+    height: size.height,
+    theme: themeNow,
+    thresholds: props.thresholds,
+    timeZone: tz,
+    syncKey: props.syncKey,
   };
   const latest = useRef({ spec, props });
   latest.current = { spec, props };
@@ -167,18 +203,40 @@ export function TimeSeries(props: TimeSeriesProps) {
         if (!at.here || at.index === null || at.x < 0 || p.tooltip?.mode === 'none') return hideTooltip(owner);
         const time = now.data.t[at.index];
         if (time === undefined) return hideTooltip(owner);
-        showTooltip(owner, formatDate(time * 1000, 'YYYY-MM-DD HH:mm:ss', now.timeZone), tooltipRows(now, at, p.tooltip ?? {}), at.x, at.y);
+        showTooltip(
+          owner,
+          formatDate(time * 1000, 'YYYY-MM-DD HH:mm:ss', now.timeZone),
+          tooltipRows(now, at, p.tooltip ?? {}),
+          at.x,
+          at.y,
+        );
       },
       onZoom: props.onZoom ? (from, to) => latest.current.props.onZoom?.(from, to) : undefined,
       onZoomOut: () => latest.current.props.onZoomOut?.(),
     });
-  }, [drawable, data, colors, visibleKey, props.range.from, props.range.to, size.width, size.height, themeNow, props.thresholds, tz, props.syncKey]);
+  }, [
+    drawable,
+    data,
+    colors,
+    visibleKey,
+    props.range.from,
+    props.range.to,
+    size.width,
+    size.height,
+    themeNow,
+    props.thresholds,
+    tz,
+    props.syncKey,
+  ]);
 
-  useEffect(() => () => {
-    hideTooltip(host);
-    plot.current?.destroy();
-    plot.current = null;
-  }, []);
+  useEffect(
+    () => () => {
+      hideTooltip(host);
+      plot.current?.destroy();
+      plot.current = null;
+    },
+    [],
+  );
 
   const moveTo = (index: number | null) => {
     setFocused(index);
@@ -204,10 +262,14 @@ export function TimeSeries(props: TimeSeriesProps) {
     } else if (event.key === 'Escape' && focused !== null) moveTo(null);
   };
 
-  const legend: LegendOptions = props.legend === false ? { show: false } : props.legend === true || !props.legend ? {} : props.legend;
+  const legend: LegendOptions =
+    props.legend === false ? { show: false } : props.legend === true || !props.legend ? {} : props.legend;
   const right = legend.placement === 'right';
   return (
-    <figure class={`chart${right ? ' chart-legend-right' : ''}`} style={props.height ? { height: `${props.height}px` } : {}}>
+    <figure
+      class={`chart${right ? ' chart-legend-right' : ''}`}
+      style={props.height ? { height: `${props.height}px` } : {}}
+    >
       <div class="chart-plot" ref={sizeRef}>
         {/* The canvas is an image with a description; arrow keys make it a slider over time. */}
         <div
@@ -222,10 +284,14 @@ export function TimeSeries(props: TimeSeriesProps) {
           onBlur={() => focused !== null && moveTo(null)}
         />
         {series.length === 0 && <p class="chart-empty">No data</p>}
-        <div class="chart-sr" aria-live="polite">{spoken}</div>
+        <div class="chart-sr" aria-live="polite">
+          {spoken}
+        </div>
         <Summary id={summaryId} series={series} props={props} />
       </div>
-      {legend.show !== false && <Legend series={series} colors={colors} visible={visible} options={legend} onSelect={select} />}
+      {legend.show !== false && (
+        <Legend series={series} colors={colors} visible={visible} options={legend} onSelect={select} />
+      )}
     </figure>
   );
 }

@@ -82,7 +82,11 @@ export function parseColor(color: string): [r: number, g: number, b: number, a: 
     const byte = (i: number) => parseInt(long.slice(i, i + 2), 16);
     return [byte(0), byte(2), byte(4), long.length === 8 ? byte(6) / 255 : 1];
   }
-  const rgb = /^rgba?\(([^)]*)\)$/i.exec(color)?.[1]?.split(/[\s,/]+/).filter(Boolean).map(parseFloat);
+  const rgb = /^rgba?\(([^)]*)\)$/i
+    .exec(color)?.[1]
+    ?.split(/[\s,/]+/)
+    .filter(Boolean)
+    .map(parseFloat);
   if (rgb && rgb.length >= 3 && rgb.every((n) => !Number.isNaN(n))) return [rgb[0]!, rgb[1]!, rgb[2]!, rgb[3] ?? 1];
   return undefined;
 }
@@ -135,6 +139,12 @@ export function readable(color: string): string {
 function luminanceOf(color: string): number {
   const parsed = parseColor(color);
   if (!parsed) return 0.5;
-  const [r, g, b] = parsed.slice(0, 3).map((c) => (c / 255 <= 0.03928 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4)) as [number, number, number];
+  const [r, g, b] = parsed
+    .slice(0, 3)
+    .map((c) => (c / 255 <= 0.03928 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4)) as [
+    number,
+    number,
+    number,
+  ];
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }

@@ -16,15 +16,34 @@ function partsFormatter(timeZone: string | undefined): Intl.DateTimeFormat {
     format = new Intl.DateTimeFormat('en-US', {
       ...(timeZone ? { timeZone } : {}),
       hourCycle: 'h23',
-      year: 'numeric', month: '2-digit', day: '2-digit', weekday: 'short',
-      hour: '2-digit', minute: '2-digit', second: '2-digit', timeZoneName: 'short',
+      year: 'numeric',
+      month: '2-digit',
+      day: '2-digit',
+      weekday: 'short',
+      hour: '2-digit',
+      minute: '2-digit',
+      second: '2-digit',
+      timeZoneName: 'short',
     });
     partsFormatters.set(key, format);
   }
   return format;
 }
 
-const MONTHS = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December'];
+const MONTHS = [
+  'January',
+  'February',
+  'March',
+  'April',
+  'May',
+  'June',
+  'July',
+  'August',
+  'September',
+  'October',
+  'November',
+  'December',
+];
 
 /** `ms` by a moment-style pattern. `timeZone` is an IANA name or undefined for the browser's. Never throws. */
 export function formatDate(ms: number, pattern: string, timeZone?: string): string {
@@ -32,7 +51,11 @@ export function formatDate(ms: number, pattern: string, timeZone?: string): stri
   if (Number.isNaN(date.getTime())) return 'Invalid date';
   let parts: Map<string, string>;
   try {
-    parts = new Map(partsFormatter(timeZone).formatToParts(date).map((p) => [p.type, p.value]));
+    parts = new Map(
+      partsFormatter(timeZone)
+        .formatToParts(date)
+        .map((p) => [p.type, p.value]),
+    );
   } catch {
     return formatDate(ms, pattern); // An unknown zone name shows local time rather than nothing.
   }
@@ -40,14 +63,32 @@ export function formatDate(ms: number, pattern: string, timeZone?: string): stri
   const hour = Number(get('hour'));
   const month = MONTHS[Number(get('month')) - 1] ?? '';
   const tokens: Record<string, string> = {
-    YYYY: get('year'), YY: get('year').slice(-2), MMMM: month, MMM: month.slice(0, 3), MM: get('month'), M: String(Number(get('month'))),
-    DD: get('day'), D: String(Number(get('day'))), ddd: get('weekday'), HH: get('hour'), H: String(hour),
-    hh: String(hour % 12 || 12).padStart(2, '0'), h: String(hour % 12 || 12), mm: get('minute'), m: String(Number(get('minute'))),
-    ss: get('second'), s: String(Number(get('second'))), SSS: String(date.getMilliseconds()).padStart(3, '0'),
-    a: hour < 12 ? 'am' : 'pm', A: hour < 12 ? 'AM' : 'PM', z: get('timeZoneName'),
+    YYYY: get('year'),
+    YY: get('year').slice(-2),
+    MMMM: month,
+    MMM: month.slice(0, 3),
+    MM: get('month'),
+    M: String(Number(get('month'))),
+    DD: get('day'),
+    D: String(Number(get('day'))),
+    ddd: get('weekday'),
+    HH: get('hour'),
+    H: String(hour),
+    hh: String(hour % 12 || 12).padStart(2, '0'),
+    h: String(hour % 12 || 12),
+    mm: get('minute'),
+    m: String(Number(get('minute'))),
+    ss: get('second'),
+    s: String(Number(get('second'))),
+    SSS: String(date.getMilliseconds()).padStart(3, '0'),
+    a: hour < 12 ? 'am' : 'pm',
+    A: hour < 12 ? 'AM' : 'PM',
+    z: get('timeZoneName'),
   };
-  return pattern.replace(/\[([^\]]*)\]|YYYY|YY|MMMM|MMM|MM|M|DD|D|ddd|HH|H|hh|h|mm|m|ss|s|SSS|a|A|z/g, (token, literal) =>
-    literal !== undefined ? literal : (tokens[token] ?? token));
+  return pattern.replace(
+    /\[([^\]]*)\]|YYYY|YY|MMMM|MMM|MM|M|DD|D|ddd|HH|H|hh|h|mm|m|ss|s|SSS|a|A|z/g,
+    (token, literal) => (literal !== undefined ? literal : (tokens[token] ?? token)),
+  );
 }
 
 export function isToday(ms: number, now: number, timeZone?: string): boolean {
@@ -78,8 +119,14 @@ export function fromNow(ms: number, now: number): string {
 }
 
 const DURATION_STEPS: readonly [name: string, ms: number][] = [
-  ['year', 31_536_000_000], ['month', 2_592_000_000], ['week', 604_800_000], ['day', 86_400_000],
-  ['hour', 3_600_000], ['minute', 60_000], ['second', 1000], ['millisecond', 1],
+  ['year', 31_536_000_000],
+  ['month', 2_592_000_000],
+  ['week', 604_800_000],
+  ['day', 86_400_000],
+  ['hour', 3_600_000],
+  ['minute', 60_000],
+  ['second', 1000],
+  ['millisecond', 1],
 ];
 
 /** "1 hour, 2 minutes": the largest unit that fits and `decimals` smaller ones. */
@@ -119,8 +166,12 @@ export function daysHoursMinutesSeconds(seconds: number): Formatted {
 
 /** "02h:03m:04s": `decimals` smaller steps after the largest, all of them by default. */
 export function clock(ms: number, decimals: Decimals): Formatted {
-  const steps = [`${two(ms / 3_600_000)}h`, `${two((ms % 3_600_000) / 60_000)}m`, `${two((ms % 60_000) / 1000)}s`,
-    `${String(Math.floor(ms % 1000)).padStart(3, '0')}ms`];
+  const steps = [
+    `${two(ms / 3_600_000)}h`,
+    `${two((ms % 3_600_000) / 60_000)}m`,
+    `${two((ms % 60_000) / 1000)}s`,
+    `${String(Math.floor(ms % 1000)).padStart(3, '0')}ms`,
+  ];
   const first = ms >= 3_600_000 ? 0 : ms >= 60_000 ? 1 : ms >= 1000 ? 2 : 3;
   const last = decimals === null || decimals === undefined ? steps.length : first + decimals + 1;
   return { text: steps.slice(first, last).join(':') };

@@ -1,7 +1,8 @@
 /**
  * A field's options and how one of its values is shown: unit, decimals, mapping, threshold colour.
  *
- * Here: `FieldOptions` and `display`. Elsewhere: reading them from a dashboard (`dashboard/`), units (`units.ts`), colours (`color.ts`).
+ * Here: `FieldOptions` and `display`. Elsewhere: reading them from a dashboard (`dashboard/`), units (`units.ts`),
+ * colours (`color.ts`).
  */
 import { colorByName, isScheme, paletteColor, resolveColor, schemeColor } from './color';
 import { joinFormatted } from './number';
@@ -66,7 +67,10 @@ export interface DisplayValue extends Formatted {
 
 export const DEFAULT_THRESHOLDS: Thresholds = {
   mode: 'absolute',
-  steps: [{ value: -Infinity, color: 'green' }, { value: 80, color: 'red' }],
+  steps: [
+    { value: -Infinity, color: 'green' },
+    { value: 80, color: 'red' },
+  ],
 };
 
 export function displayText(value: DisplayValue): string {
@@ -87,13 +91,20 @@ function matchesSpecial(match: string, value: unknown): boolean {
   const nan = typeof value === 'number' && Number.isNaN(value);
   const none = value === null || value === undefined;
   switch (match) {
-    case 'null': return none;
-    case 'nan': return nan;
-    case 'null+nan': return none || nan;
-    case 'true': return value === true || value === 'true';
-    case 'false': return value === false || value === 'false';
-    case 'empty': return value === '';
-    default: return false;
+    case 'null':
+      return none;
+    case 'nan':
+      return nan;
+    case 'null+nan':
+      return none || nan;
+    case 'true':
+      return value === true || value === 'true';
+    case 'false':
+      return value === false || value === 'false';
+    case 'empty':
+      return value === '';
+    default:
+      return false;
   }
 }
 
@@ -105,7 +116,8 @@ export function findMapping(mappings: readonly Mapping[] | undefined, value: unk
       const hit = mapping.options[String(value)];
       if (hit) return hit;
     } else if (mapping.type === 'range') {
-      const number = typeof value === 'number' ? value : typeof value === 'string' && value.trim() !== '' ? Number(value) : NaN;
+      const number =
+        typeof value === 'number' ? value : typeof value === 'string' && value.trim() !== '' ? Number(value) : NaN;
       if (number >= (mapping.from ?? -Infinity) && number <= (mapping.to ?? Infinity)) return mapping.result;
     } else if (mapping.type === 'regex') {
       const regex = typeof value === 'string' || typeof value === 'number' ? compileRegex(mapping.pattern) : undefined;
@@ -123,7 +135,9 @@ export interface ValueRange {
   max: number;
 }
 
-/** The range that percentages and gauges refer to: the options', else `data`'s, else 0..100 (0..1 for a unit fraction). */
+/**
+ * The range that percentages and gauges refer to: the options', else `data`'s, else 0..100 (0..1 for a unit fraction).
+ */
 export function fieldRange(options: FieldOptions, data?: ValueRange): ValueRange {
   const unitMax = options.unit === 'percentunit' ? 1 : 100;
   const min = options.min ?? data?.min ?? 0;
@@ -141,7 +155,13 @@ export function thresholdIndex(thresholds: Thresholds, value: number, range: Val
   return index;
 }
 
-function colorOf(options: FieldOptions, value: number, range: ValueRange, name: string, index: number): string | undefined {
+function colorOf(
+  options: FieldOptions,
+  value: number,
+  range: ValueRange,
+  name: string,
+  index: number,
+): string | undefined {
   const mode = options.color?.mode ?? 'thresholds';
   if (mode === 'fixed' || mode === 'shades') return resolveColor(options.color?.fixed ?? 'green');
   if (isScheme(mode)) return schemeColor(mode, (value - range.min) / (range.max - range.min));
@@ -165,13 +185,23 @@ export interface DisplayContext {
 export function display(options: FieldOptions, value: unknown, context: DisplayContext = {}): DisplayValue {
   const range = fieldRange(options, context.range);
   const mapping = findMapping(options.mappings, value);
-  const numeric = typeof value === 'number' ? value : typeof value === 'boolean' ? Number(value) : typeof value === 'string' && value.trim() !== '' ? Number(value) : NaN;
-  const color = mapping?.color ? resolveColor(mapping.color) : colorOf(options, numeric, range, context.name ?? '', context.index ?? 0);
+  const numeric =
+    typeof value === 'number'
+      ? value
+      : typeof value === 'boolean'
+        ? Number(value)
+        : typeof value === 'string' && value.trim() !== ''
+          ? Number(value)
+          : NaN;
+  const color = mapping?.color
+    ? resolveColor(mapping.color)
+    : colorOf(options, numeric, range, context.name ?? '', context.index ?? 0);
   const fraction = Math.min(1, Math.max(0, (numeric - range.min) / (range.max - range.min))) || 0;
   const base = { numeric, fraction, mapped: mapping?.text !== undefined, ...(color ? { color } : {}) };
   if (mapping?.text !== undefined) return { ...base, text: mapping.text };
   if (value === null || value === undefined) return { ...base, text: options.noValue ?? '' };
-  const showsText = options.unit === 'string' || (typeof value === 'string' && (Number.isNaN(numeric) || !options.unit));
+  const showsText =
+    options.unit === 'string' || (typeof value === 'string' && (Number.isNaN(numeric) || !options.unit));
   if (showsText) return { ...base, text: String(value) };
   if (Number.isNaN(numeric)) return { ...base, text: typeof value === 'number' ? 'NaN' : String(value) };
   return { ...base, ...formatUnit(options.unit, numeric, options.decimals, context.timeZone) };

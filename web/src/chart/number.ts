@@ -1,7 +1,8 @@
 /**
  * Numbers as text: how many decimals a value deserves, and scaling by factors.
  *
- * Here: the decimals rule (three significant digits unless told otherwise) and the scaled formatter that most units share.
+ * Here: the decimals rule (three significant digits unless told otherwise) and the scaled formatter that most units
+ * share.
  * Elsewhere: which unit scales how (`units.ts`), dates (`dates.ts`).
  */
 
@@ -43,7 +44,9 @@ export function toFixed(value: number, decimals?: Decimals): string {
   return rounded === 0 ? (0).toFixed(digits) : rounded.toFixed(digits);
 }
 
-/** A formatter that divides by `factor` until the number is readable; `offset` is the index of the suffix of factor^0. */
+/**
+ * A formatter that divides by `factor` until the number is readable; `offset` is the index of the suffix of factor^0.
+ */
 export function scaled(factor: number, suffixes: readonly string[], offset = 0): Formatter {
   return (value, decimals) => {
     if (!Number.isFinite(value)) return { text: toFixed(value) };

@@ -128,7 +128,9 @@ export function plotData(series: readonly Series[], visible: readonly boolean[])
     const column = onTimes(s, t);
     return typeof s.style?.spanNulls === 'number' ? bridge(column, t, s.style.spanNulls) : column;
   });
-  const drawn = raw.map((column, i) => (series[i]!.style?.negative ? column.map((v) => (v === null ? null : -v)) : column));
+  const drawn = raw.map((column, i) =>
+    series[i]!.style?.negative ? column.map((v) => (v === null ? null : -v)) : column,
+  );
   const data: PlotData = { t, raw, drawn, bands: [] };
   stackInto(data, series, visible);
   series.forEach((s, i) => {
@@ -139,7 +141,12 @@ export function plotData(series: readonly Series[], visible: readonly boolean[])
 }
 
 /** The ends of a linear y axis over data between `low` and `high` (both null where there is none). */
-export function linearRange(low: number | null, high: number | null, axis: AxisOptions, fromZero: boolean): [number, number] {
+export function linearRange(
+  low: number | null,
+  high: number | null,
+  axis: AxisOptions,
+  fromZero: boolean,
+): [number, number] {
   let min = low ?? 0;
   let max = high ?? 1;
   if (fromZero) {

@@ -8,9 +8,28 @@
 export type Values = readonly (number | null | undefined)[];
 
 const LABELS: Record<string, string> = {
-  lastNotNull: 'Last *', last: 'Last', firstNotNull: 'First *', first: 'First', min: 'Min', max: 'Max', mean: 'Mean', sum: 'Total',
-  count: 'Count', range: 'Range', delta: 'Delta', step: 'Step', diff: 'Difference', diffperc: 'Difference %', stdDev: 'StdDev', variance: 'Variance',
-  median: 'Median', changeCount: 'Change count', distinctCount: 'Distinct count', allIsZero: 'All zeros', allIsNull: 'All nulls', logmin: 'Min (above zero)',
+  lastNotNull: 'Last *',
+  last: 'Last',
+  firstNotNull: 'First *',
+  first: 'First',
+  min: 'Min',
+  max: 'Max',
+  mean: 'Mean',
+  sum: 'Total',
+  count: 'Count',
+  range: 'Range',
+  delta: 'Delta',
+  step: 'Step',
+  diff: 'Difference',
+  diffperc: 'Difference %',
+  stdDev: 'StdDev',
+  variance: 'Variance',
+  median: 'Median',
+  changeCount: 'Change count',
+  distinctCount: 'Distinct count',
+  allIsZero: 'All zeros',
+  allIsNull: 'All nulls',
+  logmin: 'Min (above zero)',
   uniqueValues: 'All unique values',
 };
 
@@ -68,24 +87,48 @@ export function reduce(values: Values, id: string): number | null {
   const first = list[0]!;
   const last = list[list.length - 1]!;
   switch (id) {
-    case 'lastNotNull': return last;
-    case 'firstNotNull': return first;
-    case 'min': return list.reduce((a, b) => Math.min(a, b), Infinity);
-    case 'max': return list.reduce((a, b) => Math.max(a, b), -Infinity);
-    case 'mean': case 'avg': return list.reduce((a, b) => a + b, 0) / list.length;
-    case 'sum': case 'total': return list.reduce((a, b) => a + b, 0);
-    case 'range': return reduce(list, 'max')! - reduce(list, 'min')!;
-    case 'diff': return last - first;
-    case 'diffperc': return first === 0 ? null : (last - first) / first;
-    case 'delta': return delta(list);
-    case 'step': return list.slice(1).reduce((low, v, i) => Math.min(low, v - list[i]!), Infinity);
-    case 'median': return percentile(list, 50);
-    case 'variance': return variance(list);
-    case 'stdDev': return Math.sqrt(variance(list));
-    case 'changeCount': return list.slice(1).filter((v, i) => v !== list[i]).length;
-    case 'distinctCount': return new Set(list).size;
-    case 'allIsZero': return list.every((v) => v === 0) ? 1 : 0;
-    case 'logmin': return reduce(list.filter((v) => v > 0), 'min');
-    default: return null;
+    case 'lastNotNull':
+      return last;
+    case 'firstNotNull':
+      return first;
+    case 'min':
+      return list.reduce((a, b) => Math.min(a, b), Infinity);
+    case 'max':
+      return list.reduce((a, b) => Math.max(a, b), -Infinity);
+    case 'mean':
+    case 'avg':
+      return list.reduce((a, b) => a + b, 0) / list.length;
+    case 'sum':
+    case 'total':
+      return list.reduce((a, b) => a + b, 0);
+    case 'range':
+      return reduce(list, 'max')! - reduce(list, 'min')!;
+    case 'diff':
+      return last - first;
+    case 'diffperc':
+      return first === 0 ? null : (last - first) / first;
+    case 'delta':
+      return delta(list);
+    case 'step':
+      return list.slice(1).reduce((low, v, i) => Math.min(low, v - list[i]!), Infinity);
+    case 'median':
+      return percentile(list, 50);
+    case 'variance':
+      return variance(list);
+    case 'stdDev':
+      return Math.sqrt(variance(list));
+    case 'changeCount':
+      return list.slice(1).filter((v, i) => v !== list[i]).length;
+    case 'distinctCount':
+      return new Set(list).size;
+    case 'allIsZero':
+      return list.every((v) => v === 0) ? 1 : 0;
+    case 'logmin':
+      return reduce(
+        list.filter((v) => v > 0),
+        'min',
+      );
+    default:
+      return null;
   }
 }

@@ -105,7 +105,15 @@ function scalesOf(spec: PlotSpec): Map<string, Scale> {
     const wanted = s.axis?.placement ?? 'auto';
     const side = wanted === 'auto' ? (scales.size === 0 ? 'left' : 'right') : wanted;
     const percent = style.stack?.mode === 'percent';
-    scales.set(key, { key, unit: percent ? 'percentunit' : s.unit, decimals: s.decimals, axis: s.axis ?? {}, side, fromZero, percent });
+    scales.set(key, {
+      key,
+      unit: percent ? 'percentunit' : s.unit,
+      decimals: s.decimals,
+      axis: s.axis ?? {},
+      side,
+      fromZero,
+      percent,
+    });
   });
   return scales;
 }
@@ -113,7 +121,14 @@ function scalesOf(spec: PlotSpec): Map<string, Scale> {
 function mergeAxis(a: AxisOptions, b: AxisOptions): AxisOptions {
   const least = (x?: number | null, y?: number | null) => (x == null ? (y ?? null) : y == null ? x : Math.min(x, y));
   const most = (x?: number | null, y?: number | null) => (x == null ? (y ?? null) : y == null ? x : Math.max(x, y));
-  return { ...b, ...a, min: least(a.min, b.min), max: most(a.max, b.max), softMin: least(a.softMin, b.softMin), softMax: most(a.softMax, b.softMax) };
+  return {
+    ...b,
+    ...a,
+    min: least(a.min, b.min),
+    max: most(a.max, b.max),
+    softMin: least(a.softMin, b.softMin),
+    softMax: most(a.softMax, b.softMax),
+  };
 }
 
 function uplotScale(scale: Scale): uPlot.Scale {
@@ -135,7 +150,8 @@ function tickText(scale: Scale, splits: (number | null)[], increment: number): s
     if (v === null) return '';
     const f = formatUnit(scale.unit, v, scale.decimals == null && decimals === 0 ? undefined : decimals);
     // 60.00 % after a tick distance of 0.25: the zeros say nothing.
-    const text = scale.decimals == null && f.text !== '' && !Number.isNaN(Number(f.text)) ? String(Number(f.text)) : f.text;
+    const text =
+      scale.decimals == null && f.text !== '' && !Number.isNaN(Number(f.text)) ? String(Number(f.text)) : f.text;
     return joinFormatted({ ...f, text });
   });
 }
@@ -234,7 +250,9 @@ function uplotSeries(s: Series, color: string, visible: boolean): uPlot.Series {
     scale: scaleKey(s),
     stroke: color,
     width: style.draw === 'points' ? 0 : (style.lineWidth ?? 1.5),
-    ...(alpha > 0 ? { fill: style.gradient === 'opacity' ? (u: uPlot) => gradient(u, color, alpha) : withAlpha(color, alpha) } : {}),
+    ...(alpha > 0
+      ? { fill: style.gradient === 'opacity' ? (u: uPlot) => gradient(u, color, alpha) : withAlpha(color, alpha) }
+      : {}),
     ...(style.dash && style.dash.length > 0 ? { dash: style.dash } : {}),
     paths: paths(s),
     spanGaps: style.spanNulls === true,
@@ -285,7 +303,12 @@ function drawLines(u: uPlot, marks: ThresholdMarks, key: string): void {
 function structureKey(spec: PlotSpec): string {
   const stacked = spec.series.some((s) => s.style?.stack && s.style.stack.mode !== 'none');
   return JSON.stringify([
-    spec.theme, spec.timeZone, spec.syncKey, spec.thresholds, spec.data.bands, stacked ? spec.visible : spec.visible.length,
+    spec.theme,
+    spec.timeZone,
+    spec.syncKey,
+    spec.thresholds,
+    spec.data.bands,
+    stacked ? spec.visible : spec.visible.length,
     spec.series.map((s, i) => [s.name, s.unit, s.decimals, s.axis, s.style, s.hidden, spec.colors[i]]),
   ]);
 }
@@ -320,15 +343,26 @@ function options(spec: PlotSpec, events: PlotEvents): uPlot.Options {
       ...(list.length === 0 ? { y: { range: [0, 1] } } : {}),
     },
     // Without an axis of ours uPlot would draw its own, in black.
-    axes: [timeAxis(spec.timeZone), ...(list.length > 0 ? list.map((s, i) => yAxis(s, i === 0)) : [{ scale: 'y', show: false }])],
+    axes: [
+      timeAxis(spec.timeZone),
+      ...(list.length > 0 ? list.map((s, i) => yAxis(s, i === 0)) : [{ scale: 'y', show: false }]),
+    ],
     series: [{}, ...spec.series.map((s, i) => uplotSeries(s, spec.colors[i]!, spec.visible[i]!))],
-    bands: spec.data.bands.map((b) => ({ series: [b.edge + 1, b.base + 1] as [number, number], dir: b.below ? 1 : -1 })),
+    bands: spec.data.bands.map((b) => ({
+      series: [b.edge + 1, b.base + 1] as [number, number],
+      dir: b.below ? 1 : -1,
+    })),
     focus: { alpha: few ? 0.35 : 1 },
     cursor: {
       focus: { prox: few ? 18 : -1 },
       drag: { x: !!events.onZoom, y: false, setScale: false },
       points: { show: few, size: 7, width: 2 },
-      bind: { dblclick: () => () => { events.onZoomOut?.(); return null; } },
+      bind: {
+        dblclick: () => () => {
+          events.onZoomOut?.();
+          return null;
+        },
+      },
       ...(spec.syncKey ? { sync: { key: spec.syncKey, setSeries: false } } : {}),
     },
     hooks: {
@@ -336,13 +370,15 @@ function options(spec: PlotSpec, events: PlotEvents): uPlot.Options {
       draw: marks?.lines ? [(u) => drawLines(u, marks, firstKey)] : [],
       setCursor: [(u) => events.onCursor(cursorAt(u))],
       setSeries: [(u) => events.onCursor(cursorAt(u))],
-      setSelect: [(u) => {
-        const { left, width } = u.select;
-        if (width < 4) return;
-        const [from, to] = [u.posToVal(left, 'x'), u.posToVal(left + width, 'x')];
-        u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
-        if (to > from) events.onZoom?.(Math.round(from * 1000), Math.round(to * 1000));
-      }],
+      setSelect: [
+        (u) => {
+          const { left, width } = u.select;
+          if (width < 4) return;
+          const [from, to] = [u.posToVal(left, 'x'), u.posToVal(left + width, 'x')];
+          u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+          if (to > from) events.onZoom?.(Math.round(from * 1000), Math.round(to * 1000));
+        },
+      ],
     },
   };
 }

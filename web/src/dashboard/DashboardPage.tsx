@@ -1,7 +1,8 @@
 /**
  * The page `/d/:uid`: heading, time, variables, what cannot be shown, and the panels.
  *
- * Here: loading the document, title and links. Elsewhere: the panels (`DashboardView.tsx`), the time range (`../range`).
+ * Here: loading the document, title and links. Elsewhere: the panels (`DashboardView.tsx`), the time range
+ * (`../range`).
  */
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { loadList, savePref } from '../prefs';
@@ -34,9 +35,21 @@ function Missing({ items }: { items: readonly Unsupported[] }) {
   if (items.length === 0) return null;
   return (
     <details class="board-missing">
-      <summary><Icon name="warning" size={15} /> {items.length === 1 ? `Not shown as written: ${items[0]!.what}` : `${items.length} things are not shown as written`}</summary>
+      <summary>
+        <Icon name="warning" size={15} />{' '}
+        {items.length === 1
+          ? `Not shown as written: ${items[0]!.what}`
+          : `${items.length} things are not shown as written`}
+      </summary>
       <ul>
-        {items.map((u) => <li key={u.what}><strong>{u.what}</strong>{u.where.length > 0 ? `: ${u.where.slice(0, 6).join(', ')}${u.where.length > 6 ? ` and ${u.where.length - 6} more` : ''}` : ''}</li>)}
+        {items.map((u) => (
+          <li key={u.what}>
+            <strong>{u.what}</strong>
+            {u.where.length > 0
+              ? `: ${u.where.slice(0, 6).join(', ')}${u.where.length > 6 ? ` and ${u.where.length - 6} more` : ''}`
+              : ''}
+          </li>
+        ))}
       </ul>
     </details>
   );
@@ -58,7 +71,15 @@ function withParams(url: string, params: URLSearchParams): string {
 function TagLinks({ entry, scope, uid }: { entry: DashboardLink; scope: Scope; uid: string }) {
   const boards = useLoad((signal) => listBoards(signal), []);
   const found = (boards.data ?? []).filter((b) => b.uid !== uid && entry.tags.every((t) => b.tags.includes(t)));
-  return <>{found.slice(0, 8).map((b) => <a key={b.uid} class="button small ghost" href={link(`/d/${b.uid}`, keptParams(entry, scope))}>{b.title}</a>)}</>;
+  return (
+    <>
+      {found.slice(0, 8).map((b) => (
+        <a key={b.uid} class="button small ghost" href={link(`/d/${b.uid}`, keptParams(entry, scope))}>
+          {b.title}
+        </a>
+      ))}
+    </>
+  );
 }
 
 function Links({ board, scope }: { board: Dashboard; scope: Scope }) {
@@ -68,7 +89,16 @@ function Links({ board, scope }: { board: Dashboard; scope: Scope }) {
       {board.links.map((l, i) => {
         if (l.kind === 'dashboards') return <TagLinks key={i} entry={l} scope={scope} uid={board.uid} />;
         const url = fillUrl(l.url, scope);
-        return url ? <a key={i} class="button small ghost" href={withParams(url, keptParams(l, scope))} {...(l.newTab ? { target: '_blank', rel: 'noreferrer' } : {})}>{interpolateText(l.title, scope)}</a> : null;
+        return url ? (
+          <a
+            key={i}
+            class="button small ghost"
+            href={withParams(url, keptParams(l, scope))}
+            {...(l.newTab ? { target: '_blank', rel: 'noreferrer' } : {})}
+          >
+            {interpolateText(l.title, scope)}
+          </a>
+        ) : null;
       })}
     </nav>
   );
@@ -82,7 +112,18 @@ function Star({ uid }: { uid: string }) {
     savePref(STARS, JSON.stringify(next));
     setStars(next);
   };
-  return <button type="button" class={on ? 'button ghost icon-only star on' : 'button ghost icon-only star'} aria-pressed={on} aria-label="Star this dashboard" title="Star" onClick={toggle}><Icon name="star" size={17} /></button>;
+  return (
+    <button
+      type="button"
+      class={on ? 'button ghost icon-only star on' : 'button ghost icon-only star'}
+      aria-pressed={on}
+      aria-label="Star this dashboard"
+      title="Star"
+      onClick={toggle}
+    >
+      <Icon name="star" size={17} />
+    </button>
+  );
 }
 
 function JsonDialog({ document, onClose }: { document: BoardDocument; onClose: () => void }) {
@@ -91,8 +132,15 @@ function JsonDialog({ document, onClose }: { document: BoardDocument; onClose: (
   useEffect(() => () => URL.revokeObjectURL(url), [url]);
   return (
     <Dialog title="Dashboard JSON" onClose={onClose} class="inspect">
-      <p class="row"><a class="button small primary" href={url} download={`${document.meta.uid}.json`}>Download</a><span class="mute">Grafana imports this file as it is.</span></p>
-      <pre class="inspect-json" tabIndex={0}>{text}</pre>
+      <p class="row">
+        <a class="button small primary" href={url} download={`${document.meta.uid}.json`}>
+          Download
+        </a>
+        <span class="mute">Grafana imports this file as it is.</span>
+      </p>
+      <pre class="inspect-json" tabIndex={0}>
+        {text}
+      </pre>
     </Dialog>
   );
 }
@@ -111,29 +159,57 @@ function Board({ document }: { document: BoardDocument }) {
   const viewPanel = viewPanelOf(place.value.params);
   const kiosk = place.value.params.has('kiosk');
   useShortcuts(() => [
-    { keys: 'd k', text: 'Kiosk: only the panels', group: 'Dashboard', run: () => setParams({ kiosk: place.peek().params.has('kiosk') ? null : '1' }) },
-    { keys: 'esc', text: 'Leave one panel or kiosk', group: 'Dashboard', run: () => setParams({ viewPanel: null, kiosk: null }) },
-    { keys: 'v', text: 'View the focused panel alone', group: 'Dashboard', run: () => {
-      const id = window.document.activeElement?.closest('[data-panel-id]')?.getAttribute('data-panel-id');
-      if (id) setParams({ viewPanel: viewPanelOf(place.peek().params) === null ? id : null });
-    } },
+    {
+      keys: 'd k',
+      text: 'Kiosk: only the panels',
+      group: 'Dashboard',
+      run: () => setParams({ kiosk: place.peek().params.has('kiosk') ? null : '1' }),
+    },
+    {
+      keys: 'esc',
+      text: 'Leave one panel or kiosk',
+      group: 'Dashboard',
+      run: () => setParams({ viewPanel: null, kiosk: null }),
+    },
+    {
+      keys: 'v',
+      text: 'View the focused panel alone',
+      group: 'Dashboard',
+      run: () => {
+        const id = window.document.activeElement?.closest('[data-panel-id]')?.getAttribute('data-panel-id');
+        if (id) setParams({ viewPanel: viewPanelOf(place.peek().params) === null ? id : null });
+      },
+    },
   ]);
   const scope: Scope = { variables: board.variables, choices: state?.choices ?? {} };
   const title = interpolateText(board.title, scope);
-  useEffect(() => { window.document.title = `${title} · Cairn`; }, [title]);
+  useEffect(() => {
+    window.document.title = `${title} · Cairn`;
+  }, [title]);
   return (
     <>
       <header class={kiosk ? 'board-head kiosk' : 'board-head'}>
         <div class="board-title">
           {!kiosk && (
-            <p class="board-path"><a href={link('/dashboards')}>Dashboards</a>{document.meta.folder ? ` / ${document.meta.folder}` : ''}</p>
+            <p class="board-path">
+              <a href={link('/dashboards')}>Dashboards</a>
+              {document.meta.folder ? ` / ${document.meta.folder}` : ''}
+            </p>
           )}
           <h1 title={board.description || undefined}>{title}</h1>
           {!kiosk && <Star uid={document.meta.uid} />}
-          {!kiosk && <button type="button" class="button ghost small" onClick={() => setShowJson(true)}>JSON</button>}
+          {!kiosk && (
+            <button type="button" class="button ghost small" onClick={() => setShowJson(true)}>
+              JSON
+            </button>
+          )}
         </div>
         <div class="board-time">
-          {viewPanel !== null && <button type="button" class="button" onClick={() => setParams({ viewPanel: null })}><Icon name="left" size={16} /> All panels</button>}
+          {viewPanel !== null && (
+            <button type="button" class="button" onClick={() => setParams({ viewPanel: null })}>
+              <Icon name="left" size={16} /> All panels
+            </button>
+          )}
           <RangePicker />
         </div>
       </header>
@@ -144,7 +220,17 @@ function Board({ document }: { document: BoardDocument }) {
         </div>
       )}
       {!kiosk && viewPanel === null && <Missing items={board.unsupported} />}
-      {state ? <DashboardView board={board} choices={state.choices} range={now} tick={refreshCount.value} viewPanel={viewPanel} /> : <Loading what="variables" />}
+      {state ? (
+        <DashboardView
+          board={board}
+          choices={state.choices}
+          range={now}
+          tick={refreshCount.value}
+          viewPanel={viewPanel}
+        />
+      ) : (
+        <Loading what="variables" />
+      )}
       {showJson && <JsonDialog document={document} onClose={() => setShowJson(false)} />}
     </>
   );
@@ -153,7 +239,12 @@ function Board({ document }: { document: BoardDocument }) {
 export function DashboardPage({ parts }: { parts: Record<string, string> }) {
   const uid = parts.uid ?? '';
   const loaded = useLoad((signal) => readBoard(uid, signal), [uid]);
-  const document = loaded.data?.meta.uid === uid || loaded.data?.meta.uid === undefined ? loaded.data : loaded.loading ? undefined : loaded.data;
+  const document =
+    loaded.data?.meta.uid === uid || loaded.data?.meta.uid === undefined
+      ? loaded.data
+      : loaded.loading
+        ? undefined
+        : loaded.data;
   const [ready, setReady] = useState<BoardDocument | null>(null);
   useEffect(() => {
     if (!document) return;

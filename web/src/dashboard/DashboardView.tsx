@@ -39,7 +39,14 @@ function useScopes(board: Dashboard, choices: Record<string, Choice>): (scoped: 
       const key = JSON.stringify([choices, scoped]);
       let found = known.get(key);
       if (!found) {
-        found = { key, scope: { variables: board.variables, choices: { ...choices, ...scoped }, extra: { __dashboard: board.title } } };
+        found = {
+          key,
+          scope: {
+            variables: board.variables,
+            choices: { ...choices, ...scoped },
+            extra: { __dashboard: board.title },
+          },
+        };
         known.set(key, found);
       }
       return found;
@@ -47,12 +54,24 @@ function useScopes(board: Dashboard, choices: Record<string, Choice>): (scoped: 
   }, [board, JSON.stringify(choices)]);
 }
 
-function Row({ section, open, onToggle, title }: { section: PlacedSection; open: boolean; onToggle: () => void; title: string }) {
+function Row({
+  section,
+  open,
+  onToggle,
+  title,
+}: {
+  section: PlacedSection;
+  open: boolean;
+  onToggle: () => void;
+  title: string;
+}) {
   const count = section.panels.length;
   return (
     <h2 class="board-row">
       <button type="button" aria-expanded={open} onClick={onToggle}>
-        <span class={open ? 'board-row-mark open' : 'board-row-mark'}><Icon name="chevron" size={16} /></span>
+        <span class={open ? 'board-row-mark open' : 'board-row-mark'}>
+          <Icon name="chevron" size={16} />
+        </span>
         {title || 'Row'}
         {!open && <span class="mute">{count === 1 ? '1 panel' : `${count} panels`}</span>}
       </button>
@@ -70,12 +89,27 @@ export function DashboardView({ board, choices, range, tick, viewPanel }: ViewPr
 
   const card = (placed: PlacedPanel, full: boolean) => {
     const { scope, key } = scopeFor(placed.scoped);
-    return <PanelCard key={placed.key} panel={placed.panel} scope={scope} scopeKey={key} range={range} tick={tick} syncKey={syncKey} full={full} />;
+    return (
+      <PanelCard
+        key={placed.key}
+        panel={placed.panel}
+        scope={scope}
+        scopeKey={key}
+        range={range}
+        tick={tick}
+        syncKey={syncKey}
+        full={full}
+      />
+    );
   };
 
   if (viewPanel !== null) {
     const placed = sections.flatMap((s) => s.panels).find((p) => p.panel.id === viewPanel);
-    return <div class="board board-alone">{placed ? card(placed, true) : <p class="note warn">This dashboard has no panel {viewPanel}.</p>}</div>;
+    return (
+      <div class="board board-alone">
+        {placed ? card(placed, true) : <p class="note warn">This dashboard has no panel {viewPanel}.</p>}
+      </div>
+    );
   }
   // Arrows move the focus between panels in reading order.
   const onKeyDown = (event: KeyboardEvent) => {
@@ -83,7 +117,10 @@ export function DashboardView({ board, choices, range, tick, viewPanel }: ViewPr
     const all = [...(root.current?.querySelectorAll<HTMLElement>('.panel') ?? [])];
     const step = event.key === 'ArrowRight' || event.key === 'ArrowDown' ? 1 : -1;
     const next = all[all.indexOf(event.target as HTMLElement) + step];
-    if (next) { event.preventDefault(); next.focus(); }
+    if (next) {
+      event.preventDefault();
+      next.focus();
+    }
   };
   return (
     <div class="board" ref={root} onKeyDown={onKeyDown}>
@@ -92,13 +129,27 @@ export function DashboardView({ board, choices, range, tick, viewPanel }: ViewPr
         const title = interpolateText(section.title ?? '', scopeFor(section.scoped).scope);
         return (
           <div key={section.key} class="board-section">
-            {section.title !== null && <Row section={section} open={open} title={title} onToggle={() => setToggled({ ...toggled, [section.key]: !open })} />}
+            {section.title !== null && (
+              <Row
+                section={section}
+                open={open}
+                title={title}
+                onToggle={() => setToggled({ ...toggled, [section.key]: !open })}
+              />
+            )}
             {open && (
               <div class="board-grid" style={{ gridAutoRows: `${ROW_PX}px`, gap: `${GAP_PX}px` }}>
                 {section.panels.map((placed) => {
                   const { x, y, w, h } = placed.grid;
-                  const style = { '--at': `${y + 1} / ${x + 1} / span ${h} / span ${w}`, '--tall': `${h * (ROW_PX + GAP_PX) - GAP_PX}px` };
-                  return <div key={placed.key} class="board-cell" style={style}>{card(placed, false)}</div>;
+                  const style = {
+                    '--at': `${y + 1} / ${x + 1} / span ${h} / span ${w}`,
+                    '--tall': `${h * (ROW_PX + GAP_PX) - GAP_PX}px`,
+                  };
+                  return (
+                    <div key={placed.key} class="board-cell" style={style}>
+                      {card(placed, false)}
+                    </div>
+                  );
                 })}
               </div>
             )}

@@ -17,7 +17,10 @@ import type { BoardInfo } from './boards';
 import { parseDashboard } from './parse';
 import './dashboard.css';
 
-/** How well `text` matches `query`: letters in order, better where they are together and at word starts; 0 for no match. */
+/**
+ * How well `text` matches `query`: letters in order, better where they are together and at word starts; 0 for no
+ * match.
+ */
 export function fuzzyScore(text: string, query: string): number {
   const hay = text.toLowerCase();
   const needle = query.toLowerCase().replace(/\s+/g, '');
@@ -35,17 +38,49 @@ export function fuzzyScore(text: string, query: string): number {
   return score;
 }
 
-const SOURCES: Record<BoardInfo['source'], string> = { 'built-in': 'comes with Cairn', file: 'from a file', user: 'saved here' };
+const SOURCES: Record<BoardInfo['source'], string> = {
+  'built-in': 'comes with Cairn',
+  file: 'from a file',
+  user: 'saved here',
+};
 
-function BoardRow({ board, starred, onDelete }: { board: BoardInfo; starred: boolean; onDelete: (b: BoardInfo) => void }) {
+function BoardRow({
+  board,
+  starred,
+  onDelete,
+}: {
+  board: BoardInfo;
+  starred: boolean;
+  onDelete: (b: BoardInfo) => void;
+}) {
   return (
     <li class="board-item">
       <a href={link(`/d/${board.uid}`)}>
-        <span class="board-name">{starred && <Icon name="star" size={14} />} {board.title}</span>
-        <span class="board-tags">{board.tags.map((t) => <span class="label" key={t}>{t}</span>)}</span>
-        <span class="board-source" title={board.path}>{board.path ?? SOURCES[board.source]}</span>
+        <span class="board-name">
+          {starred && <Icon name="star" size={14} />} {board.title}
+        </span>
+        <span class="board-tags">
+          {board.tags.map((t) => (
+            <span class="label" key={t}>
+              {t}
+            </span>
+          ))}
+        </span>
+        <span class="board-source" title={board.path}>
+          {board.path ?? SOURCES[board.source]}
+        </span>
       </a>
-      {board.source === 'user' && <button type="button" class="button ghost small icon-only" aria-label={`Delete ${board.title}`} title="Delete" onClick={() => onDelete(board)}><Icon name="close" size={15} /></button>}
+      {board.source === 'user' && (
+        <button
+          type="button"
+          class="button ghost small icon-only"
+          aria-label={`Delete ${board.title}`}
+          title="Delete"
+          onClick={() => onDelete(board)}
+        >
+          <Icon name="close" size={15} />
+        </button>
+      )}
     </li>
   );
 }
@@ -69,7 +104,13 @@ export function readDraft(text: string): Draft {
   const board = parseDashboard(document);
   const panels = board.sections.reduce((n, s) => n + s.panels.length, 0);
   if (panels === 0) throw new Error('This JSON holds no dashboard panels.');
-  return { dashboard: document, title: board.title, uid: board.uid, panels, missing: board.unsupported.map((u) => u.what) };
+  return {
+    dashboard: document,
+    title: board.title,
+    uid: board.uid,
+    panels,
+    missing: board.unsupported.map((u) => u.what),
+  };
 }
 
 function ImportDialog({ onClose }: { onClose: () => void }) {
@@ -89,14 +130,20 @@ function ImportDialog({ onClose }: { onClose: () => void }) {
   }, [text]);
   const take = async (files: FileList | null | undefined) => {
     const file = files?.[0];
-    if (file) { setText(await file.text()); setTaken(false); }
+    if (file) {
+      setText(await file.text());
+      setTaken(false);
+    }
   };
   const save = async (overwrite: boolean) => {
     if (!draft) return;
     setBusy(true);
     setRefused(undefined);
     try {
-      const { uid } = await saveBoard(draft.dashboard, { ...(folder.trim() ? { folder: folder.trim() } : {}), ...(overwrite ? { overwrite } : {}) });
+      const { uid } = await saveBoard(draft.dashboard, {
+        ...(folder.trim() ? { folder: folder.trim() } : {}),
+        ...(overwrite ? { overwrite } : {}),
+      });
       onClose();
       navigate(`/d/${uid}`);
     } catch (error) {
@@ -110,26 +157,70 @@ function ImportDialog({ onClose }: { onClose: () => void }) {
     <Dialog title="Import a dashboard" onClose={onClose}>
       <div
         class={over ? 'import-drop over' : 'import-drop'}
-        onDragOver={(e) => { e.preventDefault(); setOver(true); }} onDragLeave={() => setOver(false)}
-        onDrop={(e) => { e.preventDefault(); setOver(false); void take(e.dataTransfer?.files); }}
+        onDragOver={(e) => {
+          e.preventDefault();
+          setOver(true);
+        }}
+        onDragLeave={() => setOver(false)}
+        onDrop={(e) => {
+          e.preventDefault();
+          setOver(false);
+          void take(e.dataTransfer?.files);
+        }}
       >
         <label class="field">
           <span>Drop a Grafana JSON file here, or paste its text</span>
-          <textarea class="input mono" rows={9} spellcheck={false} autofocus value={text} onInput={(e) => { setText(e.currentTarget.value); setTaken(false); }} />
+          <textarea
+            class="input mono"
+            rows={9}
+            spellcheck={false}
+            autofocus
+            value={text}
+            onInput={(e) => {
+              setText(e.currentTarget.value);
+              setTaken(false);
+            }}
+          />
         </label>
-        <label class="button small import-file">Choose a file<input type="file" accept=".json,application/json" class="sr" onChange={(e) => void take(e.currentTarget.files)} /></label>
+        <label class="button small import-file">
+          Choose a file
+          <input
+            type="file"
+            accept=".json,application/json"
+            class="sr"
+            onChange={(e) => void take(e.currentTarget.files)}
+          />
+        </label>
       </div>
-      <label class="field import-folder"><span>Folder (optional)</span><input class="input" value={folder} onInput={(e) => setFolder(e.currentTarget.value)} /></label>
-      {wrong && <p class="note bad" role="alert">{wrong}</p>}
+      <label class="field import-folder">
+        <span>Folder (optional)</span>
+        <input class="input" value={folder} onInput={(e) => setFolder(e.currentTarget.value)} />
+      </label>
+      {wrong && (
+        <p class="note bad" role="alert">
+          {wrong}
+        </p>
+      )}
       {draft && (
         <div class="note">
-          <div><strong>{draft.title}</strong>, {draft.panels} panels. {draft.missing.length === 0 ? 'Everything in it can be shown.' : `Not shown as written: ${draft.missing.join(', ')}.`}</div>
+          <div>
+            <strong>{draft.title}</strong>, {draft.panels} panels.{' '}
+            {draft.missing.length === 0
+              ? 'Everything in it can be shown.'
+              : `Not shown as written: ${draft.missing.join(', ')}.`}
+          </div>
         </div>
       )}
       {refused !== undefined && <ErrorNote error={refused} />}
       <div class="row import-actions">
-        {taken && <button type="button" class="button" disabled={busy} onClick={() => void save(true)}>Replace the existing one</button>}
-        <button type="button" class="button primary" disabled={!draft || busy} onClick={() => void save(false)}>Import</button>
+        {taken && (
+          <button type="button" class="button" disabled={busy} onClick={() => void save(true)}>
+            Replace the existing one
+          </button>
+        )}
+        <button type="button" class="button primary" disabled={!draft || busy} onClick={() => void save(false)}>
+          Import
+        </button>
       </div>
     </Dialog>
   );
@@ -145,12 +236,26 @@ export function DashboardsPage() {
   const starred = useMemo(() => new Set(loadList('starred')), []);
   useShortcuts(() => [{ keys: 'i', text: 'Import a dashboard', group: 'Dashboards', run: () => setImporting(true) }]);
   const folders = useMemo(() => {
-    const scored = (boards.data ?? []).map((b) => ({ b, score: Math.max(fuzzyScore(b.title, query), fuzzyScore(`${b.folder} ${b.tags.join(' ')}`, query) / 2) })).filter((s) => s.score > 0);
+    const scored = (boards.data ?? [])
+      .map((b) => ({
+        b,
+        score: Math.max(fuzzyScore(b.title, query), fuzzyScore(`${b.folder} ${b.tags.join(' ')}`, query) / 2),
+      }))
+      .filter((s) => s.score > 0);
     if (query) return [['', scored.sort((x, y) => y.score - x.score).map((s) => s.b)] as const];
     const byFolder = new Map<string, BoardInfo[]>();
     for (const { b } of scored) byFolder.set(b.folder, [...(byFolder.get(b.folder) ?? []), b]);
-    return [...byFolder].sort(([x], [y]) => x.localeCompare(y)).map(([name, list]) =>
-      [name, list.sort((x, y) => Number(starred.has(y.uid)) - Number(starred.has(x.uid)) || x.title.localeCompare(y.title))] as const);
+    return [...byFolder]
+      .sort(([x], [y]) => x.localeCompare(y))
+      .map(
+        ([name, list]) =>
+          [
+            name,
+            list.sort(
+              (x, y) => Number(starred.has(y.uid)) - Number(starred.has(x.uid)) || x.title.localeCompare(y.title),
+            ),
+          ] as const,
+      );
   }, [boards.data, query]);
   const remove = async (board: BoardInfo) => {
     try {
@@ -164,30 +269,65 @@ export function DashboardsPage() {
   };
   const count = boards.data?.length ?? 0;
   return (
-    <Page title="Dashboards" lead="Grafana's JSON files open as they are."
-      actions={<button type="button" class="button primary" onClick={() => setImporting(true)}><Icon name="plus" size={16} /> Import</button>}>
+    <Page
+      title="Dashboards"
+      lead="Grafana's JSON files open as they are."
+      actions={
+        <button type="button" class="button primary" onClick={() => setImporting(true)}>
+          <Icon name="plus" size={16} /> Import
+        </button>
+      }
+    >
       <div class="stack">
         {count > 0 && (
-          <div class="search board-search"><Icon name="search" size={16} /><input class="input" type="search" placeholder="Search by title, folder or tag" aria-label="Search dashboards" value={query} onInput={(e) => setQuery(e.currentTarget.value)} /></div>
+          <div class="search board-search">
+            <Icon name="search" size={16} />
+            <input
+              class="input"
+              type="search"
+              placeholder="Search by title, folder or tag"
+              aria-label="Search dashboards"
+              value={query}
+              onInput={(e) => setQuery(e.currentTarget.value)}
+            />
+          </div>
         )}
         {failed !== undefined && <ErrorNote error={failed} />}
         {boards.error !== undefined && <ErrorNote error={boards.error} />}
         {!boards.data && boards.loading && <Loading what="dashboards" />}
-        {boards.data && count === 0 && <Empty icon="boards" title="No dashboards yet">Import a Grafana JSON file to begin.</Empty>}
-        {count > 0 && query && folders[0]?.[1].length === 0 && <Empty icon="search" title="Nothing matches">Try fewer letters.</Empty>}
-        {folders.filter(([, list]) => list.length > 0).map(([name, list]) => (
-          <Card key={name || '-'} title={query ? 'Found' : name || 'General'} aside={`${list.length}`}>
-            <ul class="board-list">{list.map((b) => <BoardRow key={b.uid} board={b} starred={starred.has(b.uid)} onDelete={setDoomed} />)}</ul>
-          </Card>
-        ))}
+        {boards.data && count === 0 && (
+          <Empty icon="boards" title="No dashboards yet">
+            Import a Grafana JSON file to begin.
+          </Empty>
+        )}
+        {count > 0 && query && folders[0]?.[1].length === 0 && (
+          <Empty icon="search" title="Nothing matches">
+            Try fewer letters.
+          </Empty>
+        )}
+        {folders
+          .filter(([, list]) => list.length > 0)
+          .map(([name, list]) => (
+            <Card key={name || '-'} title={query ? 'Found' : name || 'General'} aside={`${list.length}`}>
+              <ul class="board-list">
+                {list.map((b) => (
+                  <BoardRow key={b.uid} board={b} starred={starred.has(b.uid)} onDelete={setDoomed} />
+                ))}
+              </ul>
+            </Card>
+          ))}
       </div>
       {importing && <ImportDialog onClose={() => setImporting(false)} />}
       {doomed && (
         <Dialog title={`Delete “${doomed.title}”?`} onClose={() => setDoomed(null)}>
           <p>It is taken away for everyone. Export its JSON first if it may be needed again.</p>
           <div class="row import-actions">
-            <button type="button" class="button" onClick={() => setDoomed(null)}>Keep</button>
-            <button type="button" class="button primary" onClick={() => void remove(doomed)}>Delete</button>
+            <button type="button" class="button" onClick={() => setDoomed(null)}>
+              Keep
+            </button>
+            <button type="button" class="button primary" onClick={() => void remove(doomed)}>
+              Delete
+            </button>
           </div>
         </Dialog>
       )}

@@ -43,7 +43,11 @@ function style(custom: Json): SeriesStyle {
     points: points === 'always' || points === 'never' ? points : 'auto',
     pointSize: num(custom.pointSize) ?? 5,
     spanNulls: gap === true ? true : typeof gap === 'number' ? gap / 1000 : false,
-    ...(line.fill === 'dash' ? { dash: dash.length > 0 ? dash : [10, 10] } : line.fill === 'dot' ? { dash: [0, 6] } : {}),
+    ...(line.fill === 'dash'
+      ? { dash: dash.length > 0 ? dash : [10, 10] }
+      : line.fill === 'dot'
+        ? { dash: [0, 6] }
+        : {}),
     ...(mode !== 'none' && !out ? { stack: { mode, group: str(stacking.group) ?? 'A' } } : {}),
     ...(custom.transform === 'negative-Y' ? { negative: true } : {}),
     ...(str(custom.fillBelowTo) ? { fillBelowTo: str(custom.fillBelowTo)! } : {}),
@@ -55,10 +59,13 @@ function axis(options: FieldOptions): AxisOptions {
   const scaleOf = obj(custom.scaleDistribution);
   const placement = str(custom.axisPlacement);
   return {
-    min: options.min ?? null, max: options.max ?? null, softMin: num(custom.axisSoftMin) ?? null, softMax: num(custom.axisSoftMax) ?? null,
+    min: options.min ?? null,
+    max: options.max ?? null,
+    softMin: num(custom.axisSoftMin) ?? null,
+    softMax: num(custom.axisSoftMax) ?? null,
     placement: placement === 'left' || placement === 'right' || placement === 'hidden' ? placement : 'auto',
     ...(str(custom.axisLabel) ? { label: str(custom.axisLabel)! } : {}),
-    ...(scaleOf.type === 'log' ? { log: num(scaleOf.log) === 2 ? 2 as const : 10 as const } : {}),
+    ...(scaleOf.type === 'log' ? { log: num(scaleOf.log) === 2 ? (2 as const) : (10 as const) } : {}),
     ...(bool(custom.axisCenteredZero) ? { centeredZero: true } : {}),
     ...(custom.axisGridShow === false ? { grid: false } : {}),
   };
@@ -67,7 +74,8 @@ function axis(options: FieldOptions): AxisOptions {
 /** The colour a series carries by its options; undefined leaves it to the palette by position. */
 function color(options: FieldOptions, values: (number | null)[], name: string, index: number): string | undefined {
   const mode = options.color?.mode ?? 'palette-classic';
-  if (mode === 'fixed' || mode === 'shades') return options.color?.fixed ? resolveColor(options.color.fixed) : undefined;
+  if (mode === 'fixed' || mode === 'shades')
+    return options.color?.fixed ? resolveColor(options.color.fixed) : undefined;
   if (mode === 'palette-classic') return undefined;
   if (mode === 'palette-classic-by-name' || mode === 'thresholds' || isScheme(mode)) {
     const by = options.color?.seriesBy ?? 'last';
@@ -112,10 +120,15 @@ function marks(fields: readonly ShownField[]): ThresholdMarks | undefined {
   const thresholds = first?.options.thresholds;
   if (mode === 'off' || !thresholds) return undefined;
   const { min, max } = first.options;
-  const at = (value: number) => (thresholds.mode === 'percentage' && min != null && max != null && Number.isFinite(value) ? min + ((max - min) * value) / 100 : value);
+  const at = (value: number) =>
+    thresholds.mode === 'percentage' && min != null && max != null && Number.isFinite(value)
+      ? min + ((max - min) * value) / 100
+      : value;
   return {
     steps: thresholds.steps.map((s) => ({ value: at(s.value), color: resolveColor(s.color) })),
-    lines: mode.includes('line') || mode.includes('dashed'), areas: mode.includes('area'), dashed: mode.includes('dashed'),
+    lines: mode.includes('line') || mode.includes('dashed'),
+    areas: mode.includes('area'),
+    dashed: mode.includes('dashed'),
   };
 }
 
@@ -142,9 +155,16 @@ export function GraphPanel({ panel, fields, range, label, syncKey, onZoom, onZoo
   const unit = fields.find((f) => f.field.type === 'number')?.options.unit;
   return (
     <TimeSeries
-      series={series} range={range} legend={legend(obj(panel.options.legend))} tooltip={tooltip(obj(panel.options.tooltip))}
-      ariaLabel={label} onZoom={onZoom} onZoomOut={onZoomOut}
-      {...(unit ? { unit } : {})} {...(thresholds ? { thresholds } : {})} {...(syncKey ? { syncKey } : {})}
+      series={series}
+      range={range}
+      legend={legend(obj(panel.options.legend))}
+      tooltip={tooltip(obj(panel.options.tooltip))}
+      ariaLabel={label}
+      onZoom={onZoom}
+      onZoomOut={onZoomOut}
+      {...(unit ? { unit } : {})}
+      {...(thresholds ? { thresholds } : {})}
+      {...(syncKey ? { syncKey } : {})}
     />
   );
 }

@@ -1,4 +1,6 @@
-/** What a panel asked and got: queries with their variables filled in, the data as a table and CSV, the panel's JSON. */
+/**
+ * What a panel asked and got: queries with their variables filled in, the data as a table and CSV, the panel's JSON.
+ */
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { DataTable } from '../chart/DataTable';
 import { display } from '../chart/field';
@@ -21,7 +23,10 @@ function csvCell(value: unknown): string {
 export function frameCsv(frame: Frame): string {
   const names = autoNames(frame.fields);
   const rows = Array.from({ length: frameLength(frame) }, (_, i) =>
-    frame.fields.map((f) => csvCell(f.type === 'time' ? new Date(Number(f.values[i])).toISOString() : f.values[i])).join(','));
+    frame.fields
+      .map((f) => csvCell(f.type === 'time' ? new Date(Number(f.values[i])).toISOString() : f.values[i]))
+      .join(','),
+  );
   return [names.map(csvCell).join(','), ...rows].join('\r\n');
 }
 
@@ -29,34 +34,70 @@ function FrameTable({ frame }: { frame: Frame }) {
   const columns = useMemo(() => {
     const names = autoNames(frame.fields);
     return frame.fields.map((f, i) => ({
-      name: names[i]!, values: f.values, numeric: f.type === 'number',
+      name: names[i]!,
+      values: f.values,
+      numeric: f.type === 'number',
       display: (v: unknown) => display({ custom: {}, ...(f.type === 'time' ? { unit: 'dateTimeAsIso' } : {}) }, v),
     }));
   }, [frame]);
   return <DataTable columns={columns} label="Data" />;
 }
 
-export function Inspect({ title, data, error, panel, onClose }: { title: string; data: PanelData | null; error: string | null; panel: Panel; onClose: () => void }) {
+export function Inspect({
+  title,
+  data,
+  error,
+  panel,
+  onClose,
+}: {
+  title: string;
+  data: PanelData | null;
+  error: string | null;
+  panel: Panel;
+  onClose: () => void;
+}) {
   const [tab, setTab] = useState<Tab>('queries');
   const [frame, setFrame] = useState(0);
   const frames = data?.frames ?? [];
   const chosen = frames[Math.min(frame, frames.length - 1)];
-  const csv = useMemo(() => (chosen && tab === 'data' ? URL.createObjectURL(new Blob([frameCsv(chosen)], { type: 'text/csv' })) : ''), [chosen, tab]);
-  useEffect(() => () => { if (csv) URL.revokeObjectURL(csv); }, [csv]);
-  const tabs: [Tab, string][] = [['queries', 'Queries'], ['data', 'Data'], ['panel', 'Panel JSON']];
+  const csv = useMemo(
+    () => (chosen && tab === 'data' ? URL.createObjectURL(new Blob([frameCsv(chosen)], { type: 'text/csv' })) : ''),
+    [chosen, tab],
+  );
+  useEffect(
+    () => () => {
+      if (csv) URL.revokeObjectURL(csv);
+    },
+    [csv],
+  );
+  const tabs: [Tab, string][] = [
+    ['queries', 'Queries'],
+    ['data', 'Data'],
+    ['panel', 'Panel JSON'],
+  ];
   return (
     <Dialog title={`Inspect: ${title || 'panel'}`} onClose={onClose} class="inspect">
       <div class="segmented" role="group" aria-label="View">
-        {tabs.map(([id, label]) => <button key={id} type="button" aria-pressed={tab === id} onClick={() => setTab(id)}>{label}</button>)}
+        {tabs.map(([id, label]) => (
+          <button key={id} type="button" aria-pressed={tab === id} onClick={() => setTab(id)}>
+            {label}
+          </button>
+        ))}
       </div>
       {tab === 'queries' && (
         <div class="inspect-list">
           {error && <p class="note bad">{error}</p>}
           {data?.asked.map((a, i) => (
             <div key={i} class="inspect-query">
-              <p class="mute">{a.refId} · {a.instant ? 'instant' : `every ${a.step} s`} · {a.seriesCount} series · {a.ms} ms</p>
+              <p class="mute">
+                {a.refId} · {a.instant ? 'instant' : `every ${a.step} s`} · {a.seriesCount} series · {a.ms} ms
+              </p>
               <pre class="pre">{a.expr}</pre>
-              {a.warnings.map((w) => <p key={w} class="note warn">{w}</p>)}
+              {a.warnings.map((w) => (
+                <p key={w} class="note warn">
+                  {w}
+                </p>
+              ))}
             </div>
           ))}
           {!data && !error && <p class="mute">Not asked yet.</p>}
@@ -66,13 +107,27 @@ export function Inspect({ title, data, error, panel, onClose }: { title: string;
         <div class="inspect-data">
           <div class="row">
             {frames.length > 1 && (
-              <select aria-label="Series" value={String(frame)} onChange={(e) => setFrame(Number(e.currentTarget.value))}>
-                {frames.map((f, i) => <option key={i} value={String(i)}>{f.refId}: {autoNames(f.fields)[f.fields.length - 1]}</option>)}
+              <select
+                aria-label="Series"
+                value={String(frame)}
+                onChange={(e) => setFrame(Number(e.currentTarget.value))}
+              >
+                {frames.map((f, i) => (
+                  <option key={i} value={String(i)}>
+                    {f.refId}: {autoNames(f.fields)[f.fields.length - 1]}
+                  </option>
+                ))}
               </select>
             )}
-            {chosen && <a class="button small" href={csv} download={`${title || 'panel'}.csv`}>Download CSV</a>}
+            {chosen && (
+              <a class="button small" href={csv} download={`${title || 'panel'}.csv`}>
+                Download CSV
+              </a>
+            )}
           </div>
-          <div class="inspect-table">{chosen ? <FrameTable key={frame} frame={chosen} /> : <p class="mute">No data.</p>}</div>
+          <div class="inspect-table">
+            {chosen ? <FrameTable key={frame} frame={chosen} /> : <p class="mute">No data.</p>}
+          </div>
         </div>
       )}
       {tab === 'panel' && <pre class="inspect-json">{JSON.stringify(panel, null, 2)}</pre>}

@@ -1,7 +1,8 @@
 /**
  * A panel's data as what its type draws.
  *
- * Here: options of each panel type -> properties of the chart components. Elsewhere: chrome, loading and errors (`PanelCard.tsx`).
+ * Here: options of each panel type -> properties of the chart components. Elsewhere: chrome, loading and errors
+ * (`PanelCard.tsx`).
  *
  * Invariant: a type that is not known shows its data as a table, under its own name.
  */
@@ -91,20 +92,38 @@ function reduced(panel: Panel, all: readonly ShownField[]): Reduced[] {
   const range = dataRange(fields);
   const tz = timeZone();
   const make = (shown: ShownField, raw: unknown, name: string, row: number): Reduced => ({
-    shown, name, row, options: shown.options, range,
+    shown,
+    name,
+    row,
+    options: shown.options,
+    range,
     value: display(shown.options, raw, { range, name: shown.name, index: shown.index, timeZone: tz }),
     spark: isText(shown) ? [] : (shown.field.values as (number | null)[]),
   });
   if (bool(rule.values)) {
     const limit = num(rule.limit) ?? 25;
-    return fields.flatMap((shown) => shown.field.values.slice(0, limit).map((v, row) => {
-      const texts = all.filter((f) => f.frame === shown.frame && f.field.type === 'string').map((f) => String(f.field.values[row] ?? ''));
-      return make(shown, v, texts.join(' ') || shown.name, row);
-    }));
+    return fields.flatMap((shown) =>
+      shown.field.values.slice(0, limit).map((v, row) => {
+        const texts = all
+          .filter((f) => f.frame === shown.frame && f.field.type === 'string')
+          .map((f) => String(f.field.values[row] ?? ''));
+        return make(shown, v, texts.join(' ') || shown.name, row);
+      }),
+    );
   }
   return fields.flatMap((shown) => {
-    if (isText(shown)) return [make(shown, shown.field.values[shown.field.values.length - 1] ?? null, shown.name, shown.field.values.length - 1)];
-    return (calcs.length > 0 ? calcs : ['lastNotNull']).map((c) => make(shown, reduce(shown.field.values as (number | null)[], c), shown.name, shown.field.values.length - 1));
+    if (isText(shown))
+      return [
+        make(
+          shown,
+          shown.field.values[shown.field.values.length - 1] ?? null,
+          shown.name,
+          shown.field.values.length - 1,
+        ),
+      ];
+    return (calcs.length > 0 ? calcs : ['lastNotNull']).map((c) =>
+      make(shown, reduce(shown.field.values as (number | null)[], c), shown.name, shown.field.values.length - 1),
+    );
   });
 }
 
@@ -113,8 +132,24 @@ function orNoValue(panel: Panel, values: Reduced[]): Reduced[] {
   const text = str(panel.defaults.noValue);
   if (values.length > 0 || text === undefined) return values;
   const options: FieldOptions = { custom: {}, noValue: text };
-  const shown: ShownField = { field: { name: '', type: 'number', values: [] }, frame: { refId: 'A', fields: [] }, index: 0, name: '', options };
-  return [{ shown, name: '', value: { ...display(options, null), color: 'rgba(0, 0, 0, 0)' }, options, range: { min: 0, max: 100 }, spark: [], row: 0 }];
+  const shown: ShownField = {
+    field: { name: '', type: 'number', values: [] },
+    frame: { refId: 'A', fields: [] },
+    index: 0,
+    name: '',
+    options,
+  };
+  return [
+    {
+      shown,
+      name: '',
+      value: { ...display(options, null), color: 'rgba(0, 0, 0, 0)' },
+      options,
+      range: { min: 0, max: 100 },
+      spark: [],
+      row: 0,
+    },
+  ];
 }
 
 function StatPanel({ panel, fields, scope }: { panel: Panel; fields: ShownField[]; scope: Scope }) {
@@ -122,19 +157,34 @@ function StatPanel({ panel, fields, scope }: { panel: Panel; fields: ShownField[
   const affix = obj(options.affix);
   const values = orNoValue(panel, reduced(panel, fields)).map((r) => {
     const url = r.options.links?.[0]?.url;
-    const value = str(affix.prefix) || str(affix.postfix)
-      ? { ...r.value, text: `${interpolateText(str(affix.prefix) ?? '', scope)}${displayText(r.value)}${interpolateText(str(affix.postfix) ?? '', scope)}`, prefix: '', suffix: '' }
-      : r.value;
-    return { name: r.name, value, spark: r.spark, ...(url ? { href: fillUrl(url, scope, { shown: r.shown, row: r.row, siblings: fields }) } : {}) };
+    const value =
+      str(affix.prefix) || str(affix.postfix)
+        ? {
+            ...r.value,
+            text: `${interpolateText(str(affix.prefix) ?? '', scope)}${displayText(r.value)}${interpolateText(str(affix.postfix) ?? '', scope)}`,
+            prefix: '',
+            suffix: '',
+          }
+        : r.value;
+    return {
+      name: r.name,
+      value,
+      spark: r.spark,
+      ...(url ? { href: fillUrl(url, scope, { shown: r.shown, row: r.row, siblings: fields }) } : {}),
+    };
   });
   const text = obj(options.text);
   const colorMode = str(options.colorMode) as StatProps['colorMode'];
   return (
     <Stat
-      values={values} colorMode={colorMode ?? 'value'} textMode={(str(options.textMode) as StatProps['textMode']) ?? 'auto'}
-      graph={options.graphMode === 'area' || options.graphMode === undefined} center={options.justifyMode === 'center'}
+      values={values}
+      colorMode={colorMode ?? 'value'}
+      textMode={(str(options.textMode) as StatProps['textMode']) ?? 'auto'}
+      graph={options.graphMode === 'area' || options.graphMode === undefined}
+      center={options.justifyMode === 'center'}
       orientation={(str(options.orientation) as StatProps['orientation']) ?? 'auto'}
-      {...(num(text.valueSize) ? { valueSize: num(text.valueSize)! } : {})} {...(num(text.titleSize) ? { titleSize: num(text.titleSize)! } : {})}
+      {...(num(text.valueSize) ? { valueSize: num(text.valueSize)! } : {})}
+      {...(num(text.titleSize) ? { titleSize: num(text.titleSize)! } : {})}
     />
   );
 }
@@ -142,15 +192,41 @@ function StatPanel({ panel, fields, scope }: { panel: Panel; fields: ShownField[
 function GaugePanel({ panel, fields }: { panel: Panel; fields: ShownField[] }) {
   const values = orNoValue(panel, reduced(panel, fields)).map((r): GaugeValue => {
     // A gauge's own scale, not that of the data, unless min or max are left to it.
-    const range = { min: r.options.min ?? 0, max: r.options.max ?? (r.options.unit === 'percentunit' ? 1 : r.options.unit === 'percent' ? 100 : Math.max(r.range.max, 100)) };
-    const value = display({ ...r.options, min: range.min, max: range.max }, Number.isNaN(r.value.numeric) ? null : r.value.numeric, { name: r.name, index: r.shown.index });
-    return { name: r.name, value: { ...r.value, ...(value.color ? { color: value.color } : {}), fraction: value.fraction }, options: r.options, range };
+    const range = {
+      min: r.options.min ?? 0,
+      max:
+        r.options.max ??
+        (r.options.unit === 'percentunit' ? 1 : r.options.unit === 'percent' ? 100 : Math.max(r.range.max, 100)),
+    };
+    const value = display(
+      { ...r.options, min: range.min, max: range.max },
+      Number.isNaN(r.value.numeric) ? null : r.value.numeric,
+      { name: r.name, index: r.shown.index },
+    );
+    return {
+      name: r.name,
+      value: { ...r.value, ...(value.color ? { color: value.color } : {}), fraction: value.fraction },
+      options: r.options,
+      range,
+    };
   });
   const options = panel.options;
   if (panel.type === 'bargauge') {
-    return <BarGauge values={values} orientation={(str(options.orientation) as 'auto') ?? 'auto'} mode={(str(options.displayMode) as 'gradient') ?? 'gradient'} />;
+    return (
+      <BarGauge
+        values={values}
+        orientation={(str(options.orientation) as 'auto') ?? 'auto'}
+        mode={(str(options.displayMode) as 'gradient') ?? 'gradient'}
+      />
+    );
   }
-  return <Gauge values={values} markers={options.showThresholdMarkers !== false} labels={bool(options.showThresholdLabels)} />;
+  return (
+    <Gauge
+      values={values}
+      markers={options.showThresholdMarkers !== false}
+      labels={bool(options.showThresholdLabels)}
+    />
+  );
 }
 
 function PiePanel({ panel, fields }: { panel: Panel; fields: ShownField[] }) {
@@ -163,15 +239,23 @@ function PiePanel({ panel, fields }: { panel: Panel; fields: ShownField[] }) {
   const hidden = legend.showLegend === false || legend.displayMode === 'hidden';
   return (
     <PieChart
-      slices={slices} donut={panel.options.pieType === 'donut'} legend={hidden ? 'none' : legend.placement === 'right' ? 'right' : 'bottom'}
-      showValue={values.length === 0 || values.includes('value')} showPercent={values.includes('percent')}
+      slices={slices}
+      donut={panel.options.pieType === 'donut'}
+      legend={hidden ? 'none' : legend.placement === 'right' ? 'right' : 'bottom'}
+      showValue={values.length === 0 || values.includes('value')}
+      showPercent={values.includes('percent')}
     />
   );
 }
 
 const CELLS: Record<string, TableColumn['cell']> = {
-  'color-text': 'color-text', 'color-background': 'color-background', 'color-background-solid': 'color-background', gauge: 'gauge', 'basic-gauge': 'gauge',
-  'gradient-gauge': 'gauge', 'lcd-gauge': 'gauge',
+  'color-text': 'color-text',
+  'color-background': 'color-background',
+  'color-background-solid': 'color-background',
+  gauge: 'gauge',
+  'basic-gauge': 'gauge',
+  'gradient-gauge': 'gauge',
+  'lcd-gauge': 'gauge',
 };
 
 function column(shown: ShownField, siblings: readonly ShownField[], scope: Scope): TableColumn {
@@ -182,39 +266,83 @@ function column(shown: ShownField, siblings: readonly ShownField[], scope: Scope
   const tz = timeZone();
   const target = options.links?.[0];
   return {
-    name: shown.name, values: field.values, numeric: field.type === 'number', cell,
+    name: shown.name,
+    values: field.values,
+    numeric: field.type === 'number',
+    cell,
     display: (value) => display(options, value, { range, name: shown.name, index: shown.index, timeZone: tz }),
     ...(align === 'left' || align === 'center' || align === 'right' ? { align } : {}),
     ...(num(options.custom.width) ? { width: num(options.custom.width)! } : {}),
-    ...(target ? { link: (row: number) => ({ url: fillUrl(target.url, scope, { shown, row, siblings }), title: target.title, newTab: target.newTab }) } : {}),
+    ...(target
+      ? {
+          link: (row: number) => ({
+            url: fillUrl(target.url, scope, { shown, row, siblings }),
+            title: target.title,
+            newTab: target.newTab,
+          }),
+        }
+      : {}),
   };
 }
 
 /** Rows of a table panel: the frames' own, or one row for each series with its labels where only series are there. */
-function TablePanel({ panel, fields, scope, label }: { panel: Panel; fields: ShownField[]; scope: Scope; label: string }) {
+function TablePanel({
+  panel,
+  fields,
+  scope,
+  label,
+}: {
+  panel: Panel;
+  fields: ShownField[];
+  scope: Scope;
+  label: string;
+}) {
   const columns = useMemo(() => {
     const frames = [...new Set(fields.map((f) => f.frame))];
-    const wide = frames.reduce((best, f) => (f.fields[0]!.values.length > (best?.fields[0]!.values.length ?? -1) ? f : best), frames[0]);
+    const wide = frames.reduce(
+      (best, f) => (f.fields[0]!.values.length > (best?.fields[0]!.values.length ?? -1) ? f : best),
+      frames[0],
+    );
     const many = frames.length > 1 && frames.every((f) => f.fields.some((c) => c.labels));
     const visible = (f: ShownField) => !bool(f.options.custom.hidden) && !bool(obj(f.options.custom.hideFrom).viz);
-    if (!many) return fields.filter((f) => f.frame === wide && visible(f)).map((f) => column(f, fields.filter((o) => o.frame === wide), scope));
+    if (!many)
+      return fields
+        .filter((f) => f.frame === wide && visible(f))
+        .map((f) =>
+          column(
+            f,
+            fields.filter((o) => o.frame === wide),
+            scope,
+          ),
+        );
     const series = fields.filter((f) => f.field.type === 'number' && visible(f));
     const last = series.map((f) => reduce(f.field.values as (number | null)[], 'lastNotNull'));
     const first = series[0];
     return [
-      { name: 'Series', values: series.map((f) => f.name), numeric: false, display: (v: unknown) => display({ custom: {} }, v) },
+      {
+        name: 'Series',
+        values: series.map((f) => f.name),
+        numeric: false,
+        display: (v: unknown) => display({ custom: {} }, v),
+      },
       ...(first ? [{ ...column(first, [], scope), name: 'Last', values: last }] : []),
     ] satisfies TableColumn[];
   }, [fields, scope]);
   const rule = objects(panel.options.sortBy)[0];
-  const index = num(panel.options.sortIndex) ?? (rule ? columns.findIndex((c) => c.name === str(rule.displayName)) : -1);
-  const sort: TableSort | null = index >= 0 && index < columns.length ? { column: index, desc: rule ? bool(rule.desc) : bool(panel.options.sortDesc) } : null;
+  const index =
+    num(panel.options.sortIndex) ?? (rule ? columns.findIndex((c) => c.name === str(rule.displayName)) : -1);
+  const sort: TableSort | null =
+    index >= 0 && index < columns.length
+      ? { column: index, desc: rule ? bool(rule.desc) : bool(panel.options.sortDesc) }
+      : null;
   return <DataTable columns={columns} initialSort={sort} label={label} header={panel.options.showHeader !== false} />;
 }
 
 export function PanelBody({ panel, data, scope, title, syncKey }: BodyProps) {
   const fields = useMemo(
-    () => shownFields(panel, transform(data.frames, panel.transformations), (text) => interpolateText(text, scope)), [panel, data, scope]);
+    () => shownFields(panel, transform(data.frames, panel.transformations), (text) => interpolateText(text, scope)),
+    [panel, data, scope],
+  );
   if (panel.type === 'text') return <TextPanel options={panel.options as Json} scope={scope} />;
   if (!PANEL_TYPES.has(panel.type)) {
     return (
@@ -222,15 +350,33 @@ export function PanelBody({ panel, data, scope, title, syncKey }: BodyProps) {
         <p class="note warn">
           Panels of type “{panel.type}” are not drawn yet.{panel.targets.length > 0 ? ' This is their data.' : ''}
         </p>
-        {panel.targets.length > 0 && <TablePanel panel={{ ...panel, options: {} }} fields={fields} scope={scope} label={title} />}
+        {panel.targets.length > 0 && (
+          <TablePanel panel={{ ...panel, options: {} }} fields={fields} scope={scope} label={title} />
+        )}
       </div>
     );
   }
   switch (panel.type) {
-    case 'stat': return <StatPanel panel={panel} fields={fields} scope={scope} />;
-    case 'gauge': case 'bargauge': return <GaugePanel panel={panel} fields={fields} />;
-    case 'piechart': return <PiePanel panel={panel} fields={fields} />;
-    case 'table': return <TablePanel panel={panel} fields={fields} scope={scope} label={title} />;
-    default: return <GraphPanel panel={panel} fields={fields} range={data.range} label={title} syncKey={syncKey} onZoom={(from, to) => setRange(from, to)} onZoomOut={zoomOut} />;
+    case 'stat':
+      return <StatPanel panel={panel} fields={fields} scope={scope} />;
+    case 'gauge':
+    case 'bargauge':
+      return <GaugePanel panel={panel} fields={fields} />;
+    case 'piechart':
+      return <PiePanel panel={panel} fields={fields} />;
+    case 'table':
+      return <TablePanel panel={panel} fields={fields} scope={scope} label={title} />;
+    default:
+      return (
+        <GraphPanel
+          panel={panel}
+          fields={fields}
+          range={data.range}
+          label={title}
+          syncKey={syncKey}
+          onZoom={(from, to) => setRange(from, to)}
+          onZoomOut={zoomOut}
+        />
+      );
   }
 }

@@ -33,10 +33,27 @@ function loadPurifier(): Promise<(html: string) => string> {
       }
       if (/url\s*\(|position\s*:|@import/i.test(node.getAttribute('style') ?? '')) node.removeAttribute('style');
     });
-    return (html) => purify.sanitize(html, {
-      FORBID_TAGS: ['style', 'form', 'input', 'button', 'textarea', 'iframe', 'object', 'embed', 'link', 'video', 'audio', 'picture', 'source', 'svg', 'math'],
-      FORBID_ATTR: ['srcset', 'background', 'poster', 'id', 'name'],
-    });
+    return (html) =>
+      purify.sanitize(html, {
+        FORBID_TAGS: [
+          'style',
+          'form',
+          'input',
+          'button',
+          'textarea',
+          'iframe',
+          'object',
+          'embed',
+          'link',
+          'video',
+          'audio',
+          'picture',
+          'source',
+          'svg',
+          'math',
+        ],
+        FORBID_ATTR: ['srcset', 'background', 'poster', 'id', 'name'],
+      });
   });
   return purifier;
 }
@@ -71,8 +88,13 @@ export function TextPanel({ options, scope }: { options: Json; scope: Scope }) {
   useEffect(() => {
     if (mode === 'code') return undefined;
     let wanted = true;
-    sanitised(mode, content, scope).then((result) => wanted && setHtml(result), () => wanted && setHtml(null));
-    return () => { wanted = false; };
+    sanitised(mode, content, scope).then(
+      (result) => wanted && setHtml(result),
+      () => wanted && setHtml(null),
+    );
+    return () => {
+      wanted = false;
+    };
   }, [mode, content, scope]);
   if (mode === 'code' || html === null) return <pre class="panel-text pre">{mode === 'code' ? content : ''}</pre>;
   return <div class="panel-text" dangerouslySetInnerHTML={{ __html: html }} />;

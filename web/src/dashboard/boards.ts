@@ -20,7 +20,12 @@ const PATH = 'api/cairn/v1/dashboards';
 export async function listBoards(signal?: AbortSignal): Promise<BoardInfo[]> {
   const answer = await request<Partial<BoardInfo>[]>(PATH, {}, signal ? { signal } : {});
   return (Array.isArray(answer) ? answer : []).map((b) => ({
-    uid: b.uid ?? '', title: b.title || 'Untitled dashboard', folder: b.folder ?? '', tags: b.tags ?? [], source: b.source ?? 'user', ...(b.path ? { path: b.path } : {}),
+    uid: b.uid ?? '',
+    title: b.title || 'Untitled dashboard',
+    folder: b.folder ?? '',
+    tags: b.tags ?? [],
+    source: b.source ?? 'user',
+    ...(b.path ? { path: b.path } : {}),
   }));
 }
 
@@ -28,8 +33,14 @@ export function readBoard(uid: string, signal?: AbortSignal): Promise<BoardDocum
   return request<BoardDocument>(`${PATH}/${encodeURIComponent(uid)}`, {}, signal ? { signal } : {});
 }
 
-/** `dashboard` is stored as it is. Resolves to its uid; refused with 409 where the uid is taken and `overwrite` is not set. */
-export function saveBoard(dashboard: unknown, options: { folder?: string; overwrite?: boolean } = {}): Promise<{ uid: string }> {
+/**
+ * `dashboard` is stored as it is. Resolves to its uid; refused with 409 where the uid is taken and `overwrite` is not
+ * set.
+ */
+export function saveBoard(
+  dashboard: unknown,
+  options: { folder?: string; overwrite?: boolean } = {},
+): Promise<{ uid: string }> {
   return request<{ uid: string }>(PATH, {}, { method: 'POST', json: { dashboard, ...options } });
 }
 

@@ -16,8 +16,18 @@ const OWN = resolve(import.meta.dirname, '../../dashboards');
 const files = existsSync(CORPUS) ? readdirSync(CORPUS).filter((f) => f.endsWith('.json')) : [];
 if (files.length === 0) console.log(`skipped: no dashboards in ${CORPUS}`);
 
-/** Panels of the corpus that are shown as a table instead, by type. Lower a number when a type gets better, never raise one. */
-const NOT_DRAWN: Record<string, number> = { heatmap: 12, 'state-timeline': 5, alertlist: 5, barchart: 5, histogram: 2, 'status-history': 2 };
+/**
+ * Panels of the corpus that are shown as a table instead, by type. Lower a number when a type gets better, never raise
+ * one.
+ */
+const NOT_DRAWN: Record<string, number> = {
+  heatmap: 12,
+  'state-timeline': 5,
+  alertlist: 5,
+  barchart: 5,
+  histogram: 2,
+  'status-history': 2,
+};
 
 const read = (path: string): unknown => JSON.parse(readFileSync(path, 'utf8'));
 
@@ -26,7 +36,9 @@ function walk(document: unknown) {
   const choices = Object.fromEntries(board.variables.map((v) => [v.name, { text: ['x'], value: ['x'], all: false }]));
   const placed = placeSections(board.sections, choices);
   const panels = placed.flatMap((s) => s.panels.map((p) => p.panel));
-  const asked = panels.flatMap((p) => questions(p, { variables: board.variables, choices }, { from: 0, to: 3_600_000 }, 800));
+  const asked = panels.flatMap((p) =>
+    questions(p, { variables: board.variables, choices }, { from: 0, to: 3_600_000 }, 800),
+  );
   return { board, panels, asked };
 }
 
@@ -60,15 +72,27 @@ describe.skipIf(files.length === 0)('real dashboards', () => {
   });
 
   test('transformations and data sources that are missing', () => {
-    const what = new Set(files.flatMap((f) => walk(read(resolve(CORPUS, f))).board.unsupported.map((u) => u.what)).filter((w) => !w.startsWith('panel type') && !w.startsWith('annotation')));
-    expect([...what].sort()).toEqual(['ad-hoc filters', 'server-side expressions', 'transformation configFromData', 'transformation groupingToMatrix']);
+    const what = new Set(
+      files
+        .flatMap((f) => walk(read(resolve(CORPUS, f))).board.unsupported.map((u) => u.what))
+        .filter((w) => !w.startsWith('panel type') && !w.startsWith('annotation')),
+    );
+    expect([...what].sort()).toEqual([
+      'ad-hoc filters',
+      'server-side expressions',
+      'transformation configFromData',
+      'transformation groupingToMatrix',
+    ]);
   });
 
   test('units that are shown as written', () => {
     const unknown = new Set<string>();
     for (const file of files) {
       for (const panel of walk(read(resolve(CORPUS, file))).panels) {
-        const units = [panel.defaults.unit, ...panel.overrides.flatMap((o) => o.properties.filter((p) => p.id === 'unit').map((p) => p.value))];
+        const units = [
+          panel.defaults.unit,
+          ...panel.overrides.flatMap((o) => o.properties.filter((p) => p.id === 'unit').map((p) => p.value)),
+        ];
         for (const u of units) if (typeof u === 'string' && u && !isKnownUnit(u)) unknown.add(u);
       }
     }

@@ -1,7 +1,8 @@
 /**
  * Answers to queries as frames: columns with a name, a type and labels.
  *
- * Here: range and instant answers to frames, names of series. Elsewhere: asking (`query.ts`), reshaping (`transform.ts`),
+ * Here: range and instant answers to frames, names of series. Elsewhere: asking (`query.ts`), reshaping
+ * (`transform.ts`),
  * options of a column (`fields.ts`).
  *
  * Invariant: all columns of a frame have the same length; times are milliseconds.
@@ -49,7 +50,9 @@ export function legendName(format: string, labels: Labels): string {
 
 export function labelsText(labels: Labels): string {
   const { __name__: name = '', ...rest } = labels;
-  const pairs = Object.keys(rest).sort().map((k) => `${k}="${rest[k]}"`);
+  const pairs = Object.keys(rest)
+    .sort()
+    .map((k) => `${k}="${rest[k]}"`);
   return `${name}${pairs.length > 0 ? `{${pairs.join(', ')}}` : name ? '' : '{}'}`;
 }
 
@@ -80,7 +83,12 @@ function seriesFrame(target: Target, legend: string, labels: Labels, t: number[]
 }
 
 /** Range answers: one frame for each series, or one long table. */
-export function rangeFrames(target: Target, matrix: MatrixSeries[], at: { start: number; end: number; step: number }, legend: string): Frame[] {
+export function rangeFrames(
+  target: Target,
+  matrix: MatrixSeries[],
+  at: { start: number; end: number; step: number },
+  legend: string,
+): Frame[] {
   if (target.format === 'table') {
     const rows = matrix.flatMap((s) => (s.values ?? []).map(([t, v]) => ({ labels: s.metric, t, v })));
     return [tableFrame(target, rows)];
@@ -96,21 +104,48 @@ export function instantFrames(target: Target, data: QueryData, legend: string): 
   if (data.resultType === 'matrix') {
     return data.result.map((s) => {
       const points = s.values ?? [];
-      return seriesFrame(target, seriesLegend(legend, s.metric, target), s.metric, points.map((p) => p[0] * 1000), points.map((p) => parseValue(p[1])));
+      return seriesFrame(
+        target,
+        seriesLegend(legend, s.metric, target),
+        s.metric,
+        points.map((p) => p[0] * 1000),
+        points.map((p) => parseValue(p[1])),
+      );
     });
   }
   const samples = data.resultType === 'vector' ? data.result : [{ metric: {} as Labels, value: data.result }];
   if (data.resultType === 'string') {
     const [t, text] = data.result;
-    return [{ refId: target.refId, fields: [{ name: 'Time', type: 'time', values: [t * 1000] }, { name: 'Value', type: 'string', values: [text] }] }];
+    return [
+      {
+        refId: target.refId,
+        fields: [
+          { name: 'Time', type: 'time', values: [t * 1000] },
+          { name: 'Value', type: 'string', values: [text] },
+        ],
+      },
+    ];
   }
   if (target.format === 'table') {
-    return [tableFrame(target, samples.filter((s) => s.value).map((s) => ({ labels: s.metric, t: s.value![0], v: s.value![1] })))];
+    return [
+      tableFrame(
+        target,
+        samples.filter((s) => s.value).map((s) => ({ labels: s.metric, t: s.value![0], v: s.value![1] })),
+      ),
+    ];
   }
-  return samples.filter((s) => s.value).map((s) => {
-    const value = parseValue(s.value![1]);
-    return seriesFrame(target, seriesLegend(legend, s.metric, target), s.metric, [s.value![0] * 1000], [Number.isNaN(value) ? null : value]);
-  });
+  return samples
+    .filter((s) => s.value)
+    .map((s) => {
+      const value = parseValue(s.value![1]);
+      return seriesFrame(
+        target,
+        seriesLegend(legend, s.metric, target),
+        s.metric,
+        [s.value![0] * 1000],
+        [Number.isNaN(value) ? null : value],
+      );
+    });
 }
 
 /** '' where the name is to be found by comparing labels. */
@@ -135,9 +170,16 @@ function tableFrame(target: Target, rows: { labels: Labels; t: number; v: string
 /** Tables of several queries are told apart: `Value #A`, `Value #B`. */
 export function nameTableValues(frames: readonly Frame[], tableQueries: readonly string[]): Frame[] {
   if (tableQueries.length < 2) return [...frames];
-  return frames.map((frame) => (tableQueries.includes(frame.refId)
-    ? { ...frame, fields: frame.fields.map((f) => (f.name === 'Value' && f.type === 'number' && !f.labels ? { ...f, name: `Value #${frame.refId}` } : f)) }
-    : frame));
+  return frames.map((frame) =>
+    tableQueries.includes(frame.refId)
+      ? {
+          ...frame,
+          fields: frame.fields.map((f) =>
+            f.name === 'Value' && f.type === 'number' && !f.labels ? { ...f, name: `Value #${frame.refId}` } : f,
+          ),
+        }
+      : frame,
+  );
 }
 
 /** Names for series without a legend: the one label that differs, else all that the series has. */

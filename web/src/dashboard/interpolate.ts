@@ -1,7 +1,8 @@
 /**
  * Variables and macros in text: `$v`, `${v}`, `${v:format}`, `[[v]]`, `[[v:format]]`.
  *
- * Here: finding and replacing, all formats. Elsewhere: what a variable stands for (`variables.ts`), macro values (`interval.ts`).
+ * Here: finding and replacing, all formats. Elsewhere: what a variable stands for (`variables.ts`), macro values
+ * (`interval.ts`).
  *
  * Invariant: a name that is not known stays as it was written.
  */
@@ -51,26 +52,49 @@ export function formatChoice(variable: Variable, choice: Choice, format: string)
   const values = choice.all && variable.allValue !== null ? [variable.allValue] : choice.value;
   const [kind, argument] = format.split(/:(.*)/s);
   switch (kind) {
-    case 'raw': return values.join(',');
-    case 'text': return choice.all ? 'All' : choice.text.join(' + ');
-    case 'csv': return values.join(',');
-    case 'pipe': return values.join('|');
-    case 'glob': return joined(values, '{', ',', '}');
-    case 'regex': return choice.all && variable.allValue !== null ? variable.allValue : joined(values.map(escapeRegex), '(', '|', ')');
-    case 'lucene': return joined(values.map((v) => JSON.stringify(v)), '(', ' OR ', ')');
-    case 'json': return JSON.stringify(variable.multi ? values : (values[0] ?? ''));
-    case 'distributed': return values.map((v, i) => (i === 0 ? v : `${variable.name}=${v}`)).join(',');
-    case 'percentencode': return urlEncode(joined(values, '{', ',', '}'));
-    case 'uriencode': return encodeURI(joined(values, '{', ',', '}'));
-    case 'singlequote': return values.map((v) => `'${v.replace(/'/g, "\\'")}'`).join(',');
-    case 'doublequote': return values.map((v) => `"${v.replace(/"/g, '\\"')}"`).join(',');
-    case 'sqlstring': return values.map((v) => `'${v.replace(/'/g, "''")}'`).join(',');
+    case 'raw':
+      return values.join(',');
+    case 'text':
+      return choice.all ? 'All' : choice.text.join(' + ');
+    case 'csv':
+      return values.join(',');
+    case 'pipe':
+      return values.join('|');
+    case 'glob':
+      return joined(values, '{', ',', '}');
+    case 'regex':
+      return choice.all && variable.allValue !== null
+        ? variable.allValue
+        : joined(values.map(escapeRegex), '(', '|', ')');
+    case 'lucene':
+      return joined(
+        values.map((v) => JSON.stringify(v)),
+        '(',
+        ' OR ',
+        ')',
+      );
+    case 'json':
+      return JSON.stringify(variable.multi ? values : (values[0] ?? ''));
+    case 'distributed':
+      return values.map((v, i) => (i === 0 ? v : `${variable.name}=${v}`)).join(',');
+    case 'percentencode':
+      return urlEncode(joined(values, '{', ',', '}'));
+    case 'uriencode':
+      return encodeURI(joined(values, '{', ',', '}'));
+    case 'singlequote':
+      return values.map((v) => `'${v.replace(/'/g, "\\'")}'`).join(',');
+    case 'doublequote':
+      return values.map((v) => `"${v.replace(/"/g, '\\"')}"`).join(',');
+    case 'sqlstring':
+      return values.map((v) => `'${v.replace(/'/g, "''")}'`).join(',');
     case 'queryparam': {
       const shown = choice.all ? ['$__all'] : choice.value;
       return shown.map((v) => `var-${urlEncode(variable.name)}=${urlEncode(v)}`).join('&');
     }
-    case 'date': return dateText(Number(values[0]), argument);
-    default: return undefined;
+    case 'date':
+      return dateText(Number(values[0]), argument);
+    default:
+      return undefined;
   }
 }
 
@@ -82,16 +106,28 @@ function dateText(ms: number, format: string | undefined): string {
 
 function replaceAll(text: string, scope: Scope, byDefault: (variable: Variable, choice: Choice) => string): string {
   if (!text.includes('$') && !text.includes('[[')) return text;
-  return text.replace(REFERENCE, (written, plain?: string, square?: string, squareFormat?: string, curly?: string, path?: string, format?: string) => {
-    const name = plain ?? square ?? curly ?? '';
-    const wanted = squareFormat ?? format;
-    const fixed = scope.extra?.[path ? `${name}.${path}` : name];
-    if (fixed !== undefined) return wanted?.startsWith('date') ? dateText(Number(fixed), wanted.split(/:(.*)/s)[1]) : fixed;
-    const variable = scope.variables.find((v) => v.name === name);
-    const choice = variable && scope.choices[name];
-    if (!variable || !choice) return written;
-    return (wanted ? formatChoice(variable, choice, wanted) : undefined) ?? byDefault(variable, choice);
-  });
+  return text.replace(
+    REFERENCE,
+    (
+      written,
+      plain?: string,
+      square?: string,
+      squareFormat?: string,
+      curly?: string,
+      path?: string,
+      format?: string,
+    ) => {
+      const name = plain ?? square ?? curly ?? '';
+      const wanted = squareFormat ?? format;
+      const fixed = scope.extra?.[path ? `${name}.${path}` : name];
+      if (fixed !== undefined)
+        return wanted?.startsWith('date') ? dateText(Number(fixed), wanted.split(/:(.*)/s)[1]) : fixed;
+      const variable = scope.variables.find((v) => v.name === name);
+      const choice = variable && scope.choices[name];
+      if (!variable || !choice) return written;
+      return (wanted ? formatChoice(variable, choice, wanted) : undefined) ?? byDefault(variable, choice);
+    },
+  );
 }
 
 /** For expressions and variable queries. */

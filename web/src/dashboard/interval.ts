@@ -1,7 +1,8 @@
 /**
  * Steps and the interval macros, with Grafana's formulas for the same width, range and scrape interval.
  *
- * Here: rounding, step of a query, `$__interval`, `$__rate_interval`, `$__range`. Elsewhere: putting them into text (`interpolate.ts`).
+ * Here: rounding, step of a query, `$__interval`, `$__rate_interval`, `$__range`. Elsewhere: putting them into text
+ * (`interpolate.ts`).
  *
  * All numbers are milliseconds unless named otherwise.
  */
@@ -14,26 +15,62 @@ const POINTS_MAX = 11_000;
 
 /** Anything below the first number rounds to the second. */
 const ROUNDING: readonly [below: number, to: number][] = [
-  [10, 1], [15, 10], [35, 20], [75, 50], [150, 100], [350, 200], [750, 500], [1_500, 1_000], [3_500, 2_000], [7_500, 5_000],
-  [12_500, 10_000], [17_500, 15_000], [25_000, 20_000], [45_000, 30_000], [90_000, 60_000], [210_000, 120_000], [450_000, 300_000],
-  [750_000, 600_000], [1_050_000, 900_000], [1_500_000, 1_200_000], [2_700_000, 1_800_000], [5_400_000, 3_600_000],
-  [9_000_000, 7_200_000], [16_200_000, 10_800_000], [32_400_000, 21_600_000], [86_400_000, 43_200_000], [604_800_000, 86_400_000],
-  [1_814_400_000, 604_800_000], [3_628_800_000, 2_592_000_000],
+  [10, 1],
+  [15, 10],
+  [35, 20],
+  [75, 50],
+  [150, 100],
+  [350, 200],
+  [750, 500],
+  [1_500, 1_000],
+  [3_500, 2_000],
+  [7_500, 5_000],
+  [12_500, 10_000],
+  [17_500, 15_000],
+  [25_000, 20_000],
+  [45_000, 30_000],
+  [90_000, 60_000],
+  [210_000, 120_000],
+  [450_000, 300_000],
+  [750_000, 600_000],
+  [1_050_000, 900_000],
+  [1_500_000, 1_200_000],
+  [2_700_000, 1_800_000],
+  [5_400_000, 3_600_000],
+  [9_000_000, 7_200_000],
+  [16_200_000, 10_800_000],
+  [32_400_000, 21_600_000],
+  [86_400_000, 43_200_000],
+  [604_800_000, 86_400_000],
+  [1_814_400_000, 604_800_000],
+  [3_628_800_000, 2_592_000_000],
 ];
 
 export function roundInterval(ms: number): number {
   return ROUNDING.find(([below]) => ms < below)?.[1] ?? 31_536_000_000;
 }
 
-const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000, M: 2_592_000_000, y: 31_536_000_000 };
+const UNITS: Record<string, number> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+  M: 2_592_000_000,
+  y: 31_536_000_000,
+};
 
-/** `1h30m`, `15s`, a bare number of seconds, or `>1m` as a legacy least interval; undefined where it is none of these. */
+/**
+ * `1h30m`, `15s`, a bare number of seconds, or `>1m` as a legacy least interval; undefined where it is none of these.
+ */
 export function intervalMs(text: string | undefined): number | undefined {
   const trimmed = (text ?? '').trim().replace(/^>/, '');
   if (/^\d+(\.\d+)?$/.test(trimmed)) return Number(trimmed) * 1000;
   if (!/^(\d+(\.\d+)?(ms|[smhdwMy]))+$/.test(trimmed)) return undefined;
   let total = 0;
-  for (const [, count, unit] of trimmed.matchAll(/(\d+(?:\.\d+)?)(ms|[smhdwMy])/g)) total += Number(count) * UNITS[unit!]!;
+  for (const [, count, unit] of trimmed.matchAll(/(\d+(?:\.\d+)?)(ms|[smhdwMy])/g))
+    total += Number(count) * UNITS[unit!]!;
   return total > 0 ? total : undefined;
 }
 
@@ -66,7 +103,9 @@ export interface Intervals {
 }
 
 /** Interval of a panel before any query asks for its own: what `$__interval` means in variables and titles. */
-export function panelInterval(input: Pick<IntervalInput, 'from' | 'to' | 'maxDataPoints' | 'panelMin' | 'scrapeInterval'>): number {
+export function panelInterval(
+  input: Pick<IntervalInput, 'from' | 'to' | 'maxDataPoints' | 'panelMin' | 'scrapeInterval'>,
+): number {
   const least = input.panelMin ?? input.scrapeInterval ?? SCRAPE_INTERVAL_MS;
   return Math.max(roundInterval((input.to - input.from) / Math.max(1, input.maxDataPoints)), least);
 }

@@ -49,7 +49,12 @@ export function compact<T extends { grid: Grid }>(items: readonly T[]): T[] {
   return placed;
 }
 
-function unfold(panel: Panel, choices: Record<string, Choice>, scoped: Record<string, Choice>, prefix: string): PlacedPanel[] {
+function unfold(
+  panel: Panel,
+  choices: Record<string, Choice>,
+  scoped: Record<string, Choice>,
+  prefix: string,
+): PlacedPanel[] {
   const whole = (grid: Grid): PlacedPanel => ({ key: `${prefix}${panel.id}`, panel, grid, scoped });
   if (!panel.repeat) return [whole(panel.grid)];
   const values = repeated(choices[panel.repeat.variable]);
@@ -61,14 +66,21 @@ function unfold(panel: Panel, choices: Record<string, Choice>, scoped: Record<st
     const row = direction === 'h' ? Math.floor(i / perRow) : i;
     const x = direction === 'h' ? (i % perRow) * w : panel.grid.x;
     return {
-      key: `${prefix}${panel.id}-${choice.value[0]}`, panel, grid: { x, y: panel.grid.y + row * panel.grid.h, w, h: panel.grid.h },
+      key: `${prefix}${panel.id}-${choice.value[0]}`,
+      panel,
+      grid: { x, y: panel.grid.y + row * panel.grid.h, w, h: panel.grid.h },
       scoped: { ...scoped, [variable]: choice },
     };
   });
 }
 
 /** Pushes what lies below a repeat down by the rows it has grown. */
-function placePanels(panels: readonly Panel[], choices: Record<string, Choice>, scoped: Record<string, Choice>, prefix: string): PlacedPanel[] {
+function placePanels(
+  panels: readonly Panel[],
+  choices: Record<string, Choice>,
+  scoped: Record<string, Choice>,
+  prefix: string,
+): PlacedPanel[] {
   const top = panels.reduce((least, p) => Math.min(least, p.grid.y), Infinity);
   let pushed = 0;
   const placed: PlacedPanel[] = [];
@@ -85,11 +97,16 @@ function placePanels(panels: readonly Panel[], choices: Record<string, Choice>, 
 export function placeSections(sections: readonly Section[], choices: Record<string, Choice>): PlacedSection[] {
   return sections.flatMap((section): PlacedSection[] => {
     const draw = (scoped: Record<string, Choice>, suffix: string): PlacedSection => ({
-      key: section.key + suffix, title: section.title, collapsed: section.collapsed, scoped,
+      key: section.key + suffix,
+      title: section.title,
+      collapsed: section.collapsed,
+      scoped,
       panels: placePanels(section.panels, { ...choices, ...scoped }, scoped, `${section.key}${suffix}/`),
     });
     if (!section.repeat) return [draw({}, '')];
     const values = repeated(choices[section.repeat]);
-    return values.length === 0 ? [draw({}, '')] : values.map((choice) => draw({ [section.repeat!]: choice }, `-${choice.value[0]}`));
+    return values.length === 0
+      ? [draw({}, '')]
+      : values.map((choice) => draw({ [section.repeat!]: choice }, `-${choice.value[0]}`));
   });
 }

@@ -1,7 +1,8 @@
 /**
  * Older and newer schemas -> the classic schema of today (gridPos, fieldConfig, timeseries/stat/table).
  *
- * Here: `rows` layout, graph, singlestat, table-old, grafana-piechart, and the v2 resource schema. The one place that knows them.
+ * Here: `rows` layout, graph, singlestat, table-old, grafana-piechart, and the v2 resource schema. The one place that
+ * knows them.
  * Elsewhere: reading the result (`parse.ts`).
  *
  * Invariant: the input is not changed; what is already of today passes through as it is.
@@ -21,7 +22,10 @@ export function migrate(raw: unknown): Json {
       : migrate({ uid: str(obj(dashboard.metadata).name), ...(dashboard.spec as Json) });
   }
   if (isObject(dashboard.elements) && isObject(dashboard.layout)) return migrateV2(dashboard, '');
-  const panels = Array.isArray(dashboard.rows) && !Array.isArray(dashboard.panels) ? fromRows(objects(dashboard.rows)) : objects(dashboard.panels);
+  const panels =
+    Array.isArray(dashboard.rows) && !Array.isArray(dashboard.panels)
+      ? fromRows(objects(dashboard.rows))
+      : objects(dashboard.panels);
   return { ...dashboard, panels: panels.map(migratePanel) };
 }
 
@@ -43,7 +47,14 @@ function fromRows(rows: Json[]): Json[] {
     const placed: Json[] = [];
     let head: Json | undefined;
     if (headed) {
-      head = { id: id++, type: 'row', title: str(row.title) ?? '', collapsed: bool(row.collapse), gridPos: { x: 0, y, w: 24, h: 1 }, panels: [] };
+      head = {
+        id: id++,
+        type: 'row',
+        title: str(row.title) ?? '',
+        collapsed: bool(row.collapse),
+        gridPos: { x: 0, y, w: 24, h: 1 },
+        panels: [],
+      };
       if (str(row.repeat)) head.repeat = row.repeat;
       y += 1;
     }
@@ -58,7 +69,11 @@ function fromRows(rows: Json[]): Json[] {
         lineTop += lineHeight;
         lineHeight = 0;
       }
-      placed.push({ ...panel, gridPos: { x, y: lineTop, w, h }, ...(panel.minSpan ? { maxPerRow: 12 / (num(panel.minSpan) || 12) } : {}) });
+      placed.push({
+        ...panel,
+        gridPos: { x, y: lineTop, w, h },
+        ...(panel.minSpan ? { maxPerRow: 12 / (num(panel.minSpan) || 12) } : {}),
+      });
       x += w;
       lineHeight = Math.max(lineHeight, h);
     }
@@ -72,19 +87,39 @@ function fromRows(rows: Json[]): Json[] {
 /** One panel (and those inside a collapsed row) in today's form. */
 export function migratePanel(panel: Json): Json {
   switch (panel.type) {
-    case 'row': return { ...panel, panels: objects(panel.panels).map(migratePanel) };
-    case 'graph': return fromGraph(panel);
-    case 'singlestat': case 'grafana-singlestat-panel': return fromSinglestat(panel);
-    case 'table': return Array.isArray(panel.styles) && !panel.fieldConfig ? fromTableOld(panel) : panel;
-    case 'table-old': return fromTableOld(panel);
-    case 'grafana-piechart-panel': return fromPiechart(panel);
-    case 'text': return panel.options ? panel : { ...panel, options: { mode: panel.mode ?? 'markdown', content: panel.content ?? '' } };
-    default: return panel;
+    case 'row':
+      return { ...panel, panels: objects(panel.panels).map(migratePanel) };
+    case 'graph':
+      return fromGraph(panel);
+    case 'singlestat':
+    case 'grafana-singlestat-panel':
+      return fromSinglestat(panel);
+    case 'table':
+      return Array.isArray(panel.styles) && !panel.fieldConfig ? fromTableOld(panel) : panel;
+    case 'table-old':
+      return fromTableOld(panel);
+    case 'grafana-piechart-panel':
+      return fromPiechart(panel);
+    case 'text':
+      return panel.options
+        ? panel
+        : { ...panel, options: { mode: panel.mode ?? 'markdown', content: panel.content ?? '' } };
+    default:
+      return panel;
   }
 }
 
 const CALCS: Record<string, string> = {
-  current: 'lastNotNull', avg: 'mean', min: 'min', max: 'max', total: 'sum', first: 'firstNotNull', delta: 'delta', diff: 'diff', range: 'range', name: 'lastNotNull',
+  current: 'lastNotNull',
+  avg: 'mean',
+  min: 'min',
+  max: 'max',
+  total: 'sum',
+  first: 'firstNotNull',
+  delta: 'delta',
+  diff: 'diff',
+  range: 'range',
+  name: 'lastNotNull',
 };
 
 function thresholdSteps(steps: { value: number; color: string }[], base: string): Json {
@@ -93,7 +128,10 @@ function thresholdSteps(steps: { value: number; color: string }[], base: string)
 
 // ---- graph -> timeseries
 
-const NULL_MODES: Record<string, Json> = { connected: { spanNulls: true }, 'null as zero': { spanNulls: true, nullAsZero: true } };
+const NULL_MODES: Record<string, Json> = {
+  connected: { spanNulls: true },
+  'null as zero': { spanNulls: true, nullAsZero: true },
+};
 
 function graphStyle(panel: Json): Json {
   const draw = bool(panel.bars) ? 'bars' : panel.lines === false && bool(panel.points) ? 'points' : 'line';
@@ -108,7 +146,9 @@ function graphStyle(panel: Json): Json {
     showPoints: bool(panel.points) ? 'always' : 'never',
     pointSize: (num(panel.pointradius) ?? 2) * 2 + 1,
     stacking: { mode: stack, group: 'A' },
-    ...(bool(panel.dashes) ? { lineStyle: { fill: 'dash', dash: [num(panel.dashLength) ?? 10, num(panel.spaceLength) ?? 10] } } : {}),
+    ...(bool(panel.dashes)
+      ? { lineStyle: { fill: 'dash', dash: [num(panel.dashLength) ?? 10, num(panel.spaceLength) ?? 10] } }
+      : {}),
     ...(NULL_MODES[str(panel.nullPointMode) ?? ''] ?? { spanNulls: false }),
   };
 }
@@ -136,14 +176,20 @@ function seriesOverride(raw: Json, right: { custom: Json; field: Json }, base: J
     if (key === 'color') set('color', { mode: 'fixed', fixedColor: value });
     else if (key === 'fill') set('custom.fillOpacity', (num(value) ?? 0) * 10);
     else if (key === 'linewidth') set('custom.lineWidth', num(value) ?? 1);
-    else if (key === 'lines' && value === false && !bool(raw.bars)) set('custom.drawStyle', bool(raw.points) || base.showPoints === 'always' ? 'points' : 'line');
+    else if (key === 'lines' && value === false && !bool(raw.bars))
+      set('custom.drawStyle', bool(raw.points) || base.showPoints === 'always' ? 'points' : 'line');
     else if (key === 'lines' && value === true) set('custom.drawStyle', 'line');
     else if (key === 'bars' && value === true) set('custom.drawStyle', 'bars');
     else if (key === 'points') set('custom.showPoints', bool(value) ? 'always' : 'never');
     else if (key === 'pointradius') set('custom.pointSize', (num(value) ?? 2) * 2 + 1);
     else if (key === 'steppedLine' && bool(value)) set('custom.lineInterpolation', 'stepAfter');
-    else if (key === 'dashes' && bool(value)) set('custom.lineStyle', { fill: 'dash', dash: [num(raw.dashLength) ?? 10, num(raw.spaceLength) ?? 10] });
-    else if (key === 'stack') set('custom.stacking', { mode: value === false ? 'none' : 'normal', group: typeof value === 'string' ? value : 'A' });
+    else if (key === 'dashes' && bool(value))
+      set('custom.lineStyle', { fill: 'dash', dash: [num(raw.dashLength) ?? 10, num(raw.spaceLength) ?? 10] });
+    else if (key === 'stack')
+      set('custom.stacking', {
+        mode: value === false ? 'none' : 'normal',
+        group: typeof value === 'string' ? value : 'A',
+      });
     else if (key === 'transform' && value === 'negative-Y') set('custom.transform', 'negative-Y');
     else if (key === 'fillBelowTo') set('custom.fillBelowTo', value);
     else if (key === 'legend' && value === false) set('custom.hideFrom', { legend: true, tooltip: false, viz: false });
@@ -186,7 +232,10 @@ function graphThresholds(raw: Json[]): { thresholds?: Json; style?: string } {
   steps.sort((a, b) => a.value - b.value);
   const area = marks.some((t) => bool(t.fill));
   const line = marks.some((t) => bool(t.line));
-  return { thresholds: thresholdSteps(steps, below ? color(below) : 'transparent'), style: area && line ? 'line+area' : area ? 'area' : 'line' };
+  return {
+    thresholds: thresholdSteps(steps, below ? color(below) : 'transparent'),
+    style: area && line ? 'line+area' : area ? 'area' : 'line',
+  };
 }
 
 function fromGraph(panel: Json): Json {
@@ -197,9 +246,12 @@ function fromGraph(panel: Json): Json {
   const marks = graphThresholds(objects(panel.thresholds));
   const tooltip = obj(panel.tooltip);
   const colors = Object.entries(obj(panel.aliasColors)).map(([name, color]) => ({
-    matcher: { id: 'byName', options: name }, properties: [{ id: 'color', value: { mode: 'fixed', fixedColor: color } }],
+    matcher: { id: 'byName', options: name },
+    properties: [{ id: 'color', value: { mode: 'fixed', fixedColor: color } }],
   }));
-  const overrides = objects(panel.seriesOverrides).map((o) => seriesOverride(o, right, style)).filter((o) => o !== undefined);
+  const overrides = objects(panel.seriesOverrides)
+    .map((o) => seriesOverride(o, right, style))
+    .filter((o) => o !== undefined);
   const histogram = obj(panel.xaxis).mode === 'histogram';
   return {
     ...panel,
@@ -216,7 +268,10 @@ function fromGraph(panel: Json): Json {
     },
     options: {
       legend: graphLegend(obj(panel.legend)),
-      tooltip: { mode: tooltip.shared === false ? 'single' : 'multi', sort: tooltip.sort === 1 ? 'asc' : tooltip.sort === 2 ? 'desc' : 'none' },
+      tooltip: {
+        mode: tooltip.shared === false ? 'single' : 'multi',
+        sort: tooltip.sort === 1 ? 'asc' : tooltip.sort === 2 ? 'desc' : 'none',
+      },
     },
   };
 }
@@ -230,7 +285,8 @@ function oldMappings(panel: Json): Json[] {
     const text = str(map.text) ?? '';
     const isNull = ranges ? map.from === 'null' : map.value === 'null';
     if (isNull) out.push({ type: 'special', options: { match: 'null', result: { text } } });
-    else if (ranges) out.push({ type: 'range', options: { from: num(map.from) ?? null, to: num(map.to) ?? null, result: { text } } });
+    else if (ranges)
+      out.push({ type: 'range', options: { from: num(map.from) ?? null, to: num(map.to) ?? null, result: { text } } });
     else out.push({ type: 'value', options: { [String(map.value)]: { text } } });
   }
   return out;
@@ -239,7 +295,10 @@ function oldMappings(panel: Json): Json[] {
 function fromSinglestat(panel: Json): Json {
   const gauge = obj(panel.gauge);
   const isGauge = bool(gauge.show);
-  const limits = String(panel.thresholds ?? '').split(',').map(num).filter((n): n is number => n !== undefined);
+  const limits = String(panel.thresholds ?? '')
+    .split(',')
+    .map(num)
+    .filter((n): n is number => n !== undefined);
   const colors = strings(panel.colors);
   const steps = limits.map((value, i) => ({ value, color: colors[i + 1] ?? 'red' }));
   const coloured = isGauge || bool(panel.colorBackground) || bool(panel.colorValue);
@@ -287,31 +346,43 @@ function tableStyle(style: Json): Json | undefined {
   const mode = str(style.colorMode);
   if (mode && mode !== 'null') {
     const colors = strings(style.colors);
-    const steps = list(style.thresholds).map(num).filter((n): n is number => n !== undefined).map((value, i) => ({ value, color: colors[i + 1] ?? 'red' }));
+    const steps = list(style.thresholds)
+      .map(num)
+      .filter((n): n is number => n !== undefined)
+      .map((value, i) => ({ value, color: colors[i + 1] ?? 'red' }));
     set('thresholds', thresholdSteps(steps, colors[0] ?? 'green'));
     set('custom.cellOptions', { type: mode === 'value' ? 'color-text' : 'color-background' });
   }
   if (bool(style.link) && str(style.linkUrl)) {
-    set('links', [{ title: str(style.linkTooltip) ?? '', url: style.linkUrl, targetBlank: bool(style.linkTargetBlank) }]);
+    set('links', [
+      { title: str(style.linkTooltip) ?? '', url: style.linkUrl, targetBlank: bool(style.linkTargetBlank) },
+    ]);
   }
   const regex = /^\/.*\/[a-z]*$/.test(pattern);
   return { matcher: { id: regex ? 'byRegexp' : 'byName', options: pattern }, properties };
 }
 
 function fromTableOld(panel: Json): Json {
-  const styles = objects(panel.styles).map(tableStyle).filter((s) => s !== undefined);
+  const styles = objects(panel.styles)
+    .map(tableStyle)
+    .filter((s) => s !== undefined);
   const sort = obj(panel.sort);
   const series = str(panel.transform) === 'timeseries_aggregations';
   const columns = objects(panel.columns).map((c) => CALCS[str(c.value) ?? ''] ?? str(c.value) ?? 'lastNotNull');
   const transformations = series
     ? [{ id: 'reduce', options: { reducers: columns.length > 0 ? columns : ['lastNotNull'] } }]
-    : objects(panel.targets).length > 1 ? [{ id: 'merge', options: {} }] : [];
+    : objects(panel.targets).length > 1
+      ? [{ id: 'merge', options: {} }]
+      : [];
   return {
     ...panel,
     type: 'table',
     targets: objects(panel.targets).map((t) => (series ? t : { ...t, format: t.format ?? 'table' })),
     fieldConfig: { defaults: { custom: {} }, overrides: styles },
-    options: { showHeader: true, ...(num(sort.col) !== undefined ? { sortIndex: num(sort.col), sortDesc: sort.desc !== false } : {}) },
+    options: {
+      showHeader: true,
+      ...(num(sort.col) !== undefined ? { sortIndex: num(sort.col), sortDesc: sort.desc !== false } : {}),
+    },
     transformations,
   };
 }
@@ -320,11 +391,19 @@ function fromPiechart(panel: Json): Json {
   return {
     ...panel,
     type: 'piechart',
-    fieldConfig: { defaults: { unit: str(panel.format) ?? 'short', color: { mode: 'palette-classic' } }, overrides: [] },
+    fieldConfig: {
+      defaults: { unit: str(panel.format) ?? 'short', color: { mode: 'palette-classic' } },
+      overrides: [],
+    },
     options: {
       pieType: panel.pieType === 'donut' ? 'donut' : 'pie',
       reduceOptions: { calcs: [CALCS[str(panel.valueName) ?? 'current'] ?? 'lastNotNull'], fields: '', values: false },
-      legend: { displayMode: 'table', placement: panel.legendType === 'Right side' ? 'right' : 'bottom', showLegend: obj(panel.legend).show !== false, values: ['value'] },
+      legend: {
+        displayMode: 'table',
+        placement: panel.legendType === 'Right side' ? 'right' : 'bottom',
+        showLegend: obj(panel.legend).show !== false,
+        values: ['value'],
+      },
     },
   };
 }

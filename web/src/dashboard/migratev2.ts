@@ -14,11 +14,27 @@ interface Placement {
 }
 
 const VARIABLE_TYPES: Record<string, string> = {
-  QueryVariable: 'query', DatasourceVariable: 'datasource', CustomVariable: 'custom', IntervalVariable: 'interval', ConstantVariable: 'constant',
-  TextVariable: 'textbox', AdhocVariable: 'adhoc', GroupByVariable: 'groupby', SwitchVariable: 'custom',
+  QueryVariable: 'query',
+  DatasourceVariable: 'datasource',
+  CustomVariable: 'custom',
+  IntervalVariable: 'interval',
+  ConstantVariable: 'constant',
+  TextVariable: 'textbox',
+  AdhocVariable: 'adhoc',
+  GroupByVariable: 'groupby',
+  SwitchVariable: 'custom',
 };
-const SORTS = ['disabled', 'alphabeticalAsc', 'alphabeticalDesc', 'numericalAsc', 'numericalDesc', 'alphabeticalCaseInsensitiveAsc',
-  'alphabeticalCaseInsensitiveDesc', 'naturalAsc', 'naturalDesc'];
+const SORTS = [
+  'disabled',
+  'alphabeticalAsc',
+  'alphabeticalDesc',
+  'numericalAsc',
+  'numericalDesc',
+  'alphabeticalCaseInsensitiveAsc',
+  'alphabeticalCaseInsensitiveDesc',
+  'naturalAsc',
+  'naturalDesc',
+];
 
 function variable(raw: Json): Json {
   const spec = obj(raw.spec);
@@ -35,8 +51,15 @@ function variable(raw: Json): Json {
 
 function panel(element: Json, at: Placement): Json {
   const spec = obj(element.spec);
-  const base = { id: num(spec.id) ?? 0, title: str(spec.title) ?? '', description: str(spec.description) ?? '', gridPos: at.gridPos };
-  const repeat = at.repeat ? { repeat: str(at.repeat.value), repeatDirection: at.repeat.direction, maxPerRow: at.repeat.maxPerRow } : {};
+  const base = {
+    id: num(spec.id) ?? 0,
+    title: str(spec.title) ?? '',
+    description: str(spec.description) ?? '',
+    gridPos: at.gridPos,
+  };
+  const repeat = at.repeat
+    ? { repeat: str(at.repeat.value), repeatDirection: at.repeat.direction, maxPerRow: at.repeat.maxPerRow }
+    : {};
   if (element.kind === 'LibraryPanel') return { ...base, ...repeat, type: 'library-panel', options: {} };
   const data = obj(obj(spec.data).spec);
   const options = obj(data.queryOptions);
@@ -47,18 +70,27 @@ function panel(element: Json, at: Placement): Json {
     const query = obj(qs.query);
     const source = obj(query.datasource);
     return {
-      ...obj(query.spec), refId: str(qs.refId) ?? 'A', hide: bool(qs.hidden),
+      ...obj(query.spec),
+      refId: str(qs.refId) ?? 'A',
+      hide: bool(qs.hidden),
       ...(str(query.group) ? { datasource: { type: query.group, uid: str(source.name) ?? '' } } : {}),
     };
   });
   return {
-    ...base, ...repeat,
+    ...base,
+    ...repeat,
     type: str(viz.group) ?? str(viz.kind) ?? 'unknown',
     transparent: bool(spec.transparent),
     targets,
     links: spec.links,
-    transformations: objects(data.transformations).map((t) => ({ id: str(t.group) ?? str(t.kind) ?? '', ...obj(t.spec) })),
-    interval: options.interval, maxDataPoints: options.maxDataPoints, timeFrom: options.timeFrom, timeShift: options.timeShift,
+    transformations: objects(data.transformations).map((t) => ({
+      id: str(t.group) ?? str(t.kind) ?? '',
+      ...obj(t.spec),
+    })),
+    interval: options.interval,
+    maxDataPoints: options.maxDataPoints,
+    timeFrom: options.timeFrom,
+    timeShift: options.timeShift,
     fieldConfig: obj(vizSpec.fieldConfig),
     options: obj(vizSpec.options),
   };
@@ -95,7 +127,8 @@ interface Flat {
 /** Rows and tabs become rows; nesting becomes "outer / inner". */
 function flatten(layout: Json, title: string | null, collapsed: boolean, repeat?: string): Flat[] {
   const spec = obj(layout.spec);
-  const children = layout.kind === 'RowsLayout' ? objects(spec.rows) : layout.kind === 'TabsLayout' ? objects(spec.tabs) : undefined;
+  const children =
+    layout.kind === 'RowsLayout' ? objects(spec.rows) : layout.kind === 'TabsLayout' ? objects(spec.tabs) : undefined;
   if (!children) return [{ title, collapsed, ...(repeat ? { repeat } : {}), items: gridItems(layout) }];
   return children.flatMap((child, i) => {
     const s = obj(child.spec);
@@ -116,11 +149,19 @@ export function migrateV2(spec: Json, name: string): Json {
       const gridPos = { ...at.gridPos, y: y + 1 + (num(at.gridPos.y) ?? 0) };
       return panel(obj(elements[at.name]), { ...at, gridPos });
     });
-    const bottom = inside.reduce((b, p) => Math.max(b, (num(obj(p.gridPos).y) ?? 0) + (num(obj(p.gridPos).h) ?? 0)), y + 1);
+    const bottom = inside.reduce(
+      (b, p) => Math.max(b, (num(obj(p.gridPos).y) ?? 0) + (num(obj(p.gridPos).h) ?? 0)),
+      y + 1,
+    );
     if (section.title !== null) {
       panels.push({
-        id: id++, type: 'row', title: section.title, collapsed: section.collapsed, gridPos: { x: 0, y, w: 24, h: 1 },
-        ...(section.repeat ? { repeat: section.repeat } : {}), panels: section.collapsed ? inside : [],
+        id: id++,
+        type: 'row',
+        title: section.title,
+        collapsed: section.collapsed,
+        gridPos: { x: 0, y, w: 24, h: 1 },
+        ...(section.repeat ? { repeat: section.repeat } : {}),
+        panels: section.collapsed ? inside : [],
       });
     }
     if (section.title === null || !section.collapsed) panels.push(...inside);
@@ -128,11 +169,19 @@ export function migrateV2(spec: Json, name: string): Json {
   }
   const time = obj(spec.timeSettings);
   return {
-    uid: name, title: spec.title, description: spec.description, tags: spec.tags, links: spec.links,
+    uid: name,
+    title: spec.title,
+    description: spec.description,
+    tags: spec.tags,
+    links: spec.links,
     graphTooltip: spec.cursorSync === 'Crosshair' ? 1 : spec.cursorSync === 'Tooltip' ? 2 : 0,
-    time: { from: time.from, to: time.to }, refresh: time.autoRefresh, timezone: time.timezone,
+    time: { from: time.from, to: time.to },
+    refresh: time.autoRefresh,
+    timezone: time.timezone,
     templating: { list: objects(spec.variables).map(variable) },
-    annotations: { list: objects(spec.annotations).map((a) => ({ ...obj(a.spec), builtIn: obj(a.spec).builtIn ? 1 : 0 })) },
+    annotations: {
+      list: objects(spec.annotations).map((a) => ({ ...obj(a.spec), builtIn: obj(a.spec).builtIn ? 1 : 0 })),
+    },
     panels,
   };
 }

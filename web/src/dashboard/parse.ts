@@ -15,7 +15,15 @@ import { KNOWN_TRANSFORMATIONS } from './transform';
 /** Panel types that are drawn; all others show their data as a table. */
 export const PANEL_TYPES = new Set(['timeseries', 'stat', 'gauge', 'bargauge', 'table', 'text', 'piechart']);
 
-const VARIABLE_TYPES = new Set<VariableType>(['query', 'datasource', 'custom', 'interval', 'constant', 'textbox', 'adhoc']);
+const VARIABLE_TYPES = new Set<VariableType>([
+  'query',
+  'datasource',
+  'custom',
+  'interval',
+  'constant',
+  'textbox',
+  'adhoc',
+]);
 
 class Findings {
   private readonly found = new Map<string, Set<string>>();
@@ -74,7 +82,8 @@ function targetsOf(raw: Json, title: string, findings: Findings): { targets: Tar
   objects(raw.targets).forEach((t, i) => {
     const expression = isObject(t.datasource) && (t.datasource.type === '__expr__' || t.datasource.uid === '__expr__');
     if (expression) return findings.add('server-side expressions', title);
-    const foreign = foreignSource(t.datasource) ?? (t.datasource === undefined ? foreignSource(raw.datasource) : undefined);
+    const foreign =
+      foreignSource(t.datasource) ?? (t.datasource === undefined ? foreignSource(raw.datasource) : undefined);
     if (foreign && str(t.expr) === undefined) {
       reason = `It asks the data source ${foreign}.`;
       return findings.add(`data source ${foreign}`, title);
@@ -92,15 +101,23 @@ function panel(raw: Json, index: number, findings: Findings): Panel {
   const title = str(raw.title) ?? '';
   const w = Math.min(24, Math.max(1, num(grid.w) ?? 12));
   if (!PANEL_TYPES.has(type)) findings.add(`panel type ${type}`, title);
-  const transformations = objects(raw.transformations).filter((t) => !bool(t.disabled)).map((t) => ({ id: str(t.id) ?? '', options: obj(t.options) }));
+  const transformations = objects(raw.transformations)
+    .filter((t) => !bool(t.disabled))
+    .map((t) => ({ id: str(t.id) ?? '', options: obj(t.options) }));
   for (const t of transformations) if (!KNOWN_TRANSFORMATIONS.has(t.id)) findings.add(`transformation ${t.id}`, title);
   const { targets, reason } = targetsOf(raw, title, findings);
   const repeat = str(raw.repeat);
   return {
     id: num(raw.id) ?? 1_000_000 + index,
-    type, title,
+    type,
+    title,
     description: str(raw.description) ?? '',
-    grid: { x: Math.min(24 - w, Math.max(0, num(grid.x) ?? 0)), y: Math.max(0, num(grid.y) ?? 0), w, h: Math.max(1, num(grid.h) ?? 8) },
+    grid: {
+      x: Math.min(24 - w, Math.max(0, num(grid.x) ?? 0)),
+      y: Math.max(0, num(grid.y) ?? 0),
+      w,
+      h: Math.max(1, num(grid.h) ?? 8),
+    },
     transparent: bool(raw.transparent),
     targets,
     defaults: obj(config.defaults),
@@ -115,7 +132,15 @@ function panel(raw: Json, index: number, findings: Findings): Panel {
     ...(num(raw.maxDataPoints) ? { maxDataPoints: num(raw.maxDataPoints)! } : {}),
     ...(str(raw.timeFrom) ? { timeFrom: str(raw.timeFrom)! } : {}),
     ...(str(raw.timeShift) ? { timeShift: str(raw.timeShift)! } : {}),
-    ...(repeat ? { repeat: { variable: repeat, direction: raw.repeatDirection === 'v' ? 'v' as const : 'h' as const, maxPerRow: Math.max(1, num(raw.maxPerRow) ?? 4) } } : {}),
+    ...(repeat
+      ? {
+          repeat: {
+            variable: repeat,
+            direction: raw.repeatDirection === 'v' ? ('v' as const) : ('h' as const),
+            maxPerRow: Math.max(1, num(raw.maxPerRow) ?? 4),
+          },
+        }
+      : {}),
     ...(reason ? { noDataReason: reason } : {}),
   };
 }
@@ -130,7 +155,9 @@ function sections(raw: Json[], findings: Findings): Section[] {
     if (p.type === 'row') {
       const repeat = str(p.repeat);
       result.push({
-        key: `row-${num(p.id) ?? i}`, title: str(p.title) ?? '', collapsed: bool(p.collapsed),
+        key: `row-${num(p.id) ?? i}`,
+        title: str(p.title) ?? '',
+        collapsed: bool(p.collapsed),
         panels: objects(p.panels).map((inner, j) => panel(inner, i * 1000 + j, findings)),
         ...(repeat ? { repeat } : {}),
       });
@@ -146,7 +173,8 @@ function queryText(value: unknown): string {
   return str(query.query) ?? str(query.expr) ?? '';
 }
 
-const texts = (value: unknown): string[] => (Array.isArray(value) ? value : value === undefined || value === null ? [] : [value]).map(String);
+const texts = (value: unknown): string[] =>
+  (Array.isArray(value) ? value : value === undefined || value === null ? [] : [value]).map(String);
 
 function variable(raw: Json, findings: Findings): Variable | undefined {
   const name = str(raw.name);
@@ -160,7 +188,8 @@ function variable(raw: Json, findings: Findings): Variable | undefined {
   const current = obj(raw.current);
   const hide = num(raw.hide) ?? 0;
   return {
-    name, type,
+    name,
+    type,
     label: str(raw.label) || name,
     query: queryText(raw.query),
     regex: str(raw.regex) ?? '',
@@ -181,18 +210,34 @@ function inputs(raw: unknown): Variable[] {
     if (!name) return [];
     const constant = input.type === 'constant';
     const value = constant ? (str(input.value) ?? '') : 'cairn';
-    return [{
-      name, type: constant ? 'constant' : 'datasource', label: name, query: constant ? value : 'prometheus', regex: '', sort: 0, multi: false,
-      includeAll: false, allValue: null, hide: 'variable', current: { text: [value], value: [value] },
-    }];
+    return [
+      {
+        name,
+        type: constant ? 'constant' : 'datasource',
+        label: name,
+        query: constant ? value : 'prometheus',
+        regex: '',
+        sort: 0,
+        multi: false,
+        includeAll: false,
+        allValue: null,
+        hide: 'variable',
+        current: { text: [value], value: [value] },
+      },
+    ];
   });
 }
 
 function dashboardLink(raw: Json): DashboardLink {
   const kind = raw.type === 'dashboards' ? 'dashboards' : 'link';
   return {
-    kind, title: str(raw.title) || (kind === 'dashboards' ? 'Dashboards' : 'Link'), url: str(raw.url) ?? '', tags: strings(raw.tags),
-    newTab: bool(raw.targetBlank), keepTime: bool(raw.keepTime), includeVars: bool(raw.includeVars),
+    kind,
+    title: str(raw.title) || (kind === 'dashboards' ? 'Dashboards' : 'Link'),
+    url: str(raw.url) ?? '',
+    tags: strings(raw.tags),
+    newTab: bool(raw.targetBlank),
+    keepTime: bool(raw.keepTime),
+    includeVars: bool(raw.includeVars),
   };
 }
 
@@ -201,10 +246,13 @@ export function parseDashboard(document: unknown): Dashboard {
   const raw = migrate(document);
   const findings = new Findings();
   const time = obj(raw.time);
-  const own = objects(obj(raw.templating).list).map((v) => variable(v, findings)).filter((v) => v !== undefined);
+  const own = objects(obj(raw.templating).list)
+    .map((v) => variable(v, findings))
+    .filter((v) => v !== undefined);
   const names = new Set(own.map((v) => v.name));
   for (const a of objects(obj(raw.annotations).list)) {
-    if (!bool(a.builtIn) && a.builtIn !== 1 && a.enable !== false && !isGrafanaOwn(a.datasource)) findings.add(`annotation ${str(a.name) ?? ''}`.trim());
+    if (!bool(a.builtIn) && a.builtIn !== 1 && a.enable !== false && !isGrafanaOwn(a.datasource))
+      findings.add(`annotation ${str(a.name) ?? ''}`.trim());
   }
   return {
     uid: str(raw.uid) ?? '',

@@ -30,20 +30,28 @@ interface Table {
 }
 
 function toFrame(table: Table, refId: string): Frame {
-  const fields = [...table.columns].map(([name, type]): Field => ({ name, type, values: table.rows.map((r) => r[name] ?? null) }));
+  const fields = [...table.columns].map(([name, type]): Field => ({
+    name,
+    type,
+    values: table.rows.map((r) => r[name] ?? null),
+  }));
   return { refId, fields };
 }
 
 /** Rows of a frame by the columns' shown names. */
 function toRows(frame: Frame, shown: string[]): Row[] {
-  return Array.from({ length: frameLength(frame) }, (_, i) => Object.fromEntries(frame.fields.map((f, j) => [shown[j]!, f.values[i]])));
+  return Array.from({ length: frameLength(frame) }, (_, i) =>
+    Object.fromEntries(frame.fields.map((f, j) => [shown[j]!, f.values[i]])),
+  );
 }
 
 const merge: Step = (frames) => {
   const tables = frames.filter((f) => f.fields.length > 0);
   if (tables.length < 2) return frames;
   const shown = names(tables);
-  const common = shown[0]!.filter((n, i) => shown.every((s) => s.includes(n)) && tables[0]!.fields[i]!.type !== 'number');
+  const common = shown[0]!.filter(
+    (n, i) => shown.every((s) => s.includes(n)) && tables[0]!.fields[i]!.type !== 'number',
+  );
   const table: Table = { columns: new Map(), rows: [] };
   const byKey = new Map<string, Row[]>();
   tables.forEach((frame, t) => {
@@ -51,7 +59,9 @@ const merge: Step = (frames) => {
     for (const row of toRows(frame, shown[t]!)) {
       const key = JSON.stringify(common.map((n) => row[n]));
       const known = byKey.get(key) ?? [];
-      const fits = known.find((k) => Object.entries(row).every(([n, v]) => k[n] === undefined || k[n] === null || v === null || k[n] === v));
+      const fits = known.find((k) =>
+        Object.entries(row).every(([n, v]) => k[n] === undefined || k[n] === null || v === null || k[n] === v),
+      );
       if (fits) Object.assign(fits, Object.fromEntries(Object.entries(row).filter(([, v]) => v !== null)));
       else {
         table.rows.push(row);
@@ -79,30 +89,45 @@ function numbered(all: string[]): string[] {
 const join: Step = (frames, options) => {
   const shown = names(frames);
   const by = str(options.byField) ?? frames[0]?.fields.find((f) => f.type === 'time')?.name ?? 'Time';
-  const usable = frames.map((f, i) => ({ frame: f, shown: shown[i]!, key: shown[i]!.indexOf(by) })).filter((f) => f.key >= 0);
+  const usable = frames
+    .map((f, i) => ({ frame: f, shown: shown[i]!, key: shown[i]!.indexOf(by) }))
+    .filter((f) => f.key >= 0);
   if (usable.length === 0) return frames;
   const keys = new Map<unknown, number>();
   const rowsOf = usable.map(({ frame, key }) => frame.fields[key]!.values);
   const inner = options.mode === 'inner';
   for (const values of rowsOf) {
-    for (const v of values) if (!keys.has(v) && (!inner || rowsOf.every((other) => other.includes(v)))) keys.set(v, keys.size);
+    for (const v of values)
+      if (!keys.has(v) && (!inner || rowsOf.every((other) => other.includes(v)))) keys.set(v, keys.size);
   }
   let order = [...keys.keys()];
   const keyType = usable[0]!.frame.fields[usable[0]!.key]!.type;
   if (keyType === 'time') order = (order as number[]).sort((a, b) => a - b);
   const place = new Map(order.map((v, i) => [v, i]));
-  const others = usable.flatMap(({ frame, shown: s, key }) => frame.fields.flatMap((field, i) => {
-    if (i === key) return [];
-    const values = new Array<unknown>(order.length).fill(null);
-    frame.fields[key]!.values.forEach((k, row) => {
-      const at = place.get(k);
-      if (at !== undefined && values[at] === null) values[at] = field.values[row];
-    });
-    return [{ name: s[i]!, field, values }];
-  }));
+  const others = usable.flatMap(({ frame, shown: s, key }) =>
+    frame.fields.flatMap((field, i) => {
+      if (i === key) return [];
+      const values = new Array<unknown>(order.length).fill(null);
+      frame.fields[key]!.values.forEach((k, row) => {
+        const at = place.get(k);
+        if (at !== undefined && values[at] === null) values[at] = field.values[row];
+      });
+      return [{ name: s[i]!, field, values }];
+    }),
+  );
   const unique = numbered(others.map((o) => o.name));
-  const joined = others.map((o, i): Field => ({ ...o.field, name: unique[i]!, ...(o.field.legend ? { legend: unique[i]! } : {}), values: o.values }));
-  return [{ refId: usable.map((u) => u.frame.refId).join('-'), fields: [{ name: by, type: keyType, values: order }, ...joined] }];
+  const joined = others.map((o, i): Field => ({
+    ...o.field,
+    name: unique[i]!,
+    ...(o.field.legend ? { legend: unique[i]! } : {}),
+    values: o.values,
+  }));
+  return [
+    {
+      refId: usable.map((u) => u.frame.refId).join('-'),
+      fields: [{ name: by, type: keyType, values: order }, ...joined],
+    },
+  ];
 };
 
 const organize: Step = (frames, options) => {
@@ -113,8 +138,11 @@ const organize: Step = (frames, options) => {
   const included = Object.values(include).some((v) => v === true);
   const shown = names(frames);
   return frames.map((frame, i) => {
-    const columns = frame.fields.map((field, j) => ({ field, name: shown[i]![j]! }))
-      .filter(({ name, field }) => !bool(exclude[name]) && !bool(exclude[field.name]) && (!included || bool(include[name])));
+    const columns = frame.fields
+      .map((field, j) => ({ field, name: shown[i]![j]! }))
+      .filter(
+        ({ name, field }) => !bool(exclude[name]) && !bool(exclude[field.name]) && (!included || bool(include[name])),
+      );
     const place = (name: string) => num(index[name]) ?? Number.MAX_SAFE_INTEGER;
     if (Object.keys(index).length > 0) columns.sort((a, b) => place(a.name) - place(b.name));
     return {
@@ -148,7 +176,9 @@ const sortBy: Step = (frames, options) => {
     const column = frame.fields.find((f, j) => shown[i]![j] === wanted || f.name === wanted);
     if (!column) return frame;
     const direction = bool(rule?.desc) ? -1 : 1;
-    const order = column.values.map((_, at) => at).sort((a, b) => direction * compareValues(column.values[a], column.values[b]));
+    const order = column.values
+      .map((_, at) => at)
+      .sort((a, b) => direction * compareValues(column.values[a], column.values[b]));
     return reorder(frame, order);
   });
 };
@@ -167,7 +197,11 @@ const groupBy: Step = (frames, options) => {
   const rules = obj(options.fields);
   const shown = names(frames);
   return frames.flatMap((frame, i): Frame[] => {
-    const columns = frame.fields.map((field, j) => ({ field, name: shown[i]![j]!, rule: obj(rules[shown[i]![j]!] ?? rules[field.name]) }));
+    const columns = frame.fields.map((field, j) => ({
+      field,
+      name: shown[i]![j]!,
+      rule: obj(rules[shown[i]![j]!] ?? rules[field.name]),
+    }));
     const keys = columns.filter((c) => c.rule.operation === 'groupby');
     if (keys.length === 0) return [];
     const groups = new Map<string, number[]>();
@@ -176,11 +210,20 @@ const groupBy: Step = (frames, options) => {
       groups.set(key, [...(groups.get(key) ?? []), row]);
     }
     const rows = [...groups.values()];
-    const fields: Field[] = keys.map(({ field, name }) => ({ name, type: field.type, values: rows.map((r) => field.values[r[0]!]) }));
+    const fields: Field[] = keys.map(({ field, name }) => ({
+      name,
+      type: field.type,
+      values: rows.map((r) => field.values[r[0]!]),
+    }));
     for (const { field, name, rule } of columns) {
       if (rule.operation !== 'aggregate') continue;
       for (const id of strings(rule.aggregations)) {
-        const values = rows.map((r) => aggregate(r.map((at) => field.values[at]), id));
+        const values = rows.map((r) =>
+          aggregate(
+            r.map((at) => field.values[at]),
+            id,
+          ),
+        );
         fields.push({ name: `${name} (${id})`, type: /Values$/.test(id) ? 'string' : field.type, values });
       }
     }
@@ -194,7 +237,7 @@ function nameTest(raw: unknown): ((name: string) => boolean) | undefined {
   const listed = strings(filter.names);
   const pattern = str(filter.pattern);
   if (listed.length === 0 && !pattern) return undefined;
-  const regex = pattern ? (compileRegex(pattern.startsWith('/') ? pattern : `/${pattern}/`)) : undefined;
+  const regex = pattern ? compileRegex(pattern.startsWith('/') ? pattern : `/${pattern}/`) : undefined;
   return (name) => listed.includes(name) || (!!regex && regex.test(name));
 }
 
@@ -202,15 +245,19 @@ const filterByName: Step = (frames, options) => {
   const include = nameTest(options.include);
   const exclude = nameTest(options.exclude);
   const shown = names(frames);
-  return frames.map((frame, i) => ({
-    ...frame, fields: frame.fields.filter((_, j) => (!include || include(shown[i]![j]!)) && !exclude?.(shown[i]![j]!)),
-  })).filter((f) => f.fields.length > 0);
+  return frames
+    .map((frame, i) => ({
+      ...frame,
+      fields: frame.fields.filter((_, j) => (!include || include(shown[i]![j]!)) && !exclude?.(shown[i]![j]!)),
+    }))
+    .filter((f) => f.fields.length > 0);
 };
 
 const filterByRefId: Step = (frames, options) => {
   const include = str(options.include);
   const exclude = str(options.exclude);
-  const test = (pattern: string, refId: string) => compileRegex(pattern.startsWith('/') ? pattern : `/^(?:${pattern})$/`)?.test(refId) ?? false;
+  const test = (pattern: string, refId: string) =>
+    compileRegex(pattern.startsWith('/') ? pattern : `/^(?:${pattern})$/`)?.test(refId) ?? false;
   return frames.filter((f) => (!include || test(include, f.refId)) && !(exclude && test(exclude, f.refId)));
 };
 
@@ -219,8 +266,16 @@ const labelsToFields: Step = (frames, options) => {
   const valueLabel = str(options.valueLabel);
   if (options.mode === 'rows') {
     return frames.map((frame) => {
-      const pairs = Object.entries(frame.fields.find((f) => f.labels)?.labels ?? {}).filter(([k]) => keep.length === 0 || keep.includes(k));
-      return { ...frame, fields: [{ name: 'label', type: 'string', values: pairs.map((p) => p[0]) }, { name: 'value', type: 'string', values: pairs.map((p) => p[1]) }] };
+      const pairs = Object.entries(frame.fields.find((f) => f.labels)?.labels ?? {}).filter(
+        ([k]) => keep.length === 0 || keep.includes(k),
+      );
+      return {
+        ...frame,
+        fields: [
+          { name: 'label', type: 'string', values: pairs.map((p) => p[0]) },
+          { name: 'value', type: 'string', values: pairs.map((p) => p[1]) },
+        ],
+      };
     });
   }
   const wide = frames.map((frame): Frame => {
@@ -230,7 +285,8 @@ const labelsToFields: Step = (frames, options) => {
     for (const f of frame.fields) {
       if (!f.labels) continue;
       for (const [name, value] of Object.entries(f.labels)) {
-        if (name === valueLabel || (keep.length > 0 && !keep.includes(name)) || fields.some((o) => o.name === name)) continue;
+        if (name === valueLabel || (keep.length > 0 && !keep.includes(name)) || fields.some((o) => o.name === name))
+          continue;
         fields.push({ name, type: 'string', values: new Array<unknown>(length).fill(value) });
       }
       values.push({ name: (valueLabel ? f.labels[valueLabel] : undefined) ?? f.name, type: f.type, values: f.values });
@@ -242,11 +298,29 @@ const labelsToFields: Step = (frames, options) => {
 
 const seriesToRows: Step = (frames) => {
   const shown = names(frames);
-  const rows = frames.flatMap((frame, i) => {
-    const time = frame.fields.find((f) => f.type === 'time');
-    return frame.fields.flatMap((f, j) => (f.type === 'number' ? f.values.map((v, at) => ({ Time: time?.values[at] ?? null, Metric: shown[i]![j], Value: v })) : []));
-  }).sort((a, b) => Number(b.Time) - Number(a.Time));
-  return [toFrame({ columns: new Map([['Time', 'time'], ['Metric', 'string'], ['Value', 'number']]), rows }, frames[0]?.refId ?? 'A')];
+  const rows = frames
+    .flatMap((frame, i) => {
+      const time = frame.fields.find((f) => f.type === 'time');
+      return frame.fields.flatMap((f, j) =>
+        f.type === 'number'
+          ? f.values.map((v, at) => ({ Time: time?.values[at] ?? null, Metric: shown[i]![j], Value: v }))
+          : [],
+      );
+    })
+    .sort((a, b) => Number(b.Time) - Number(a.Time));
+  return [
+    toFrame(
+      {
+        columns: new Map([
+          ['Time', 'time'],
+          ['Metric', 'string'],
+          ['Value', 'number'],
+        ]),
+        rows,
+      },
+      frames[0]?.refId ?? 'A',
+    ),
+  ];
 };
 
 const reduceFrames: Step = (frames, options) => {
@@ -256,25 +330,44 @@ const reduceFrames: Step = (frames, options) => {
   if (options.mode === 'reduceFields') {
     return frames.map((frame) => {
       const numeric = frame.fields.filter((f) => f.type === 'number');
-      return { ...frame, fields: numeric.flatMap((f) => calcs.map((c) => ({ ...f, values: [reduce(f.values as (number | null)[], c)], ...(calcs.length > 1 ? { name: `${f.name} ${reducerLabel(c)}` } : {}) }))) };
+      return {
+        ...frame,
+        fields: numeric.flatMap((f) =>
+          calcs.map((c) => ({
+            ...f,
+            values: [reduce(f.values as (number | null)[], c)],
+            ...(calcs.length > 1 ? { name: `${f.name} ${reducerLabel(c)}` } : {}),
+          })),
+        ),
+      };
     });
   }
   const withLabels = bool(options.labelsToFields);
   const table: Table = { columns: new Map([['Field', 'string']]), rows: [] };
-  const rows: Row[] = frames.flatMap((frame, i) => frame.fields.flatMap((f, j) => {
-    if (f.type !== 'number') return [];
-    if (withLabels) for (const k of Object.keys(f.labels ?? {})) table.columns.set(k, 'string');
-    return [{
-      Field: withLabels ? f.name : shown[i]![j]!, ...(withLabels ? f.labels : {}),
-      ...Object.fromEntries(calcs.map((c) => [reducerLabel(c), reduce(f.values as (number | null)[], c)])),
-    }];
-  }));
+  const rows: Row[] = frames.flatMap((frame, i) =>
+    frame.fields.flatMap((f, j) => {
+      if (f.type !== 'number') return [];
+      if (withLabels) for (const k of Object.keys(f.labels ?? {})) table.columns.set(k, 'string');
+      return [
+        {
+          Field: withLabels ? f.name : shown[i]![j]!,
+          ...(withLabels ? f.labels : {}),
+          ...Object.fromEntries(calcs.map((c) => [reducerLabel(c), reduce(f.values as (number | null)[], c)])),
+        },
+      ];
+    }),
+  );
   for (const c of calcs) table.columns.set(reducerLabel(c), 'number');
   return [toFrame({ columns: table.columns, rows }, frames[0]?.refId ?? 'A')];
 };
 
 const OPERATORS: Record<string, (a: number, b: number) => number> = {
-  '+': (a, b) => a + b, '-': (a, b) => a - b, '*': (a, b) => a * b, '/': (a, b) => a / b, '%': (a, b) => a % b, '**': (a, b) => a ** b,
+  '+': (a, b) => a + b,
+  '-': (a, b) => a - b,
+  '*': (a, b) => a * b,
+  '/': (a, b) => a / b,
+  '%': (a, b) => a % b,
+  '**': (a, b) => a ** b,
 };
 
 function operand(frame: Frame, shown: string[], raw: unknown): ((row: number) => number | null) | undefined {
@@ -308,9 +401,16 @@ const calculateField: Step = (frames, options) => {
     } else if (mode === 'reduceRow') {
       const rule = obj(options.reduce);
       const include = strings(rule.include);
-      const columns = frame.fields.filter((f, j) => f.type === 'number' && (include.length === 0 || include.includes(own[j]!)));
+      const columns = frame.fields.filter(
+        (f, j) => f.type === 'number' && (include.length === 0 || include.includes(own[j]!)),
+      );
       const id = str(rule.reducer) ?? 'sum';
-      values = Array.from({ length }, (_, row) => reduce(columns.map((c) => c.values[row] as number | null), id));
+      values = Array.from({ length }, (_, row) =>
+        reduce(
+          columns.map((c) => c.values[row] as number | null),
+          id,
+        ),
+      );
       name ||= reducerLabel(id);
     }
     if (!values) return frame;
@@ -341,26 +441,47 @@ const limit: Step = (frames, options) => {
 
 const concatenate: Step = (frames) => {
   const length = Math.max(0, ...frames.map(frameLength));
-  const fields = frames.flatMap((f) => f.fields).map((f) => ({ ...f, values: [...f.values, ...new Array<unknown>(length - f.values.length).fill(null)] }));
+  const fields = frames
+    .flatMap((f) => f.fields)
+    .map((f) => ({ ...f, values: [...f.values, ...new Array<unknown>(length - f.values.length).fill(null)] }));
   const unique = numbered(fields.map((f) => f.name));
-  return frames.length === 0 ? [] : [{ refId: frames[0]!.refId, fields: fields.map((f, i) => ({ ...f, name: unique[i]! })) }];
+  return frames.length === 0
+    ? []
+    : [{ refId: frames[0]!.refId, fields: fields.map((f, i) => ({ ...f, name: unique[i]! })) }];
 };
 
-const convertFieldType: Step = (frames, options) => frames.map((frame) => ({
-  ...frame,
-  fields: frame.fields.map((f): Field => {
-    const rule = objects(options.conversions).find((c) => c.targetField === f.name || c.targetField === f.legend);
-    const type = str(rule?.destinationType);
-    if (type === 'number') return { ...f, type, values: f.values.map((v) => (v === null || v === '' ? null : Number(v))) };
-    if (type === 'string') return { ...f, type, values: f.values.map((v) => (v === null ? null : String(v))) };
-    if (type === 'time') return { ...f, type, values: f.values.map((v) => (typeof v === 'number' ? v : Date.parse(String(v)))) };
-    return f;
-  }),
-}));
+const convertFieldType: Step = (frames, options) =>
+  frames.map((frame) => ({
+    ...frame,
+    fields: frame.fields.map((f): Field => {
+      const rule = objects(options.conversions).find((c) => c.targetField === f.name || c.targetField === f.legend);
+      const type = str(rule?.destinationType);
+      if (type === 'number')
+        return { ...f, type, values: f.values.map((v) => (v === null || v === '' ? null : Number(v))) };
+      if (type === 'string') return { ...f, type, values: f.values.map((v) => (v === null ? null : String(v))) };
+      if (type === 'time')
+        return { ...f, type, values: f.values.map((v) => (typeof v === 'number' ? v : Date.parse(String(v)))) };
+      return f;
+    }),
+  }));
 
 const STEPS: Record<string, Step> = {
-  merge, organize, sortBy, groupBy, labelsToFields, seriesToRows, calculateField, renameByRegex, limit, concatenate, convertFieldType,
-  joinByField: join, seriesToColumns: join, filterFieldsByName: filterByName, filterByRefId, reduce: reduceFrames,
+  merge,
+  organize,
+  sortBy,
+  groupBy,
+  labelsToFields,
+  seriesToRows,
+  calculateField,
+  renameByRegex,
+  limit,
+  concatenate,
+  convertFieldType,
+  joinByField: join,
+  seriesToColumns: join,
+  filterFieldsByName: filterByName,
+  filterByRefId,
+  reduce: reduceFrames,
 };
 
 export const KNOWN_TRANSFORMATIONS: ReadonlySet<string> = new Set(Object.keys(STEPS));

@@ -30,14 +30,25 @@ export function setVariable(variable: Variable, values: readonly string[]): void
   navigate(path, next);
 }
 
-async function resolveAll(board: Dashboard, params: URLSearchParams, span: Span, abort: AbortSignal): Promise<VariableState> {
+async function resolveAll(
+  board: Dashboard,
+  params: URLSearchParams,
+  span: Span,
+  abort: AbortSignal,
+): Promise<VariableState> {
   const state: VariableState = { choices: {}, options: {}, errors: {} };
   const rangeMs = (span.end - span.start) * 1000;
   const extra = {
-    __range: `${Math.round(rangeMs / 1000)}s`, __range_s: String(Math.round(rangeMs / 1000)), __range_ms: String(rangeMs),
-    __from: String(span.start * 1000), __to: String(span.end * 1000),
-    __interval: '1m', __rate_interval: '5m',
-    ...Object.fromEntries(board.variables.filter((v) => v.auto).map((v) => [`__auto_interval_${v.name}`, autoInterval(v, rangeMs)])),
+    __range: `${Math.round(rangeMs / 1000)}s`,
+    __range_s: String(Math.round(rangeMs / 1000)),
+    __range_ms: String(rangeMs),
+    __from: String(span.start * 1000),
+    __to: String(span.end * 1000),
+    __interval: '1m',
+    __rate_interval: '5m',
+    ...Object.fromEntries(
+      board.variables.filter((v) => v.auto).map((v) => [`__auto_interval_${v.name}`, autoInterval(v, rangeMs)]),
+    ),
   };
   for (const group of dependencyOrder(board.variables)) {
     const scope = { variables: board.variables, choices: { ...state.choices }, extra };
@@ -53,10 +64,17 @@ async function resolveAll(board: Dashboard, params: URLSearchParams, span: Span,
 }
 
 /** Null until the first answers are in; after that the last state stays while new answers are on their way. */
-export function useVariables(board: Dashboard | undefined, range: { from: number; to: number }, rangeKey: string): VariableState | null {
+export function useVariables(
+  board: Dashboard | undefined,
+  range: { from: number; to: number },
+  rangeKey: string,
+): VariableState | null {
   const [state, setState] = useState<VariableState | null>(null);
   const params = place.value.params;
-  const key = [...params].filter(([k]) => k.startsWith('var-')).map((p) => p.join('=')).join('&');
+  const key = [...params]
+    .filter(([k]) => k.startsWith('var-'))
+    .map((p) => p.join('='))
+    .join('&');
   const latest = useRef(range);
   latest.current = range;
   useEffect(() => {
@@ -64,7 +82,9 @@ export function useVariables(board: Dashboard | undefined, range: { from: number
     const abort = new AbortController();
     const { from, to } = latest.current;
     resolveAll(board, params, { start: Math.floor(from / 1000), end: Math.ceil(to / 1000) }, abort.signal).then(
-      (next) => { if (!abort.signal.aborted) setState(next); },
+      (next) => {
+        if (!abort.signal.aborted) setState(next);
+      },
       () => undefined, // Only an abort ends here: errors of single variables are part of the state.
     );
     return () => abort.abort();

@@ -53,8 +53,10 @@ export interface Span {
 
 async function ask(query: VariableQuery, span: Span, abort: AbortSignal): Promise<string[]> {
   switch (query.kind) {
-    case 'label_names': return labelNames(query.match ? [query.match] : [], abort);
-    case 'label_values': return labelValues(query.label, { ...(query.match ? { match: [query.match] } : {}), ...span }, abort);
+    case 'label_names':
+      return labelNames(query.match ? [query.match] : [], abort);
+    case 'label_values':
+      return labelValues(query.label, { ...(query.match ? { match: [query.match] } : {}), ...span }, abort);
     case 'metrics': {
       const all = await labelValues('__name__', span, abort);
       const regex = safeRegex(query.regex);
@@ -62,12 +64,19 @@ async function ask(query: VariableQuery, span: Span, abort: AbortSignal): Promis
     }
     case 'query_result': {
       const { data } = await queryInstant(query.expr, span.end, abort);
-      if (data.resultType === 'vector') return data.result.map((s) => `${seriesText(s.metric)} ${s.value?.[1] ?? ''} ${Math.round((s.value?.[0] ?? 0) * 1000)}`);
+      if (data.resultType === 'vector')
+        return data.result.map(
+          (s) => `${seriesText(s.metric)} ${s.value?.[1] ?? ''} ${Math.round((s.value?.[0] ?? 0) * 1000)}`,
+        );
       return data.resultType === 'scalar' ? [data.result[1]] : [];
     }
     case 'series': {
       if (!query.match) return [];
-      const answer = await request<{ data: Record<string, string>[] }>('api/v1/series', { 'match[]': [query.match], start: span.start, end: span.end }, { signal: abort });
+      const answer = await request<{ data: Record<string, string>[] }>(
+        'api/v1/series',
+        { 'match[]': [query.match], start: span.start, end: span.end },
+        { signal: abort },
+      );
       return (answer.data ?? []).map(seriesText);
     }
   }
@@ -150,7 +159,12 @@ export interface Resolved {
 }
 
 /** The options of one variable; the variables it refers to are in `scope`. Errors become words. */
-export async function resolveOptions(variable: Variable, scope: Scope, span: Span, abort: AbortSignal): Promise<Resolved> {
+export async function resolveOptions(
+  variable: Variable,
+  scope: Scope,
+  span: Span,
+  abort: AbortSignal,
+): Promise<Resolved> {
   switch (variable.type) {
     case 'query': {
       try {
@@ -166,10 +180,14 @@ export async function resolveOptions(variable: Variable, scope: Scope, span: Spa
       const known = /prometheus|mimir|cortex|thanos|victoria|^$/i.test(variable.query);
       return { options: known ? [{ text: 'Cairn', value: 'cairn' }] : [] };
     }
-    case 'custom': return { options: customOptions(variable.query) };
-    case 'interval': return { options: intervalOptions(variable) };
-    case 'constant': return { options: [{ text: variable.query, value: variable.query }] };
-    default: return { options: [] };
+    case 'custom':
+      return { options: customOptions(variable.query) };
+    case 'interval':
+      return { options: intervalOptions(variable) };
+    case 'constant':
+      return { options: [{ text: variable.query, value: variable.query }] };
+    default:
+      return { options: [] };
   }
 }
 
@@ -185,10 +203,16 @@ function choose(options: readonly Option[], values: readonly string[]): Choice {
 }
 
 /**
- * Which options are chosen: what was `wanted` (from the URL) first, then the file's own choice, then All, then the first option.
+ * Which options are chosen: what was `wanted` (from the URL) first, then the file's own choice, then All, then the
+ * first option.
  * A value that is no option is kept only where it was asked for.
  */
-export function chooseOptions(variable: Variable, options: readonly Option[], wanted: readonly string[] | undefined, rangeMs: number): Choice {
+export function chooseOptions(
+  variable: Variable,
+  options: readonly Option[],
+  wanted: readonly string[] | undefined,
+  rangeMs: number,
+): Choice {
   const everything: Choice = { text: ['All'], value: options.map((o) => o.value), all: true };
   if (variable.type === 'textbox') {
     const value = wanted?.[0] ?? variable.current.value[0] ?? variable.query;
@@ -199,7 +223,9 @@ export function chooseOptions(variable: Variable, options: readonly Option[], wa
   const isAll = (values: readonly string[]) => values.some((v) => v === ALL || (v === 'All' && variable.includeAll));
   if (variable.includeAll && isAll(given ?? ofFile)) return everything;
   // A file's choice counts only where it exists here; texts are tried after values, as an export may hold either.
-  const existing = options.filter((o) => ofFile.includes(o.value) || variable.current.text.includes(o.text)).map((o) => o.value);
+  const existing = options
+    .filter((o) => ofFile.includes(o.value) || variable.current.text.includes(o.text))
+    .map((o) => o.value);
   const values = given ?? existing;
   const kept = variable.multi ? values : values.slice(0, 1);
   if (kept.length > 0) return withAuto(variable, choose(options, kept), rangeMs);
@@ -213,10 +239,18 @@ function withAuto(variable: Variable, choice: Choice, rangeMs: number): Choice {
   return { ...choice, text: ['auto'], value: [autoInterval(variable, rangeMs)] };
 }
 
-/** Variables in groups: each refers only to earlier groups, so a group can be asked at once. Circles end up in the last group. */
+/**
+ * Variables in groups: each refers only to earlier groups, so a group can be asked at once. Circles end up in the last
+ * group.
+ */
 export function dependencyOrder(variables: readonly Variable[]): Variable[][] {
   const names = new Set(variables.map((v) => v.name));
-  const waits = new Map(variables.map((v) => [v.name, new Set(references(`${v.query} ${v.regex}`).filter((n) => names.has(n) && n !== v.name))]));
+  const waits = new Map(
+    variables.map((v) => [
+      v.name,
+      new Set(references(`${v.query} ${v.regex}`).filter((n) => names.has(n) && n !== v.name)),
+    ]),
+  );
   const groups: Variable[][] = [];
   let left = [...variables];
   const done = new Set<string>();
