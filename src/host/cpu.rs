@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
+use procfs::{FromReadSI, KernelStats};
+
 use super::text::Text;
-use super::{Outcome, Roots, number, read};
+use super::{Outcome, Roots, number, read, reason};
 
 /// The kernel reports to user space in this unit on every architecture (its USER_HZ), as node_exporter assumes, too.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -78,22 +80,21 @@ fn parse_cpus(stat: &str, path: &Path) -> Result<BTreeMap<u32, Times>, String> {
 /// The counters of `/proc/stat` that are not times.
 pub(super) fn stat(roots: &Roots, text: &mut Text<'_>) -> Outcome {
     let path = roots.proc.join("stat");
-    let stat = read(&path)?;
-    let field = |name: &str| {
-        let line = stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        let first = line.and_then(|rest| rest.split_ascii_whitespace().next());
-        first.ok_or_else(|| format!("{}: no line {name}", path.display())).and_then(|first| number(first, &path))
-    };
-    text.single_counter("node_intr_total", "Total number of interrupts serviced.", field("intr")?);
-    text.single_counter("node_context_switches_total", "Total number of context switches.", field("ctxt")?);
-    text.single_counter("node_forks_total", "Total number of forks.", field("processes")?);
-    text.single_gauge("node_boot_time_seconds", "Node boot time, in unixtime.", field("btime")?);
-    text.single_gauge("node_procs_running", "Number of processes in runnable state.", field("procs_running")?);
-    text.single_gauge(
-        "node_procs_blocked",
-        "Number of processes blocked waiting for I/O to complete.",
-        field("procs_blocked")?,
-    );
+    let file = read(&path)?;
+    let stats =
+        KernelStats::from_read(file.as_bytes(), procfs::current_system_info()).map_err(|error| reason(&path, error))?;
+    // Their sum is the first number of the line.
+    let interrupts = file.lines().find_map(|line| line.strip_prefix("intr ")?.split_ascii_whitespace().next());
+    let interrupts = number(interrupts.unwrap_or_default(), &path)?;
+    let required = |count: Option<u32>| count.ok_or_else(|| format!("{}: no count of processes", path.display()));
+    let (running, blocked) = (required(stats.procs_running)?, required(stats.procs_blocked)?);
+    text.single_counter("node_intr_total", "Total number of interrupts serviced.", interrupts);
+    text.single_counter("node_context_switches_total", "Total number of context switches.", stats.ctxt as f64);
+    text.single_counter("node_forks_total", "Total number of forks.", stats.processes as f64);
+    text.single_gauge("node_boot_time_seconds", "Node boot time, in unixtime.", stats.btime as f64);
+    text.single_gauge("node_procs_running", "Number of processes in runnable state.", running.into());
+    let help = "Number of processes blocked waiting for I/O to complete.";
+    text.single_gauge("node_procs_blocked", help, blocked.into());
     Ok(())
 }
 

@@ -4,10 +4,11 @@
 
 use std::sync::LazyLock;
 
+use procfs::{DiskStat, DiskStats};
 use regex::Regex;
 
 use super::text::Text;
-use super::{Outcome, Roots, number, read};
+use super::{Outcome, Roots, parse};
 
 /// In sectors of this size, whatever the device's own is.
 const SECTOR_BYTES: f64 = 512.0;
@@ -17,7 +18,7 @@ static EXCLUDED: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$").expect("a constant expression compiles")
 });
 
-/// Kind, name, help, factor, in the order of the columns after the device's name.
+/// Kind, name, help, factor, in the order of the file's columns.
 type Column = (bool, &'static str, &'static str, f64);
 const COUNTER: bool = true;
 const GAUGE: bool = false;
@@ -47,32 +48,39 @@ const COLUMNS: [Column; 17] = [
     ),
 ];
 
-/// One line: `major minor name` and as many columns as the kernel has.
-struct Device<'a> {
-    major: &'a str,
-    minor: &'a str,
-    name: &'a str,
-    columns: Vec<f64>,
+/// In the order of [`COLUMNS`]; those that the kernel does not have are missing.
+fn values(disk: &DiskStat) -> [Option<u64>; COLUMNS.len()] {
+    [
+        Some(disk.reads),
+        Some(disk.merged),
+        Some(disk.sectors_read),
+        Some(disk.time_reading),
+        Some(disk.writes),
+        Some(disk.writes_merged),
+        Some(disk.sectors_written),
+        Some(disk.time_writing),
+        Some(disk.in_progress),
+        Some(disk.time_in_progress),
+        Some(disk.weighted_time_in_progress),
+        disk.discards,
+        disk.discards_merged,
+        disk.sectors_discarded,
+        disk.time_discarding,
+        disk.flushes,
+        disk.time_flushing,
+    ]
 }
 
 pub(super) fn collect(roots: &Roots, text: &mut Text<'_>) -> Outcome {
-    let path = roots.proc.join("diskstats");
-    let stats = read(&path)?;
-    let mut devices = Vec::new();
-    for line in stats.lines() {
-        let mut parts = line.split_ascii_whitespace();
-        let (Some(major), Some(minor), Some(name)) = (parts.next(), parts.next(), parts.next()) else { continue };
-        if !EXCLUDED.is_match(name) {
-            let columns = parts.map(|part| number(part, &path)).collect::<Result<_, _>>()?;
-            devices.push(Device { major, minor, name, columns });
-        }
-    }
+    let DiskStats(mut disks) = parse(&roots.proc.join("diskstats"))?;
+    disks.retain(|disk| !EXCLUDED.is_match(&disk.name));
     text.gauge("node_disk_info", "Info of /sys/block/<block_device>.");
-    for device in &devices {
-        text.sample(&[("device", device.name), ("major", device.major), ("minor", device.minor)], 1.0);
+    for disk in &disks {
+        let (major, minor) = (disk.major.to_string(), disk.minor.to_string());
+        text.sample(&[("device", &disk.name), ("major", &major), ("minor", &minor)], 1.0);
     }
     for (i, (is_counter, name, help, factor)) in COLUMNS.iter().enumerate() {
-        let values: Vec<_> = devices.iter().filter_map(|d| Some((d.name, d.columns.get(i)? * factor))).collect();
+        let values: Vec<_> = disks.iter().filter_map(|d| Some((&d.name, values(d)[i]? as f64 * factor))).collect();
         if values.is_empty() {
             continue;
         }

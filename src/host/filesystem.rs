@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use procfs::{FromBufRead, MountEntry};
 use regex::Regex;
 
 use super::text::Text;
@@ -177,31 +178,21 @@ fn statvfs(path: &Path) -> io::Result<Space> {
 /// The mounts of interest, each once.
 fn parse_mounts(table: &str) -> Vec<Mount> {
     let mut mounts: Vec<Mount> = Vec::new();
-    for line in table.lines() {
-        let mut parts = line.split_ascii_whitespace();
-        let (Some(device), Some(point), Some(kind), Some(options)) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            continue;
-        };
-        let point = unescape(point);
-        if EXCLUDED_TYPES.contains(&kind) || EXCLUDED_MOUNTS.is_match(&point) {
+    // Line by line, so that an odd one costs only itself.
+    let entries = table.lines().filter_map(|line| Vec::<MountEntry>::from_buf_read(line.as_bytes()).ok()).flatten();
+    for entry in entries {
+        // The crate decodes the other characters that the kernel escapes.
+        let [device, point] = [entry.fs_spec, entry.fs_file].map(|name| name.replace("\\040", " "));
+        let kind = entry.fs_vfstype;
+        if EXCLUDED_TYPES.contains(&kind.as_str()) || EXCLUDED_MOUNTS.is_match(&point) {
             continue;
         }
-        let read_only = options.split(',').any(|option| option == "ro");
-        let mount = Mount { device: unescape(device), point, kind: kind.to_owned(), read_only };
+        let mount = Mount { device, point, kind, read_only: entry.fs_mntops.contains_key("ro") };
         if !mounts.iter().any(|m| (&m.device, &m.point, &m.kind) == (&mount.device, &mount.point, &mount.kind)) {
             mounts.push(mount);
         }
     }
     mounts
-}
-
-/// Spaces, tabs, line ends and backslashes stand in the table as `\040` and the like.
-fn unescape(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(text.to_owned(), |t, (from, to)| t.replace(from, to))
 }
 
 fn write(mounts: &[Mount], spaces: &[Option<Space>], text: &mut Text<'_>) {

@@ -3,8 +3,12 @@
 //! Here: collectors `meminfo` and `vmstat`. Their names come from the files, so a newer kernel's fields appear by
 //! themselves.
 
+use std::collections::BTreeMap;
+
+use procfs::VmStat;
+
 use super::text::Text;
-use super::{Outcome, Roots, number, read};
+use super::{Outcome, Roots, number, parse, read};
 
 /// `MemTotal:  123 kB` becomes `node_memory_MemTotal_bytes`, `Active(anon)` becomes `Active_anon`.
 pub(super) fn meminfo(roots: &Roots, text: &mut Text<'_>) -> Outcome {
@@ -22,15 +26,15 @@ pub(super) fn meminfo(roots: &Roots, text: &mut Text<'_>) -> Outcome {
 
 /// The fields that node_exporter takes: out-of-memory kills, paging, swapping, page faults.
 pub(super) fn vmstat(roots: &Roots, text: &mut Text<'_>) -> Outcome {
-    let path = roots.proc.join("vmstat");
+    let VmStat(fields) = parse(&roots.proc.join("vmstat"))?;
     let wanted = |name: &str| {
         let starts = ["oom_kill", "pgpg", "pswp"].iter().any(|prefix| name.starts_with(prefix));
         starts || name.starts_with("pg") && name.contains("fault")
     };
-    for line in read(&path)?.lines() {
-        let Some((name, value)) = line.split_once(' ').filter(|(name, _)| wanted(name)) else { continue };
+    // In the same order each time.
+    for (name, value) in fields.into_iter().filter(|(name, _)| wanted(name)).collect::<BTreeMap<_, _>>() {
         text.untyped(&format!("node_vmstat_{name}"), &format!("/proc/vmstat information field {name}."));
-        text.sample(&[], number(value.trim(), &path)?);
+        text.sample(&[], value as f64);
     }
     Ok(())
 }

@@ -3,8 +3,13 @@
 //! Here: reading `/proc` and `/sys` and writing node_exporter's metrics: its names, labels, types and help texts, so
 //! that every dashboard and rule for it works. Elsewhere: when it runs and where the text goes (the scrape room).
 //!
-//! The files are read by hand: a typed view of them would lose what it does not know (new fields of meminfo, numbers of
-//! CPUs that are switched off, the count of interrupts), and node_exporter's names are made of exactly those.
+//! `/proc` is parsed by the `procfs` crate. By hand is only what its typed view would lose of node_exporter's metrics:
+//! - `cpu`: the crate lists the CPUs without their numbers, which have holes where one is switched off.
+//! - `stat`: the count of interrupts alone; the crate has no such field.
+//! - `meminfo`: names are made of the file's fields, also of those newer than the crate, which would drop them.
+//! - `netstat`: the crate does not read `netstat`, and refuses `snmp` and `snmp6` of a kernel without UDP-Lite.
+//! - `sockstat`, os-release and `/sys`: the crate does not read them.
+//! - `filefd`: the crate reads it only in `/proc`, not where a container has the host's.
 //!
 //! Invariant: a collector that fails leaves no half of its output, only `node_scrape_collector_success` 0.
 
@@ -18,6 +23,8 @@ mod text;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+use procfs::{FromRead, ProcError};
 
 use crate::clock::Clock;
 use text::Text;
@@ -107,6 +114,20 @@ impl HostCollector {
 /// The text of a file, or a reason that names it.
 fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// What the crate makes of a file, or a reason that names it.
+fn parse<T: FromRead>(path: &Path) -> Result<T, String> {
+    T::from_read(read(path)?.as_bytes()).map_err(|error| reason(path, error))
+}
+
+/// The crate's reason without its call to report odd content as a bug, with the file's name.
+fn reason(path: &Path, error: ProcError) -> String {
+    let what = match error {
+        ProcError::InternalError(error) => error.msg,
+        error => error.to_string(),
+    };
+    format!("{}: {what}", path.display())
 }
 
 /// `text` as a number, or a reason that names the file.

@@ -4,51 +4,49 @@
 
 use std::path::Path;
 
-use super::text::Text;
-use super::{Outcome, Roots, number, read};
+use procfs::net::{DeviceStatus, InterfaceDeviceStatus};
 
-/// Columns of `/proc/net/dev`.
-const TRAFFIC: [&str; 16] = [
-    "receive_bytes",
-    "receive_packets",
-    "receive_errs",
-    "receive_drop",
-    "receive_fifo",
-    "receive_frame",
-    "receive_compressed",
-    "receive_multicast",
-    "transmit_bytes",
-    "transmit_packets",
-    "transmit_errs",
-    "transmit_drop",
-    "transmit_fifo",
-    "transmit_colls",
-    "transmit_carrier",
-    "transmit_compressed",
+use super::text::Text;
+use super::{Outcome, Roots, number, parse, read};
+
+/// A metric's name and its count.
+type Traffic = (&'static str, fn(&DeviceStatus) -> u64);
+
+/// What `/proc/net/dev` counts, in its order.
+const TRAFFIC: [Traffic; 16] = [
+    ("receive_bytes", |device| device.recv_bytes),
+    ("receive_packets", |device| device.recv_packets),
+    ("receive_errs", |device| device.recv_errs),
+    ("receive_drop", |device| device.recv_drop),
+    ("receive_fifo", |device| device.recv_fifo),
+    ("receive_frame", |device| device.recv_frame),
+    ("receive_compressed", |device| device.recv_compressed),
+    ("receive_multicast", |device| device.recv_multicast),
+    ("transmit_bytes", |device| device.sent_bytes),
+    ("transmit_packets", |device| device.sent_packets),
+    ("transmit_errs", |device| device.sent_errs),
+    ("transmit_drop", |device| device.sent_drop),
+    ("transmit_fifo", |device| device.sent_fifo),
+    ("transmit_colls", |device| device.sent_colls),
+    ("transmit_carrier", |device| device.sent_carrier),
+    ("transmit_compressed", |device| device.sent_compressed),
 ];
 
 pub(super) fn netdev(roots: &Roots, text: &mut Text<'_>) -> Outcome {
-    let path = first_of(&roots.proc, "net/dev");
-    let mut devices = Vec::new();
-    let table = read(&path)?;
-    for line in table.lines().skip(2) {
-        let Some((device, rest)) = line.split_once(':') else { continue };
-        let columns = rest.split_ascii_whitespace().map(|part| number(part, &path)).collect::<Result<Vec<_>, _>>()?;
-        devices.push((device.trim(), columns));
-    }
-    for (i, name) in TRAFFIC.iter().enumerate() {
+    let InterfaceDeviceStatus(devices) = parse(&first_of(&roots.proc, "net/dev"))?;
+    let mut devices: Vec<DeviceStatus> = devices.into_values().collect();
+    devices.sort_by(|a, b| a.name.cmp(&b.name));
+    for (name, count) in TRAFFIC {
         text.counter(&format!("node_network_{name}_total"), &format!("Network device statistic {name}."));
-        for (device, columns) in &devices {
-            if let Some(value) = columns.get(i) {
-                text.sample(&[("device", device)], *value);
-            }
+        for device in &devices {
+            text.sample(&[("device", &device.name)], count(device) as f64);
         }
     }
     text.counter("node_network_receive_nohandler_total", "Network device statistic receive_nohandler.");
-    for (device, _) in &devices {
-        let file = roots.sys.join("class/net").join(device).join("statistics/rx_nohandler");
+    for DeviceStatus { name, .. } in &devices {
+        let file = roots.sys.join("class/net").join(name).join("statistics/rx_nohandler");
         if let Some(value) = read(&file).ok().and_then(|text| text.trim().parse().ok()) {
-            text.sample(&[("device", device)], value);
+            text.sample(&[("device", name)], value);
         }
     }
     Ok(())

@@ -2,18 +2,18 @@
 //!
 //! Here: collectors `loadavg`, `filefd`, `os`, `pressure`, `time`, `uname`.
 
+use procfs::LoadAverage;
+
 use super::text::Text;
-use super::{Outcome, Roots, number, read};
+use super::{Outcome, Roots, number, parse, read, reason};
 
 pub(super) fn loadavg(roots: &Roots, text: &mut Text<'_>) -> Outcome {
-    let path = roots.proc.join("loadavg");
-    let line = read(&path)?;
-    let mut parts = line.split_ascii_whitespace();
-    for (name, help) in
-        [("node_load1", "1m load average."), ("node_load5", "5m load average."), ("node_load15", "15m load average.")]
-    {
-        text.single_gauge(name, help, number(parts.next().unwrap_or_default(), &path)?);
-    }
+    let load: LoadAverage = parse(&roots.proc.join("loadavg"))?;
+    // The kernel writes hundredths, of which the crate has the nearest f32: 0.21 would become 0.20999999344348907.
+    let hundredths = |load: f32| (f64::from(load) * 100.0).round() / 100.0;
+    text.single_gauge("node_load1", "1m load average.", hundredths(load.one));
+    text.single_gauge("node_load5", "5m load average.", hundredths(load.five));
+    text.single_gauge("node_load15", "15m load average.", hundredths(load.fifteen));
     Ok(())
 }
 
@@ -79,15 +79,16 @@ const PRESSURE: [(&str, &str, &str, &str); 5] = [
     ),
 ];
 
-/// Microseconds after `total=`.
+/// Line by line: older kernels have no `full` for the CPU, without which the crate refuses the whole file.
 pub(super) fn pressure(roots: &Roots, text: &mut Text<'_>) -> Outcome {
     for (resource, line, name, help) in PRESSURE {
         let path = roots.proc.join("pressure").join(resource);
         let table = read(&path)?;
-        let total =
-            table.lines().find(|l| l.starts_with(line)).and_then(|l| l.split_once("total=")).map(|(_, total)| total);
-        let total = total.ok_or_else(|| format!("{}: no total of {line}", path.display()))?;
-        text.single_counter(&format!("node_pressure_{name}_seconds_total"), help, number(total.trim(), &path)? / 1e6);
+        // With what follows the word, which the crate takes for granted.
+        let record = table.lines().find(|l| l.strip_prefix(line).is_some_and(|rest| rest.starts_with(' ')));
+        let record = record.ok_or_else(|| format!("{}: no line {line}", path.display()))?;
+        let micros = procfs::parse_pressure_record(record).map_err(|error| reason(&path, error))?.total;
+        text.single_counter(&format!("node_pressure_{name}_seconds_total"), help, micros as f64 / 1e6);
     }
     Ok(())
 }

@@ -144,6 +144,68 @@ fn a_machine_without_files_has_only_failures() {
     has_not(&text, "node_intr_total");
 }
 
+/// Odd content, the file it is in, the collector that has nothing to say.
+const ODD: [(&str, &str, &str); 10] = [
+    ("loadavg", "0.1 0.2\n", "loadavg"),
+    ("loadavg", "0.1 0.2 0.3 1 1\n", "loadavg"),
+    ("stat", "cpu0 1 2 3 4\nintr 1\n", "stat"),
+    ("stat", "cpu 1 2 3 4\ncpu0 1 2 3 4\nctxt 1\nbtime 1\nprocesses 1\n", "stat"),
+    ("vmstat", "pgfault\n", "vmstat"),
+    ("diskstats", "8 0 sda 1 x\n", "diskstats"),
+    ("1/net/dev", "\n\neth0: 1 2 3\n", "netdev"),
+    ("1/net/dev", "\n\n:\n", "netdev"),
+    ("pressure/cpu", "some", "pressure"),
+    ("pressure/cpu", "some \u{20ac}\n", "pressure"),
+];
+
+fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_tree(&entry.path(), &to);
+        } else {
+            std::fs::write(to, std::fs::read(entry.path()).unwrap()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn odd_content_silences_one_collector() {
+    for (file, content, silent) in ODD {
+        let (dir, roots) = (tempfile::tempdir().unwrap(), machine().roots);
+        copy_tree(&roots.proc, dir.path());
+        std::fs::write(dir.path().join(file), content).unwrap();
+        let text = render(&HostCollector::new(Roots { proc: dir.path().into(), ..roots }, Clock::manual(0)));
+        for (name, _) in COLLECTORS {
+            let success = u8::from(name != silent);
+            has(&text, &format!("node_scrape_collector_success{{collector=\"{name}\"}} {success}"));
+        }
+    }
+}
+
+#[test]
+fn kernels_without_full_pressure_of_the_cpu_have_the_rest() {
+    let (dir, roots) = (tempfile::tempdir().unwrap(), machine().roots);
+    copy_tree(&roots.proc, dir.path());
+    std::fs::write(dir.path().join("pressure/cpu"), "some avg10=0.00 avg60=0.00 avg300=0.00 total=7000000\n").unwrap();
+    let text = render(&HostCollector::new(Roots { proc: dir.path().into(), ..roots }, Clock::manual(0)));
+    has(&text, "node_pressure_cpu_waiting_seconds_total 7");
+    has(&text, "node_pressure_io_stalled_seconds_total 0.25");
+}
+
+#[test]
+fn the_reason_names_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("vmstat");
+    let reason = parse::<procfs::VmStat>(&path).unwrap_err();
+    assert!(reason.starts_with(&format!("{}: ", path.display())), "{reason}");
+    std::fs::write(&path, "pgfault x\n").unwrap();
+    let reason = parse::<procfs::VmStat>(&path).unwrap_err();
+    assert!(reason.starts_with(&format!("{}: ", path.display())) && reason.contains("\"x\""), "{reason}");
+    assert!(!reason.contains("report"), "{reason}");
+}
+
 #[test]
 fn a_family_has_one_head_and_its_samples_follow() {
     let text = render(&machine());
