@@ -35,6 +35,9 @@ fn once(command: &Command) -> ExitCode {
 }
 
 fn serve(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
+    // A huge page is resident as a whole once a byte of it is used: an idle appliance takes twice the memory with them.
+    // Kernels without them refuse, which is as good.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     telemetry::start_logs(flags.log_level.as_str())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -69,6 +69,7 @@ async fn instance_down_is_pending_firing_resolved_and_told() {
         wait_for("the message", async || messages().into_iter().find(|m| m["status"] == status)).await
     };
     let firing = told("firing").await;
+    assert_eq!(receiver.received()[0].headers["content-type"], "application/json");
     assert_eq!(firing["version"], "4");
     assert_eq!(firing["receiver"], "hook");
     assert_eq!(firing["groupLabels"]["alertname"], "InstanceDown");

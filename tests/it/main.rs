@@ -1,5 +1,7 @@
 //! End to end: the real binary, real exporters and senders, over HTTP. One binary for all, one module for each question.
 #![expect(clippy::unwrap_used, reason = "a test may unwrap")]
+#![expect(unreachable_pub, reason = "a test binary has no outside; pub is what the modules share")]
+#![expect(clippy::print_stdout, reason = "what was skipped and what was compared is said")]
 
 mod support;
 
