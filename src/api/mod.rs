@@ -54,7 +54,7 @@ fn router(app: Arc<App>) -> Router {
         router = router.route(route.path, (route.build)(route.filter()).layer(gate));
     }
     router
-        .fallback(|| async { ApiError::NotFound("there is no such page".to_owned()) })
+        .fallback(ui::not_found)
         .method_not_allowed_fallback(|| async { (axum::http::StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n") })
         .layer(middleware::from_fn(compress::compress))
         .layer(middleware::from_fn(harden))

@@ -99,14 +99,65 @@ pub const ROUTES: &[Route] = &[
     // The UI.
     route!("GET", "/", Public, ui::page, "Home."),
     route!("GET", "/graph", Public, ui::page, "Explore; understands Prometheus' g0.expr links."),
+    route!("GET", "/query", Public, ui::page, "Explore, where Prometheus 3 has it."),
     route!("GET", "/explore", Public, ui::page, "Explore."),
     route!("GET", "/targets", Public, ui::page, "Scrape targets."),
     route!("GET", "/alerts", Public, ui::page, "Alerts."),
     route!("GET", "/rules", Public, ui::page, "Rule groups."),
     route!("GET", "/status", Public, ui::page, "Status, configuration, cardinality."),
+    route!("GET", "/status/{section}", Public, ui::page, "One part of it."),
+    route!("GET", "/config", Public, ui::page, "Configuration, where Prometheus has it."),
+    route!("GET", "/flags", Public, ui::page, "Flags, where Prometheus has them."),
+    route!("GET", "/tsdb-status", Public, ui::page, "Cardinality, where Prometheus has it."),
     route!("GET", "/dashboards", Public, ui::page, "Dashboards."),
     route!("GET", "/d/{uid}", Public, ui::page, "One dashboard."),
     route!("GET", "/d/{uid}/{slug}", Public, ui::page, "One dashboard, in Grafana's form of the link."),
     route!("GET", "/assets/{*file}", Public, ui::asset, "Scripts and styles of the UI."),
     route!("GET", "/{file}", Public, ui::root_asset, "Icon and other files at the top of the UI."),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    const DOC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/http-api.md");
+    const HEAD: &str = "# HTTP API\n\n\
+        Made from the route table, `src/api/routes.rs`; a test compares them (`UPDATE_DOCS=1 cargo test http_api` writes this file anew).\n\n\
+        JSON bodies are Prometheus' field by field. Any path may stand behind `/prometheus`, `/mimir` or `/api/mimir`, and with\n\
+        multitenancy behind `/tenant/<id>`; all of them stand below `--web.route-prefix`. Parameters come from the URL or a form body.\n\n\
+        | access | who |\n|---|---|\n\
+        | public | everyone; nobody's data |\n\
+        | read | everyone; one tenant's data |\n\
+        | push | the loopback, or a credential of the configuration file; only the latter once one is defined |\n\
+        | operate | everyone until a credential is defined, then the loopback or a credential |\n\
+        | change | the loopback: this machine itself, not through a proxy |\n\n\
+        Whatever a page of another site asks for, only reading is answered.\n\n\
+        | methods | path | access | what |\n|---|---|---|---|\n";
+
+    #[test]
+    fn http_api_document_says_what_the_table_says() {
+        let mut expected = HEAD.to_owned();
+        for route in ROUTES {
+            let methods = route.methods.replace(' ', ", ");
+            writeln!(expected, "| {methods} | `{}` | {} | {} |", route.path, route.access.as_str(), route.about)
+                .unwrap();
+        }
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(DOC, &expected).unwrap();
+        }
+        let found = std::fs::read_to_string(DOC).unwrap();
+        assert!(found == expected, "docs/http-api.md is old: run UPDATE_DOCS=1 cargo test http_api");
+    }
+
+    #[test]
+    fn nothing_that_changes_is_public_and_get_changes_nothing() {
+        for route in ROUTES {
+            let only_reads = matches!(route.access, Access::Public | Access::Read);
+            assert!(only_reads || !route.methods.contains("GET"), "{} {}", route.methods, route.path);
+            let writes = route.methods.split(' ').any(|m| matches!(m, "PUT" | "DELETE"));
+            assert!(!writes || !only_reads, "{} {}", route.methods, route.path);
+        }
+    }
+}

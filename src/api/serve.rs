@@ -84,12 +84,19 @@ pub struct Listener {
     pub address: SocketAddr,
 }
 
-/// Binds `address` (`host:port`, `:port` for all interfaces; port 0 lets the system choose).
-pub async fn bind(address: &str) -> std::io::Result<Listener> {
-    let spelled = if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
-    let socket = TcpListener::bind(&spelled).await?;
-    let address = socket.local_addr()?;
-    Ok(Listener { socket, address })
+/// Binds the first of `candidates` (`host:port`) that can be bound; port 0 lets the system choose.
+pub async fn bind(candidates: &[String]) -> std::io::Result<Listener> {
+    let mut failed = std::io::Error::from(std::io::ErrorKind::InvalidInput);
+    for address in candidates {
+        match TcpListener::bind(address).await {
+            Ok(socket) => {
+                let address = socket.local_addr()?;
+                return Ok(Listener { socket, address });
+            }
+            Err(e) => failed = e,
+        }
+    }
+    Err(failed)
 }
 
 /// Serves one listener until `stop`, then lets open requests finish.

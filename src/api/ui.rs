@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
@@ -27,12 +27,29 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Response {
     }
 }
 
+/// A browser gets the UI, which says that there is no such page; everyone else gets the words.
+pub(super) async fn not_found(State(app): State<Arc<App>>, method: Method, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    if method == Method::GET && accept.contains("text/html") {
+        return (StatusCode::NOT_FOUND, page(State(app)).await).into_response();
+    }
+    ApiError::NotFound("there is no such page".to_owned()).into_response()
+}
+
 pub(super) async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {
     send(&format!("assets/{file}"), &headers, FOR_GOOD).await
 }
 
-pub(super) async fn root_asset(Path(file): Path<String>, headers: HeaderMap) -> Response {
-    send(&file, &headers, "max-age=3600").await
+pub(super) async fn root_asset(
+    State(app): State<Arc<App>>,
+    Path(file): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    match ui::asset(&file) {
+        Some(_) => send(&file, &headers, "max-age=3600").await,
+        None => not_found(State(app), method, headers).await,
+    }
 }
 
 async fn send(path: &str, headers: &HeaderMap, cache: &'static str) -> Response {

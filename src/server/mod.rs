@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, About, App, Front, Parts};
-use crate::cli::Flags;
+use crate::cli::{self, Flags};
 use crate::clock::Clock;
 use crate::dashboards::Dashboards;
 use crate::ingest::WriteLimits;
@@ -55,7 +55,7 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
     let mut serving = JoinSet::new();
     let mut addresses = Vec::new();
     for address in &flags.listen_addresses {
-        let listener = api::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        let listener = api::bind(&cli::bind_candidates(address)).await.with_context(|| format!("cannot listen on {address}"))?;
         addresses.push(listener.address);
         serving.spawn(api::serve(front.clone(), listener, stop_serving.clone()));
     }
