@@ -55,7 +55,8 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
     let mut serving = JoinSet::new();
     let mut addresses = Vec::new();
     for address in &flags.listen_addresses {
-        let listener = api::bind(&cli::bind_candidates(address)).await.with_context(|| format!("cannot listen on {address}"))?;
+        let listener =
+            api::bind(&cli::bind_candidates(address)).await.with_context(|| format!("cannot listen on {address}"))?;
         addresses.push(listener.address);
         serving.spawn(api::serve(front.clone(), listener, stop_serving.clone()));
     }
