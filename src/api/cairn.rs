@@ -30,12 +30,16 @@ pub(super) async fn status(State(app): State<Arc<App>>, Extension(caller): Exten
         alerts.flatten().filter(|a| a.state == state).count()
     };
     let disk = disk(&app.about.data_dir);
+    // Which tenants there are is nobody's business but the owner's.
+    let tenants: Option<Vec<String>> =
+        caller.local.then(|| app.tenants.all().iter().map(|t| t.id.to_string()).collect());
     axum::Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "startedAt": app.about.started_ms,
         "ready": app.is_ready(),
         "multitenancy": live.config.cairn.multitenancy,
         "tenant": caller.tenant.as_str(),
+        "tenants": tenants,
         "configFile": app.about.config_file.as_ref().map(|p| p.display().to_string()),
         "reload": { "ok": live.reload_ok, "at": live.loaded_ms },
         "targets": {

@@ -70,7 +70,8 @@ impl Params {
 
     /// A time in milliseconds, or `default`.
     pub(crate) fn time_or(&self, name: &str, default: i64) -> Result<i64, ApiError> {
-        self.get(name).map_or(Ok(default), |_| self.time(name))
+        let Some(text) = self.get(name) else { return Ok(default) };
+        parse_time(text).map_err(|why| ApiError::parameter(name, format!("invalid time value for '{name}': {why}")))
     }
 
     /// A duration in milliseconds that has to be there.

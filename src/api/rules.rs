@@ -50,8 +50,9 @@ struct RuleJson {
     duration: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     keep_firing_for: Option<f64>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    labels: BTreeMap<String, String>,
+    /// Left out where a recording rule has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     annotations: Option<BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,7 +122,7 @@ impl<'a> Wanted<'a> {
             query: rule.query,
             duration: None,
             keep_firing_for: None,
-            labels: rule.labels,
+            labels: Some(rule.labels),
             annotations: None,
             alerts: None,
             health: rule.health.as_str(),
@@ -130,6 +131,9 @@ impl<'a> Wanted<'a> {
             last_evaluation: rule.last_evaluation.map_or_else(|| NEVER.to_owned(), rfc3339),
             kind: "recording",
         };
+        if rule.kind == RuleStatusKind::Recording {
+            json.labels = json.labels.filter(|labels| !labels.is_empty());
+        }
         if let RuleStatusKind::Alerting { state, for_seconds, keep_firing_for_seconds, annotations, alerts } = rule.kind
         {
             json.kind = "alerting";

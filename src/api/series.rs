@@ -130,7 +130,7 @@ pub(super) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> 
     let parse = |text| {
         let matchers = promql::parse_selector(text).map_err(|e| ApiError::parameter("match[]", e))?;
         match matchers.iter().all(Matcher::matches_empty) {
-            true => Err(ApiError::BadData("match[] must contain at least one non-empty matcher".to_owned())),
+            true => Err(ApiError::parameter("match[]", "match[] must contain at least one non-empty matcher")),
             false => Ok(matchers),
         }
     };

@@ -65,6 +65,8 @@ pub struct Caller {
     pub tenant: TenantId,
     /// The credential it showed.
     pub credential: Option<String>,
+    /// Whether it is on this machine (see [`Origin::local`]).
+    pub local: bool,
 }
 
 /// Why a request is refused.
@@ -100,7 +102,7 @@ impl Policy {
     /// The caller, if it may use a route with this access.
     pub fn authorize(&self, access: Access, facts: Facts<'_>) -> Result<Caller, Denied> {
         if access == Access::Public {
-            return Ok(Caller { tenant: TenantId::anonymous(), credential: None });
+            return Ok(Caller { tenant: TenantId::anonymous(), credential: None, local: facts.origin.local });
         }
         let reads = access == Access::Read;
         if !reads && facts.origin.cross_site {
@@ -138,7 +140,7 @@ impl Policy {
         }
         let bound = credential.and_then(|c| c.tenant.clone());
         let tenant = self.tenant(bound, facts)?;
-        Ok(Caller { tenant, credential: credential.map(|c| c.name.clone()) })
+        Ok(Caller { tenant, credential: credential.map(|c| c.name.clone()), local })
     }
 
     /// The tenant: of the credential, else of the path, else of `X-Scope-OrgID`.

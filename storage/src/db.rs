@@ -140,8 +140,11 @@ impl Db {
         let mut head = Head::new(options.block_ms);
         let done = mark.as_ref().and_then(|m| m.honoured(&blocks));
         let replayed = replay(&fs, &wal_dir, &mut head, done, &damage)?;
+        // Segments that the last cut skips are never begun again, even if it left none behind to count on from: what is
+        // appended now belongs to no block yet.
+        let next_number = replayed.next_number.max(mark.as_ref().map_or(0, |m| m.done.segment));
         let (wal, log) =
-            Wal::new(fs.clone(), &wal_dir, replayed.segments, replayed.next_number, replayed.next_seq).at(&wal_dir)?;
+            Wal::new(fs.clone(), &wal_dir, replayed.segments, next_number, replayed.next_seq).at(&wal_dir)?;
         let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Db {
             dir: dir.to_owned(),

@@ -365,3 +365,28 @@ fn a_file_cut_short_anywhere_is_no_silent_loss() {
         }
     }
 }
+
+/// Found by the model test: the cut of an idle head left no WAL segment, so that the next one got a number the cut skips.
+#[test]
+fn a_sample_older_than_the_last_cut_of_an_idle_head_survives_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = || Options { block_ms: 1000, ..Options::default() };
+    let series = labels("up", "a");
+    let now = {
+        let db = Db::open(dir.path(), options()).unwrap();
+        put(&db, &series, 1_000_000, 0.0).unwrap();
+        put(&db, &series, 1_000_296, 0.0).unwrap();
+        db.maintain(1_001_839).unwrap();
+        db.maintain(1_002_500).unwrap();
+        1_002_500
+    };
+    {
+        let db = Db::open(dir.path(), options()).unwrap();
+        let mut batch = Batch::new();
+        batch.push(series, now - 501, 0.0);
+        assert_eq!(db.append(&mut batch, now, Durability::Synced).unwrap().accepted, 1);
+    }
+    let db = Db::open(dir.path(), options()).unwrap();
+    let times: Vec<i64> = read(&db, "up", TimeRange::ALL).into_iter().map(|(t, _)| t).collect();
+    assert_eq!(times, [1_000_000, 1_000_296, now - 501]);
+}

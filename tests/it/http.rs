@@ -69,7 +69,7 @@ async fn errors_have_prometheus_types_and_status() {
             "/api/v1/query?query=1&time=x",
             400,
             "bad_data",
-            "invalid parameter \"time\": cannot parse \"x\" to a valid timestamp",
+            "invalid parameter \"time\": invalid time value for 'time': cannot parse \"x\" to a valid timestamp",
         ),
         (
             "/api/v1/query_range?query=1&start=1&end=0&step=1",
@@ -85,7 +85,12 @@ async fn errors_have_prometheus_types_and_status() {
             "exceeded maximum resolution of 11,000 points",
         ),
         ("/api/v1/series", 400, "bad_data", "no match[] parameter provided"),
-        ("/api/v1/series?match[]=%7B%7D", 400, "bad_data", "match[]"),
+        (
+            "/api/v1/series?match[]=%7B%7D",
+            400,
+            "bad_data",
+            "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher",
+        ),
         ("/api/v1/nonsense", 404, "not_found", "no such page"),
         ("/api/cairn/v1/dashboards/nope", 404, "not_found", "nope"),
     ] {

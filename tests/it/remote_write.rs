@@ -167,6 +167,17 @@ async fn the_header_names_the_tenant_of_a_push() {
     for (tenant, found) in [("prod", 1), ("dev", 1), ("test", 0)] {
         assert_eq!(cairn.query_as(tenant, "pushed").await.as_array().unwrap().len(), found, "{tenant}");
     }
+    let status: serde_json::Value = {
+        let answer = cairn.get("/api/cairn/v1/status").header("x-scope-orgid", "prod");
+        serde_json::from_str(&answer.send().await.unwrap().text().await.unwrap()).unwrap()
+    };
+    assert_eq!(status["tenants"], serde_json::json!(["anonymous", "dev", "prod"]));
+    // Behind a proxy nobody learns which tenants there are.
+    let proxied =
+        cairn.get("/api/cairn/v1/status").header("x-scope-orgid", "prod").header("x-forwarded-for", "192.0.2.1");
+    let proxied: serde_json::Value =
+        serde_json::from_str(&proxied.send().await.unwrap().text().await.unwrap()).unwrap();
+    assert_eq!(proxied["tenants"], serde_json::Value::Null);
     let by_path = cairn.json("/tenant/prod/prometheus/api/v1/query?query=pushed").await;
     assert_eq!(by_path["data"]["result"].as_array().unwrap().len(), 1);
 }

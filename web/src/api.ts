@@ -88,7 +88,8 @@ export interface CairnStatus {
   version: string;
   startedAt: number;
   multitenancy: boolean;
-  tenants?: string[];
+  /** All of them, told to this machine alone. */
+  tenants?: string[] | null;
   storage: {
     walBytes: number;
     blockBytes: number;

@@ -1,10 +1,12 @@
 // What every page knows of the server: its status, asked every ten seconds while the page is visible.
 import { computed, signal } from '@preact/signals';
-import { type CairnStatus, cairnStatus, isAbort, reachable } from './api';
+import { ApiError, type CairnStatus, cairnStatus, isAbort, reachable } from './api';
+import { setTenant, tenant } from './prefs';
 import { refreshNow } from './range';
 
 const EVERY_MS = 10_000;
 const WHEN_LOST_MS = 3_000;
+const HOME_TENANT = 'anonymous';
 
 export const siteStatus = signal<CairnStatus | null>(null);
 
@@ -54,6 +56,13 @@ export function startSite(): () => void {
         siteStatus.value = status;
       } catch (error) {
         if (isAbort(error)) return;
+        // The server wants a tenant and none was chosen yet: scrapes, rules and the host belong to this one.
+        if (error instanceof ApiError && error.status === 401 && !tenant.peek()) {
+          setTenant(HOME_TENANT);
+          queueMicrotask(refreshNow);
+          void poll();
+          return;
+        }
         // `reachable` says whether the server answered; an error answer keeps the last known state.
       }
     }

@@ -1,1 +1,0 @@
-import{B as e,M as t,O as n,ht as r,pt as i}from"./core-z9LSZMjt.js";function a(){return e(t,{title:`No such page`,children:e(n,{icon:`search`,title:`Nothing lives at ${r.value.path}`,children:e(`a`,{href:i(`/`),children:`Go home`})})})}export{a as NotFound};
