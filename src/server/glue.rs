@@ -58,11 +58,11 @@ impl RuleStore for TenantRules {
 }
 
 /// A target inside this process, under the name of this machine.
-pub(super) fn local_target(job_name: &str, hostname: &str, render: Render) -> LocalTarget {
+pub(super) fn local_target(job_name: &str, render: Render) -> LocalTarget {
     LocalTarget {
         job_name: job_name.to_owned(),
         name: job_name.to_owned(),
-        labels: BTreeMap::from([("instance".to_owned(), hostname.to_owned())]),
+        labels: BTreeMap::from([("instance".to_owned(), hostname())]),
         interval: BUILT_IN_INTERVAL,
         render,
     }
@@ -70,9 +70,9 @@ pub(super) fn local_target(job_name: &str, hostname: &str, render: Render) -> Lo
 
 /// Shifts the moments of scraping, so that two servers with the same targets do not ask at the same time; as Prometheus,
 /// from the machine's name and the external labels.
-pub(super) fn scrape_seed(hostname: &str, config: &Config) -> u64 {
+pub(super) fn scrape_seed(config: &Config) -> u64 {
     let mut hasher = FxHasher::default();
-    hasher.write(hostname.as_bytes());
+    hasher.write(hostname().as_bytes());
     for (name, value) in &config.global.external_labels {
         hasher.write(name.as_bytes());
         hasher.write(value.as_bytes());

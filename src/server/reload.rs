@@ -21,7 +21,6 @@ use crate::scrape::manager::LocalTarget;
 pub(super) struct Reloader {
     pub(super) flags: Flags,
     pub(super) app: Arc<App>,
-    pub(super) hostname: String,
 }
 
 /// Reads the configuration that the flags name, or takes that of an appliance without one.
@@ -113,7 +112,7 @@ impl Reloader {
                 out.push_str(&registry.render());
                 Ok(())
             };
-            targets.push(glue::local_target("cairn", &self.hostname, Arc::new(render)));
+            targets.push(glue::local_target("cairn", Arc::new(render)));
         }
         if config.cairn.host_monitoring {
             let collector = HostCollector::new(Roots::default(), self.app.clock.clone());
@@ -121,7 +120,7 @@ impl Reloader {
                 collector.render(out);
                 Ok(())
             };
-            targets.push(glue::local_target("host", &self.hostname, Arc::new(render)));
+            targets.push(glue::local_target("host", Arc::new(render)));
         }
         targets
     }

@@ -1,0 +1,129 @@
+//! Building the parts over open data, and joining them in one [`App`].
+//!
+//! Here: who gets a handle to whom. Elsewhere: when this happens (`run`), what each part does.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::glue;
+use crate::api::{About, App, Live, Parts};
+use crate::cli::Flags;
+use crate::clock::Clock;
+use crate::dashboards::Dashboards;
+use crate::ingest::WriteLimits;
+use crate::meta::Meta;
+use crate::notify::{Notifier, NotifyMetrics, NotifyOptions};
+use crate::promql::{Engine, EngineOptions};
+use crate::rules::{RuleManager, RuleMetrics, RuleOptions};
+use crate::scrape::manager::ScrapeManager;
+use crate::scrape::status::External;
+use crate::telemetry::{ProcessCollector, Registry};
+use crate::tenant::{StorageCollector, TenantId, Tenants};
+
+/// What the parts stand on.
+pub(super) struct Ground {
+    pub(super) clock: Clock,
+    pub(super) started_ms: i64,
+    pub(super) tenants: Arc<Tenants>,
+    pub(super) meta: Meta,
+    /// Where the listeners are bound.
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) reload: mpsc::Sender<oneshot::Sender<Result<(), String>>>,
+}
+
+/// All parts, idle: nothing is scraped or evaluated before the configuration is applied. Inside a runtime.
+pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<App> {
+    let Ground { clock, started_ms, tenants, meta, addresses, reload } = ground;
+    let external_url = external_url(flags, &addresses);
+    let link_base = external_url.trim_end_matches('/').to_owned();
+    let registry = Registry::new();
+    registry.with(|r| {
+        r.register_collector(Box::new(ProcessCollector));
+        r.register_collector(Box::new(StorageCollector(tenants.clone())));
+    });
+    // Scrapes and rules belong to this one.
+    let home = tenants.get_or_create(&TenantId::anonymous())?;
+    let notifier = Arc::new(Notifier::start(
+        NotifyOptions { external_url: link_base.clone(), ..NotifyOptions::default() },
+        clock.clone(),
+        NotifyMetrics::register(&registry),
+    ));
+    let engine = Engine::new(EngineOptions {
+        lookback: flags.lookback_delta,
+        samples_max: flags.query_samples_max as u64,
+        subquery_step: live.config.global.evaluation_interval,
+        ..EngineOptions::default()
+    });
+    let rules = Arc::new(RuleManager::new(
+        Arc::new(glue::TenantRules(home.clone())),
+        engine.clone(),
+        clock.clone(),
+        Some(notifier.clone()),
+        RuleMetrics::register(&registry),
+        RuleOptions { external_url: link_base, query_timeout: flags.query_timeout, ..RuleOptions::default() },
+    ));
+    let sink = glue::TenantSink::new(home);
+    let seed = glue::scrape_seed(&live.config);
+    let external = external(&external_url, &addresses);
+    let scrape = Arc::new(ScrapeManager::new(clock.clone(), &registry, sink, external, seed));
+    let dashboards = Arc::new(Dashboards::new(meta, clock.clone(), live.config.cairn.dashboard_dirs.clone()));
+    Ok(App::new(Parts {
+        clock,
+        registry,
+        tenants,
+        engine,
+        dashboards,
+        scrape,
+        rules,
+        notifier,
+        push_limits: push_limits(&live),
+        query_timeout: flags.query_timeout,
+        query_concurrency: flags.query_concurrency_max,
+        about: About {
+            started_ms,
+            flags: flags.as_map(),
+            external_url,
+            route_prefix: flags.route_prefix(),
+            config_file: flags.config_file.clone(),
+            data_dir: flags.data_dir.clone(),
+            lifecycle: flags.enable_lifecycle(),
+        },
+        reload,
+        live,
+    }))
+}
+
+fn push_limits(live: &Live) -> WriteLimits {
+    let limits = &live.config.cairn.limits;
+    WriteLimits {
+        body_bytes_max: limits.push_decoded_bytes_max,
+        request_samples_max: limits.push_samples_max,
+        ..WriteLimits::default()
+    }
+}
+
+/// The flag, or the first listener's address with the machine's name where it listens everywhere.
+fn external_url(flags: &Flags, addresses: &[SocketAddr]) -> String {
+    if let Some(url) = &flags.external_url {
+        return url.to_string();
+    }
+    let address = addresses.first();
+    let host = match address {
+        Some(a) if !a.ip().is_unspecified() => a.ip().to_string(),
+        _ => glue::hostname(),
+    };
+    format!("http://{host}:{}{}/", address.map_or(9090, SocketAddr::port), flags.route_prefix())
+}
+
+/// How other machines see this one, for links to targets on the loopback.
+fn external(url: &str, addresses: &[SocketAddr]) -> External {
+    let parsed = url::Url::parse(url).ok();
+    let part = |part: Option<&str>| part.unwrap_or_default().to_owned();
+    External {
+        scheme: part(parsed.as_ref().map(url::Url::scheme)),
+        host: part(parsed.as_ref().map(url::Url::authority)),
+        listen_port: addresses.first().map_or(0, SocketAddr::port),
+    }
+}
