@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::metrics::ApiMetrics;
 use super::write::PushMetrics;
 use crate::auth::Policy;
 use crate::clock::Clock;
@@ -36,6 +37,7 @@ pub struct App {
     /// What pushes go through.
     pub ingester: Ingester,
     pub(super) push_metrics: PushMetrics,
+    pub(super) metrics: ApiMetrics,
     /// Targets.
     pub scrape: Arc<ScrapeManager>,
     /// Rules and their alerts.
@@ -120,6 +122,7 @@ impl App {
             notifier: parts.notifier,
             ingester: Ingester::new(parts.push_limits),
             push_metrics: PushMetrics::register(&parts.registry),
+            metrics: ApiMetrics::register(&parts.registry),
             query_timeout: parts.query_timeout,
             queries: Arc::new(Semaphore::new(parts.query_concurrency)),
             about: parts.about,
@@ -137,11 +140,13 @@ impl App {
 
     /// Puts a new configuration in force.
     pub fn set_live(&self, live: Live) {
+        self.metrics.loaded(live.loaded_ms);
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = live;
     }
 
     /// Marks a reload that did not work; the old configuration stays in force.
     pub fn reload_failed(&self) {
+        self.metrics.reload_failed();
         self.live.write().unwrap_or_else(PoisonError::into_inner).reload_ok = false;
     }
 

@@ -12,6 +12,7 @@ mod cairn;
 mod compress;
 mod dashboards;
 mod error;
+mod metrics;
 mod params;
 mod paths;
 mod query;
@@ -50,7 +51,7 @@ struct Connection {
 fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
-        let gate = middleware::from_fn_with_state((app.clone(), route.access), authorize);
+        let gate = middleware::from_fn_with_state((app.clone(), route), enter);
         router = router.route(route.path, (route.build)(route.filter()).layer(gate));
     }
     router
@@ -61,8 +62,15 @@ fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// The door of every route: counts what goes out.
+async fn enter(State((app, route)): State<(Arc<App>, &'static Route)>, request: Request, next: Next) -> Response {
+    let response = authorize(&app, route.access, request, next).await;
+    app.metrics.count_request(route.path, response.status().as_u16());
+    response
+}
+
 /// Asks the policy, and tells the handler who is calling.
-async fn authorize(State((app, access)): State<(Arc<App>, Access)>, mut request: Request, next: Next) -> Response {
+async fn authorize(app: &App, access: Access, mut request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<Connection>().copied();
     let Some(Connection { listener, peer }) = connection else {
         return ApiError::Internal("the request came without a connection".to_owned()).into_response();

@@ -47,6 +47,8 @@ async fn reload_by_request_and_by_signal() {
     let words = refused.text().await.unwrap();
     assert!(words.contains("prometheus.yml:2:3") && words.contains("job_name"), "{words}");
     assert_eq!(cairn.data("/api/v1/status/runtimeinfo").await["reloadConfigSuccess"], false);
+    let metrics = cairn.get("/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("prometheus_config_last_reload_successful 0"), "{metrics}");
     assert_eq!(cairn.data("/api/v1/targets").await["activeTargets"][0]["scrapePool"], "one");
 
     std::fs::write(&config, yaml("two")).unwrap();

@@ -165,6 +165,13 @@ async fn without_configuration_it_watches_itself_and_its_host() {
     wait_for("the self-metrics", async || {
         let metrics = cairn.get("/metrics").send().await.unwrap().text().await.unwrap();
         assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+        for line in ["cairn_build_info{version=", "prometheus_config_last_reload_successful 1"] {
+            assert!(metrics.contains(line), "{line} in {metrics}");
+        }
+        assert!(
+            metrics.contains("prometheus_http_requests_total{handler=\"/api/v1/query\",code=\"200\"}"),
+            "{metrics}"
+        );
         metrics.contains("prometheus_target_interval_length_seconds{").then_some(())
     })
     .await;

@@ -1,7 +1,7 @@
 // The frame: navigation by keyboard, themes, help, deep links, every page clean and accessible.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { anyServer, assertAccessible, assertNoSidewaysScroll, needsServer, openPage, startBrowser } from './support.mjs';
+import { anyServer, assertAccessible, assertNoSidewaysScroll, needsServer, openPage, startBrowser, binary } from './support.mjs';
 
 const skip = needsServer;
 let server;
@@ -103,12 +103,14 @@ for (const path of PAGES) {
   test(`${path} in both themes and widths`, { skip }, async () => {
     for (const [scheme, width] of [['dark', 1280], ['light', 1280], ['dark', 360], ['light', 360]]) {
       const page = await openPage(browser, { scheme, width, height: 800 });
-      await page.goto(server.url + path);
+      const answer = await page.goto(server.url + path);
+      // An unknown page is one: the frame shows it, the status says it, and the browser notes that status.
+      if (binary) assert.equal(answer.status(), path === '/nowhere' ? 404 : 200);
       await page.waitForSelector('main h1');
       await page.waitForFunction(() => !document.querySelector('main .loading'));
       await assertNoSidewaysScroll(page, `${path} at ${width} px`);
       await assertAccessible(page, `${path}, ${scheme}, ${width} px`);
-      page.assertClean();
+      page.assertClean(path === '/nowhere' ? [/404/] : []);
       await page.done();
     }
   });
