@@ -79,6 +79,8 @@ pub struct Db {
     pub(crate) head: RwLock<Head>,
     pub(crate) blocks: Blocks,
     pub(crate) damage: DamageLog,
+    /// Bytes of the WAL's segments when somebody last looked.
+    segment_bytes: AtomicU64,
     pub(crate) checkpoint_bytes: AtomicU64,
     maintain: Mutex<MaintainState>,
     appended: AtomicU64,
@@ -145,6 +147,7 @@ impl Db {
         let next_number = replayed.next_number.max(mark.as_ref().map_or(0, |m| m.done.segment));
         let (wal, log) =
             Wal::new(fs.clone(), &wal_dir, replayed.segments, next_number, replayed.next_seq).at(&wal_dir)?;
+        let segment_bytes = log.bytes();
         let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Db {
             dir: dir.to_owned(),
@@ -156,6 +159,7 @@ impl Db {
             head: RwLock::new(head),
             blocks,
             damage,
+            segment_bytes: AtomicU64::new(segment_bytes),
             checkpoint_bytes: AtomicU64::new(replayed.checkpoint_bytes),
             maintain: Mutex::new(MaintainState {
                 cut_t: done.map_or(i64::MIN, |done| done.cut_t),
@@ -314,7 +318,11 @@ impl Db {
 
     /// Numbers for metrics and status pages; cheap.
     pub fn stats(&self) -> Stats {
-        let wal_bytes = lock(&self.writer).log.bytes() + self.checkpoint_bytes.load(Ordering::Relaxed);
+        // An append may be waiting for a slow disk with the writer in its hands: then the last known size is good enough.
+        if let Ok(writer) = self.writer.try_lock() {
+            self.segment_bytes.store(writer.log.bytes(), Ordering::Relaxed);
+        }
+        let wal_bytes = self.segment_bytes.load(Ordering::Relaxed) + self.checkpoint_bytes.load(Ordering::Relaxed);
         let blocks = self.blocks.list();
         let head = self.head();
         let oldest_block = blocks.iter().map(|b| b.meta().range.min_t).min();
