@@ -26,6 +26,8 @@ test('g and a letter go to the pages, never while typing', { skip }, async () =>
     await page.keyboard.press('g');
     await page.keyboard.press(key);
     await page.waitForURL((url) => url.pathname === path);
+    // The editor takes the focus when it has come; keys pressed after that are its own.
+    if (path === '/explore') await page.locator('.cm-content').first().waitFor();
   }
   await page.goto(server.url + '/targets');
   await page.locator('input[type=search]').fill('');
