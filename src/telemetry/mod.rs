@@ -8,6 +8,7 @@ mod process;
 
 pub use logs::{LogError, start_logs};
 pub use process::ProcessCollector;
+pub(crate) use process::put;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

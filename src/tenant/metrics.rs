@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use storage::Stats;
 
 use super::Tenants;
+use crate::telemetry::put;
 
 /// Reads the statistics of all tenants when somebody asks.
 #[derive(Debug)]
@@ -45,8 +46,4 @@ impl Collector for StorageCollector {
         let appended = ConstCounter::new(sum(|s| s.samples_appended));
         put(&mut encoder, "prometheus_tsdb_head_samples_appended", "Total number of appended samples.", &appended)
     }
-}
-
-fn put(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, metric: &impl EncodeMetric) -> std::fmt::Result {
-    metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
 }
