@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::block::{meta, writer};
-use crate::wal::record::{self, WalSample, put_frame};
+use crate::wal::record::{self, Encoder, WalSample};
 use crate::wal::scan::{self, Header, encode_header};
+use crate::wal::{pack, values};
 use crate::*;
 
 const FORMAT: &str = include_str!("../FORMAT.md");
@@ -25,6 +26,23 @@ fn the_constants_are_those_of_the_document() {
         ("frame marker", format!("`{}`", record::MARKER.map(|b| format!("{b:02x}")).join(" "))),
         ("frame header bytes", record::FRAME_BYTES.to_string()),
         ("record kind batch", record::KIND_BATCH.to_string()),
+        ("record kind delete", record::KIND_DELETE.to_string()),
+        ("record kind blobs", record::KIND_BLOBS.to_string()),
+        ("record kind exemplars", record::KIND_EXEMPLARS.to_string()),
+        ("record kind metadata", record::KIND_METADATA.to_string()),
+        ("samples of a group", record::GROUP_SAMPLES.to_string()),
+        ("series of a deletion, at most", record::DELETED_MAX.to_string()),
+        ("packed section, unpacked bytes at most", pack::PACKED_MAX.to_string()),
+        ("differences before a value stands for itself", values::DELTAS_MAX.to_string()),
+        ("code same", values::CODE_SAME.to_string()),
+        ("code small difference, largest", values::CODE_SMALL_MAX.to_string()),
+        ("code difference", values::CODE_DIFFERENCE.to_string()),
+        ("code xor", values::CODE_XOR.to_string()),
+        ("code whole", values::CODE_WHOLE.to_string()),
+        ("code high", values::CODE_HIGH.to_string()),
+        ("code decimal", values::CODE_DECIMAL.to_string()),
+        ("code exponent", values::CODE_EXPONENT.to_string()),
+        ("decimal exponent, largest", values::EXPONENT_MAX.to_string()),
         ("block version", meta::BLOCK_VERSION.to_string()),
         ("meta magic", text(&meta::META_MAGIC)),
         ("index magic", text(&writer::INDEX_MAGIC)),
@@ -64,7 +82,10 @@ fn the_dump_is_what_the_encoder_writes() {
     let mut segment = encode_header(Header { version: scan::VERSION, number: 1, salt }).to_vec();
     let labels = Labels::from_pairs([("__name__", "up"), ("job", "x")]).unwrap();
     let sample = WalSample { id: 0, t: 1_700_000_000_000, v: 1.0 };
-    put_frame(&mut segment, salt, 0, [(SeriesId(0), &labels)].into_iter(), &[sample]);
+    let mut encoder = Encoder::new().unwrap();
+    encoder.put_batch(&mut segment, (salt, 0), [(SeriesId(0), &labels)].into_iter(), &[sample]);
+    let next = WalSample { t: 1_700_000_015_000, v: 2.5, ..sample };
+    encoder.put_batch(&mut segment, (salt, 1), [].into_iter(), &[next]);
     let dump = dump(&segment);
     assert!(FORMAT.contains(&dump), "FORMAT.md lacks the dump\n{dump}");
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::record::put_frame;
+use super::record::Encoder;
 use super::replay::{WalFiles, checkpoint_name};
 use super::scan::{Header, VERSION, encode_header};
 use super::{Wal, random_u64};
@@ -29,6 +29,7 @@ pub(crate) struct Checkpoint<'a> {
     salt: u64,
     seq: u64,
     bytes: u64,
+    encoder: Encoder,
 }
 
 impl Wal {
@@ -39,7 +40,8 @@ impl Wal {
         let salt = random_u64();
         let header = encode_header(Header { version: VERSION, number, salt });
         file.write_at(&header, 0).at(&temp)?;
-        Ok(Checkpoint { wal: self, number, temp, file, salt, seq: 0, bytes: header.len() as u64 })
+        let encoder = Encoder::new().at(&temp)?;
+        Ok(Checkpoint { wal: self, number, temp, file, salt, seq: 0, bytes: header.len() as u64, encoder })
     }
 }
 
@@ -50,7 +52,8 @@ impl Checkpoint<'_> {
             return Ok(());
         }
         let mut frame = Vec::new();
-        put_frame(&mut frame, self.salt, self.seq, series.iter().map(|(id, labels)| (*id, labels)), &[]);
+        let series = series.iter().map(|(id, labels)| (*id, labels));
+        self.encoder.put_batch(&mut frame, (self.salt, self.seq), series, &[]);
         self.file.write_at(&frame, self.bytes).at(&self.temp)?;
         self.bytes += frame.len() as u64;
         self.seq += 1;

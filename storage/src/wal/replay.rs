@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::checkpoint::CHECKPOINT_TEMP;
-use super::record::{Decoded, decode};
+use super::record::{Decoded, Decoder};
 use super::scan::{Header, Piece, VERSION, decode_header, scan};
 use super::{Segment, segment_name};
 use crate::damage::DamageLog;
@@ -69,6 +69,7 @@ pub(crate) fn replay(
         done,
         expected_seq: None,
         aliases: FxHashMap::default(),
+        decoder: Decoder::new().at(dir)?,
         decoded: Decoded::default(),
         times: None,
         notes: Vec::new(),
@@ -122,6 +123,7 @@ struct Run<'a> {
     expected_seq: Option<u64>,
     /// Numbers in the log that are not the numbers in the head.
     aliases: FxHashMap<u64, SeriesRef>,
+    decoder: Decoder,
     decoded: Decoded,
     /// Times seen in the log: where damage may have cost something.
     times: Option<(i64, i64)>,
@@ -146,10 +148,11 @@ impl Run<'_> {
         let Some(header) = self.header(path, bytes)? else { return Ok(()) };
         let mut max_t = i64::MIN;
         let mut pieces = Vec::new();
+        self.decoder.clear();
         scan(bytes, header.salt, |piece| pieces.push(piece));
         for piece in pieces {
             match piece {
-                Piece::Record { payload, .. } => self.record(payload, Origin::Checkpoint, path, &mut max_t),
+                Piece::Record { seq, payload } => self.record((seq, payload), Origin::Checkpoint, path, &mut max_t),
                 Piece::Damaged { offset, bytes: len } | Piece::Tail { offset, bytes: len } => {
                     self.set_aside(path, bytes, offset, len);
                 }
@@ -166,12 +169,13 @@ impl Run<'_> {
         let mut torn = None;
         if let Some(header) = self.header(&path, bytes)? {
             let mut pieces = Vec::new();
+            self.decoder.clear();
             scan(bytes, header.salt, |piece| pieces.push(piece));
             for piece in pieces {
                 match piece {
                     Piece::Record { seq, payload } => {
                         self.follow(seq, &path);
-                        self.record(payload, Origin::Segment(number), &path, &mut segment.max_t);
+                        self.record((seq, payload), Origin::Segment(number), &path, &mut segment.max_t);
                     }
                     Piece::Damaged { offset, bytes: len } => self.set_aside(&path, bytes, offset, len),
                     Piece::Tail { offset, bytes: len } => {
@@ -228,9 +232,9 @@ impl Run<'_> {
         self.out.next_seq = self.out.next_seq.max(next);
     }
 
-    fn record(&mut self, payload: &[u8], origin: Origin, path: &Path, max_t: &mut i64) {
+    fn record(&mut self, (seq, payload): (u64, &[u8]), origin: Origin, path: &Path, max_t: &mut i64) {
         let mut decoded = std::mem::take(&mut self.decoded);
-        if decode(payload, &mut decoded).is_none() {
+        if self.decoder.decode(seq, payload, &mut decoded).is_none() {
             self.note(format!("{}: a record of {} bytes cannot be understood; skipped", path.display(), payload.len()));
         } else {
             for (id, labels) in &decoded.series {
@@ -239,6 +243,15 @@ impl Run<'_> {
             for s in &decoded.samples {
                 *max_t = (*max_t).max(s.t);
                 self.sample(s.id, s.t, s.v, origin);
+            }
+            if decoded.lost > 0 {
+                self.note(format!(
+                    "{}: {} samples differ from values in a damaged record and are lost; of series {:?}",
+                    path.display(),
+                    decoded.lost,
+                    decoded.lost_ids
+                ));
+                self.out.orphans += decoded.lost;
             }
         }
         self.decoded = decoded;
@@ -302,10 +315,8 @@ impl Run<'_> {
 
     fn finish(mut self) -> Replayed {
         if self.out.orphans > 0 {
-            let text = format!(
-                "{} samples in the WAL belong to series whose labels were in a damaged record",
-                self.out.orphans
-            );
+            let text =
+                format!("{} samples in the WAL need labels or values that were in a damaged record", self.out.orphans);
             self.note(text);
         }
         let (min_t, max_t) = self.times.unwrap_or((i64::MIN, i64::MAX - 1));

@@ -143,13 +143,14 @@ fn next_frame(segment: &[u8], from: usize, salt: u64) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{WalSample, put_frame};
+    use super::super::record::{Encoder, WalSample};
     use super::*;
 
     fn segment(records: u64) -> Vec<u8> {
         let mut out = encode_header(Header { version: VERSION, number: 1, salt: 9 }).to_vec();
+        let mut encoder = Encoder::new().unwrap();
         for seq in 0..records {
-            put_frame(&mut out, 9, seq, [].into_iter(), &[WalSample { id: seq, t: 1, v: 2.5 }]);
+            encoder.put_batch(&mut out, (9, seq), [].into_iter(), &[WalSample { id: seq, t: 1, v: 2.5 }]);
         }
         out
     }
@@ -198,7 +199,7 @@ mod tests {
     #[test]
     fn a_record_inside_a_label_value_is_not_found() {
         let mut forged = Vec::new();
-        put_frame(&mut forged, 1234, 7, [].into_iter(), &[]);
+        Encoder::new().unwrap().put_batch(&mut forged, (1234, 7), [].into_iter(), &[]);
         let mut bytes = segment(0);
         bytes.push(0);
         bytes.extend(forged);
