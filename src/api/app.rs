@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::metrics::ApiMetrics;
-use super::write::PushMetrics;
+use super::write::{PushGate, PushMetrics};
 use crate::auth::Policy;
 use crate::clock::Clock;
 use crate::config::{Config, Retention};
@@ -36,6 +36,7 @@ pub struct App {
     pub dashboards: Arc<Dashboards>,
     /// What pushes go through.
     pub ingester: Ingester,
+    pub(super) push_gate: PushGate,
     pub(super) push_metrics: PushMetrics,
     pub(super) metrics: ApiMetrics,
     /// Targets.
@@ -121,6 +122,7 @@ impl App {
             rules: parts.rules,
             notifier: parts.notifier,
             ingester: Ingester::new(parts.push_limits),
+            push_gate: PushGate::new(),
             push_metrics: PushMetrics::register(&parts.registry),
             metrics: ApiMetrics::register(&parts.registry),
             query_timeout: parts.query_timeout,

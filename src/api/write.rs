@@ -4,6 +4,7 @@
 //! ones are stored, sending again does not help. 503: nothing is wrong with the request, send again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
@@ -14,17 +15,65 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use storage::Durability;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::app::App;
 use super::error::ApiError;
 use super::params::read_body;
 use crate::auth::Caller;
-use crate::ingest::{IngestError, WriteOutcome, check_headers};
+use crate::ingest::{IngestError, WriteOutcome, check_headers, unpacked_bytes};
 use crate::telemetry::Registry;
 use crate::tenant::TenantError;
 
 /// After how many seconds a sender should try again.
 const RETRY_AFTER_S: u32 = 5;
+
+/// Memory that the pushes that are worked on at one moment may take together, unpacked; more wait. A push that needs
+/// more than all of it goes alone.
+const PUSH_MEMORY_KIB_MAX: u32 = 512 << 10;
+/// A push that had to wait for so long is sent back.
+const PUSH_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Most pushes that are worked on at one moment. Each has a thread, and most of them wait for the disk.
+const PUSHES_MAX: usize = 64;
+/// Bytes that a push takes for each byte that its body unpacks to: the body itself and its batch.
+const MEMORY_PER_BYTE: usize = 2;
+
+/// Bounds what pushes take at one moment.
+#[derive(Debug)]
+pub(super) struct PushGate {
+    memory_kib: Arc<Semaphore>,
+    pushes: Arc<Semaphore>,
+    wait_max: Duration,
+}
+
+impl PushGate {
+    pub(super) fn new() -> Self {
+        let memory_kib = Arc::new(Semaphore::new(PUSH_MEMORY_KIB_MAX as usize));
+        PushGate { memory_kib, pushes: Arc::new(Semaphore::new(PUSHES_MAX)), wait_max: PUSH_WAIT_MAX }
+    }
+
+    /// Waits until a body that unpacks to so many bytes may be worked on, but not for ever.
+    async fn enter(&self, bytes: usize) -> Result<[OwnedSemaphorePermit; 2], ApiError> {
+        let kib = u32::try_from(bytes.saturating_mul(MEMORY_PER_BYTE) >> 10).unwrap_or(u32::MAX);
+        let kib = kib.clamp(1, PUSH_MEMORY_KIB_MAX);
+        let both = async {
+            let push = self.pushes.clone().acquire_owned().await?;
+            Ok::<_, tokio::sync::AcquireError>([push, self.memory_kib.clone().acquire_many_owned(kib).await?])
+        };
+        match tokio::time::timeout(self.wait_max, both).await {
+            Ok(Ok(permits)) => Ok(permits),
+            Ok(Err(_)) | Err(_) => Err(ApiError::Unavailable {
+                message: format!(
+                    "more is pushed at once than can be stored: this push has waited for {} s (at most {PUSHES_MAX} pushes \
+                     and {} MiB unpacked are worked on at one moment); send it again",
+                    self.wait_max.as_secs(),
+                    PUSH_MEMORY_KIB_MAX >> 10
+                ),
+                retry_after_s: RETRY_AFTER_S,
+            }),
+        }
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByReason {
@@ -100,15 +149,15 @@ async fn store(app: &Arc<App>, caller: &Caller, headers: &HeaderMap, body: Body)
     let config = app.live().config;
     let body = read_body(body, config.cairn.limits.push_body_bytes_max, "push_body_bytes_max").await?;
     let durability = if config.cairn.durability_interval { Durability::Written } else { Durability::Synced };
+    // Before the tenant: what is no push must not create one.
+    let permits = app.push_gate.enter(unpacked_bytes(&body, app.ingester.limits())?).await?;
     let (work_app, tenant) = (app.clone(), caller.tenant.clone());
     let work = tokio::task::spawn_blocking(move || {
-        // Before the tenant: a damaged body must not create one.
-        if body.is_empty() {
-            return Err(ApiError::from(IngestError::Empty));
-        }
+        // Given back when the work is done, even if the sender has gone by then.
+        let _permits = permits;
         let tenant = work_app.tenants.get_or_create(&tenant)?;
         let now = work_app.clock.now_ms();
-        Ok(work_app.ingester.write(tenant.id.as_str(), &tenant.db, &body, now, durability)?)
+        Ok::<_, ApiError>(work_app.ingester.write(tenant.id.as_str(), &tenant.db, &body, now, durability)?)
     });
     let outcome: WriteOutcome = work.await.map_err(|e| ApiError::Internal(format!("the push ended early: {e}")))??;
     app.push_metrics.count(&outcome);
@@ -134,5 +183,26 @@ impl From<TenantError> for ApiError {
             TenantError::TooMany { .. } => ApiError::BadData(text),
             TenantError::Open(_) => ApiError::Unavailable { message: text, retry_after_s: RETRY_AFTER_S },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pushes_wait_for_memory_and_are_sent_back_in_the_end() {
+        let gate = PushGate { wait_max: Duration::from_millis(1), ..PushGate::new() };
+        let whole = gate.enter(usize::MAX).await.unwrap();
+        let Err(ApiError::Unavailable { message, .. }) = gate.enter(1).await else { panic!("there is no memory left") };
+        assert!(message.starts_with("more is pushed at once than can be stored"), "{message}");
+        drop(whole);
+        let mut inside = Vec::new();
+        for _ in 0..PUSHES_MAX {
+            inside.push(gate.enter(100 << 10).await.unwrap());
+        }
+        assert!(gate.enter(1).await.is_err());
+        inside.pop();
+        assert!(gate.enter(1).await.is_ok());
     }
 }

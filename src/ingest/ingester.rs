@@ -6,12 +6,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use storage::{Appended, Batch, Db, Durability, Labels, RefuseReason, Sample, SeriesId};
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::xxh3::xxh3_128_with_secret;
 
-use super::cache::{LabelHash, SeriesCache};
+use super::cache::{Cursor, LabelHash, SeriesCache};
 use super::labels::label_set;
 use super::outcome::{Excerpt, Reason, WriteOutcome};
 use super::remote_write::{Series, decode_write_request, decompress};
@@ -20,47 +20,75 @@ use super::{IngestError, WriteLimits};
 /// Takes pushes for all tenants. One for the process, shared; it blocks on disk, so call it off the async threads.
 ///
 /// Locks: `caches` and one tenant's cache are never held together, and none is held while the database appends.
+/// Decoding only reads a cache, so that requests of one tenant are decoded side by side.
 #[derive(Debug)]
 pub struct Ingester {
     limits: WriteLimits,
-    hash_seed: u64,
-    caches: Mutex<HashMap<String, Arc<Mutex<SeriesCache>>>>,
+    /// Key of the label hash, so that nobody can look for collisions.
+    secret: [u8; SECRET_BYTES],
+    caches: Mutex<HashMap<String, Arc<RwLock<SeriesCache>>>>,
     /// Memory of finished requests, for the next ones.
     spare: Mutex<Vec<Scratch>>,
 }
 
+/// As long as XXH3's own.
+const SECRET_BYTES: usize = 192;
 /// Scratch memory that is kept; a request at more than this many at once brings its own.
 const SPARE_MAX: usize = 8;
 /// A scratch that a large request has blown up beyond this is not kept.
 const SPARE_BODY_BYTES_MAX: usize = 8 << 20;
+/// A cache is given back after so many look-ups, so that requests with new series need not wait for a large one.
+const LOOKUPS_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
 struct Scratch {
     body: Vec<u8>,
     batch: Batch,
+    /// Of the series at hand.
     samples: Vec<Sample>,
-    runs: Vec<Run>,
+    /// For each series of the request, the place of its first sample in the batch. It has none there if the next one
+    /// begins at the same place.
+    firsts: Vec<usize>,
+    /// The series whose labels were decoded, rising.
+    fresh: Vec<Fresh>,
 }
 
-/// The samples of one series, which stand together in the batch.
+/// A series that came by the slow lane.
 #[derive(Debug)]
-struct Run {
-    first: usize,
-    count: usize,
+struct Fresh {
+    /// Its place among the request's series.
+    series_index: usize,
     /// `None` if its labels cannot be told by their bytes.
     hash: Option<LabelHash>,
-    /// The labels where they were decoded; `None` in the fast lane.
-    labels: Option<Labels>,
-    /// The place among the request's series, to find the labels again.
-    series_index: usize,
+}
+
+impl Scratch {
+    fn begin_batch(&mut self) {
+        self.batch.clear();
+        self.firsts.clear();
+        self.fresh.clear();
+    }
+
+    /// The series that a batch's entry belongs to.
+    fn series_of(&self, entry: usize) -> usize {
+        self.firsts.partition_point(|&first| first <= entry).saturating_sub(1)
+    }
+
+    fn is_fresh(&self, series_index: usize) -> bool {
+        self.fresh.binary_search_by_key(&series_index, |fresh| fresh.series_index).is_ok()
+    }
 }
 
 impl Ingester {
     /// An ingester with empty caches.
     pub fn new(limits: WriteLimits) -> Self {
         // The standard library takes this from the operating system's randomness.
-        let hash_seed = RandomState::new().hash_one(0u64);
-        Ingester { limits, hash_seed, caches: Mutex::default(), spare: Mutex::default() }
+        let random = RandomState::new();
+        let mut secret = [0; SECRET_BYTES];
+        for (n, bytes) in secret.chunks_exact_mut(8).enumerate() {
+            bytes.copy_from_slice(&random.hash_one(n).to_le_bytes());
+        }
+        Ingester { limits, secret, caches: Mutex::default(), spare: Mutex::default() }
     }
 
     /// The limits.
@@ -81,8 +109,7 @@ impl Ingester {
     ) -> Result<WriteOutcome, IngestError> {
         let mut scratch = lock(&self.spare).pop().unwrap_or_default();
         let written = self.write_with(&mut scratch, tenant, db, body, now, durability);
-        scratch.batch.clear();
-        scratch.runs.clear();
+        scratch.begin_batch();
         let mut spare = lock(&self.spare);
         if spare.len() < SPARE_MAX && scratch.body.capacity() <= SPARE_BODY_BYTES_MAX {
             spare.push(scratch);
@@ -97,7 +124,7 @@ impl Ingester {
 
     #[cfg(test)]
     pub(super) fn replace_ids(&self, tenant: &str, id: SeriesId) {
-        lock(&self.cache_of(tenant)).replace_ids(id);
+        write(&self.cache_of(tenant)).replace_ids(id);
     }
 
     fn write_with(
@@ -125,7 +152,7 @@ impl Ingester {
         Ok(outcome)
     }
 
-    fn cache_of(&self, tenant: &str) -> Arc<Mutex<SeriesCache>> {
+    fn cache_of(&self, tenant: &str) -> Arc<RwLock<SeriesCache>> {
         let mut caches = lock(&self.caches);
         match caches.get(tenant) {
             Some(cache) => cache.clone(),
@@ -137,41 +164,44 @@ impl Ingester {
     fn fill_batch(
         &self,
         scratch: &mut Scratch,
-        cache: &Mutex<SeriesCache>,
+        cache: &RwLock<SeriesCache>,
         db: &Arc<Db>,
         outcome: &mut WriteOutcome,
     ) -> Result<(), IngestError> {
-        let Scratch { body, batch, samples, runs } = scratch;
-        batch.clear();
-        runs.clear();
-        let mut cache = lock(cache);
-        cache.belong_to(db);
+        scratch.begin_batch();
+        let Scratch { body, batch, samples, firsts, fresh } = scratch;
         let mut request = decode_write_request(body);
-        let mut series_index = 0;
-        while let Some(series) = request.next(samples)? {
-            if batch.len() + series.samples.len() > self.limits.request_samples_max {
-                return Err(IngestError::TooManySamples { max: self.limits.request_samples_max });
-            }
-            outcome.exemplars_unsupported += series.exemplars;
-            outcome.histograms_unsupported += series.histograms;
-            let hash = series.label_bytes.map(|bytes| xxh3_128_with_seed(bytes, self.hash_seed));
-            let known = hash.and_then(|hash| cache.get(hash, self.limits.cached_series_max));
-            let first = batch.len();
-            let labels = match known {
-                Some(id) => {
-                    push_known(batch, id, series.samples);
-                    None
+        let mut cursor = Cursor::default();
+        loop {
+            let cache = read_of(cache, db);
+            let tick = cache.tick();
+            for _ in 0..LOOKUPS_MAX {
+                let Some(series) = request.next(samples)? else {
+                    outcome.metadata_unsupported = request.metadata_count();
+                    return Ok(());
+                };
+                if batch.len() + series.samples.len() > self.limits.request_samples_max {
+                    return Err(IngestError::TooManySamples { max: self.limits.request_samples_max });
                 }
-                None => self.push_new(batch, &series, series.samples, outcome)?,
-            };
-            let count = batch.len() - first;
-            if count > 0 {
-                runs.push(Run { first, count, hash, labels, series_index });
+                outcome.exemplars_unsupported += series.exemplars;
+                outcome.histograms_unsupported += series.histograms;
+                let series_index = firsts.len();
+                firsts.push(batch.len());
+                let hash = self.hash_of(&series);
+                match hash.and_then(|hash| cache.get(hash, &mut cursor, tick)) {
+                    Some(id) => series.samples.iter().for_each(|sample| batch.push_known(id, sample.t, sample.v)),
+                    None => {
+                        self.push_new(batch, &series, series.samples, outcome)?;
+                        fresh.push(Fresh { series_index, hash });
+                    }
+                }
             }
-            series_index += 1;
         }
-        outcome.metadata_unsupported = request.metadata_count();
-        Ok(())
+    }
+
+    #[inline]
+    fn hash_of(&self, series: &Series<'_, '_>) -> Option<LabelHash> {
+        series.label_bytes.map(|bytes| LabelHash::from(xxh3_128_with_secret(bytes, &self.secret)))
     }
 
     /// The slow lane: decode and check; a bad series is counted and left out.
@@ -181,29 +211,27 @@ impl Ingester {
         series: &Series<'_, '_>,
         samples: &[Sample],
         outcome: &mut WriteOutcome,
-    ) -> Result<Option<Labels>, IngestError> {
-        let mut pairs = Vec::new();
+    ) -> Result<(), IngestError> {
+        let mut pairs = Vec::with_capacity(LABELS_USUAL);
         series.read_labels(&mut pairs)?;
         match label_set(&pairs, &self.limits) {
-            Ok(labels) => {
-                for sample in samples {
-                    batch.push(labels.clone(), sample.t, sample.v);
-                }
-                Ok(Some(labels))
-            }
-            Err((reason, example)) => {
-                outcome.discard(reason, samples.len() as u64, || example);
-                Ok(None)
-            }
+            Ok(labels) => samples.iter().for_each(|sample| batch.push(labels.clone(), sample.t, sample.v)),
+            Err((reason, example)) => outcome.discard(reason, samples.len() as u64, || example),
         }
+        Ok(())
     }
 
-    fn remember_new(&self, scratch: &Scratch, cache: &Mutex<SeriesCache>, db: &Arc<Db>) {
-        let mut cache = lock(cache);
+    fn remember_new(&self, scratch: &Scratch, cache: &RwLock<SeriesCache>, db: &Arc<Db>) {
+        if scratch.fresh.is_empty() {
+            return;
+        }
+        let mut cache = write(cache);
         // Another request may have come by with a newer Db.
         cache.belong_to(db);
-        for run in scratch.runs.iter().filter(|run| run.labels.is_some()) {
-            if let (Some(hash), Some(id)) = (run.hash, scratch.batch.id(run.first)) {
+        for fresh in &scratch.fresh {
+            let first = scratch.firsts[fresh.series_index];
+            let end = scratch.firsts.get(fresh.series_index + 1).copied().unwrap_or(scratch.batch.len());
+            if let (Some(hash), Some(id)) = (fresh.hash, (first..end).find_map(|entry| scratch.batch.id(entry))) {
                 cache.insert(hash, id, self.limits.cached_series_max);
             }
         }
@@ -216,11 +244,11 @@ impl Ingester {
         outcome.series_created += appended.series_created;
         let mut forgotten = Vec::new();
         for refused in &appended.refused {
-            let run = run_of(&scratch.runs, refused.index);
-            if refused.reason == RefuseReason::UnknownSeries && run.is_some_and(|run| run.labels.is_none()) {
+            let series_index = scratch.series_of(refused.index);
+            if refused.reason == RefuseReason::UnknownSeries && !scratch.is_fresh(series_index) {
                 forgotten.push(refused.index);
             } else {
-                let labels = || run.and_then(|run| self.labels_of(scratch, run)).unwrap_or_default();
+                let labels = || self.labels_of(scratch, series_index).unwrap_or_default();
                 let example = || format!("{}: series {}", refused.reason, Excerpt(&labels().to_string()));
                 outcome.discard(Reason::of_refusal(refused.reason), 1, example);
             }
@@ -228,14 +256,11 @@ impl Ingester {
         forgotten
     }
 
-    /// The labels of a run, decoded again if it came by the fast lane.
-    fn labels_of(&self, scratch: &Scratch, run: &Run) -> Option<Labels> {
-        if run.labels.is_some() {
-            return run.labels.clone();
-        }
+    /// The labels of a series of the request, decoded again.
+    fn labels_of(&self, scratch: &Scratch, series_index: usize) -> Option<Labels> {
         let (mut samples, mut pairs) = (Vec::new(), Vec::new());
         let mut request = decode_write_request(&scratch.body);
-        for _ in 0..run.series_index {
+        for _ in 0..series_index {
             request.next(&mut samples).ok()??;
         }
         request.next(&mut samples).ok()??.read_labels(&mut pairs).ok()?;
@@ -248,57 +273,63 @@ impl Ingester {
         &self,
         scratch: &mut Scratch,
         forgotten: &[usize],
-        cache: &Mutex<SeriesCache>,
+        cache: &RwLock<SeriesCache>,
         db: &Arc<Db>,
         now: i64,
         durability: Durability,
         outcome: &mut WriteOutcome,
     ) -> Result<(), IngestError> {
-        let Scratch { body, batch, samples, runs } = scratch;
-        let old_runs = std::mem::take(runs);
-        batch.clear();
-        {
-            let mut cache = lock(cache);
-            let mut request = decode_write_request(body);
-            let mut series_index = 0;
-            let mut left = forgotten;
-            while let Some(series) = request.next(samples)? {
-                let Some(run) = left.first().and_then(|index| run_of(&old_runs, *index)) else { break };
-                if run.series_index == series_index {
-                    let end = run.first + run.count;
-                    let (mine, others) = left.split_at(left.partition_point(|index| *index < end));
-                    left = others;
-                    run.hash.inspect(|hash| cache.remove(*hash));
-                    let again: Vec<Sample> =
-                        mine.iter().filter_map(|index| series.samples.get(index - run.first).copied()).collect();
-                    let first = batch.len();
-                    let labels = self.push_new(batch, &series, &again, outcome)?;
-                    let count = batch.len() - first;
-                    runs.push(Run { first, count, hash: run.hash, labels, series_index });
-                }
-                series_index += 1;
+        let old_firsts = std::mem::take(&mut scratch.firsts);
+        let old_len = scratch.batch.len();
+        scratch.begin_batch();
+        let Scratch { body, batch, samples, firsts, fresh } = &mut *scratch;
+        let mut request = decode_write_request(body);
+        let mut left = forgotten;
+        while let Some(series) = request.next(samples)? {
+            let series_index = firsts.len();
+            firsts.push(batch.len());
+            let Some(&first) = old_firsts.get(series_index).filter(|_| !left.is_empty()) else { break };
+            let end = old_firsts.get(series_index + 1).copied().unwrap_or(old_len);
+            let (mine, others) = left.split_at(left.partition_point(|index| *index < end));
+            left = others;
+            if !mine.is_empty() {
+                let again: Vec<Sample> =
+                    mine.iter().filter_map(|index| series.samples.get(index - first).copied()).collect();
+                self.push_new(batch, &series, &again, outcome)?;
+                fresh.push(Fresh { series_index, hash: self.hash_of(&series) });
             }
         }
-        let appended = db.append(batch, now, durability)?;
+        {
+            let mut cache = write(cache);
+            fresh.iter().filter_map(|fresh| fresh.hash).for_each(|hash| cache.remove(hash));
+        }
+        let appended = db.append(&mut scratch.batch, now, durability)?;
         self.remember_new(scratch, cache, db);
         self.settle(scratch, &appended, outcome);
         Ok(())
     }
 }
 
-fn push_known(batch: &mut Batch, id: SeriesId, samples: &[Sample]) {
-    for sample in samples {
-        batch.push_known(id, sample.t, sample.v);
+/// Room for the labels of most series.
+const LABELS_USUAL: usize = 16;
+
+/// The cache, for looking up ids of `db`.
+fn read_of<'a>(cache: &'a RwLock<SeriesCache>, db: &Arc<Db>) -> RwLockReadGuard<'a, SeriesCache> {
+    loop {
+        let guard = cache.read().unwrap_or_else(PoisonError::into_inner);
+        if guard.is_of(db) {
+            return guard;
+        }
+        drop(guard);
+        write(cache).belong_to(db);
     }
 }
 
-/// The run that the batch's entry belongs to.
-fn run_of(runs: &[Run], entry: usize) -> Option<&Run> {
-    let after = runs.partition_point(|run| run.first <= entry);
-    runs.get(after.checked_sub(1)?).filter(|run| entry < run.first + run.count)
+fn write(cache: &RwLock<SeriesCache>) -> RwLockWriteGuard<'_, SeriesCache> {
+    cache.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A panic while a lock is held leaves a cache or a list of scratch memory that is still sound.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

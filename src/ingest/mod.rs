@@ -15,7 +15,7 @@ mod wire;
 
 pub use ingester::Ingester;
 pub use outcome::{Discarded, Reason, WriteOutcome};
-pub use remote_write::{Series, WriteRequestReader, check_headers, decode_write_request, decompress};
+pub use remote_write::{Series, WriteRequestReader, check_headers, decode_write_request, decompress, unpacked_bytes};
 pub use wire::DecodeError;
 
 /// Limits of one push. Names and numbers are Mimir's where it has them.

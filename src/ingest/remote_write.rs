@@ -27,13 +27,11 @@ pub fn check_headers(content_type: Option<&str>, content_encoding: Option<&str>)
 /// Three bytes of a block can stand for 64 at most, so a larger declared size is a lie and not worth the memory.
 const UNPACKED_RATIO_MAX: usize = 22;
 
-/// Unpacks a snappy block into `out`, whose memory is reused. The size that the block declares is checked before
-/// anything is allocated.
-pub fn decompress(body: &[u8], limits: &WriteLimits, out: &mut Vec<u8>) -> Result<(), IngestError> {
+/// How many bytes a snappy block says that it unpacks to, if that is allowed and can be true.
+pub fn unpacked_bytes(body: &[u8], limits: &WriteLimits) -> Result<usize, IngestError> {
     if body.is_empty() {
         return Err(IngestError::Empty);
     }
-    let damaged = |error: snap::Error| IngestError::Snappy(error.to_string());
     let bytes = snap::raw::decompress_len(body).map_err(damaged)?;
     if bytes > limits.body_bytes_max {
         return Err(IngestError::TooLarge { bytes, max: limits.body_bytes_max });
@@ -44,11 +42,21 @@ pub fn decompress(body: &[u8], limits: &WriteLimits, out: &mut Vec<u8>) -> Resul
             body.len()
         )));
     }
-    out.clear();
-    out.resize(bytes, 0);
+    Ok(bytes)
+}
+
+/// Unpacks a snappy block into `out`, whose memory is reused; on error it holds rubbish. The size that the block
+/// declares is checked before anything is allocated.
+pub fn decompress(body: &[u8], limits: &WriteLimits, out: &mut Vec<u8>) -> Result<(), IngestError> {
+    // What is there from the last request is overwritten: clearing it first would cost a pass over the memory.
+    out.resize(unpacked_bytes(body, limits)?, 0);
     let written = snap::raw::Decoder::new().decompress(body, out).map_err(damaged)?;
     out.truncate(written);
     Ok(())
+}
+
+fn damaged(error: snap::Error) -> IngestError {
+    IngestError::Snappy(error.to_string())
 }
 
 /// Reads the series of a decompressed body one by one.

@@ -477,20 +477,6 @@ fn tenants_do_not_share_ids() {
     assert_eq!((outcome.accepted, outcome.series_created), (1, 1));
 }
 
-#[test]
-fn the_cache_is_bounded_and_drops_what_is_idle() {
-    let site = site();
-    let mut cache = cache::SeriesCache::default();
-    cache.belong_to(&site.db);
-    for n in 0..1000u64 {
-        cache.insert(u128::from(n), storage::SeriesId(n), 10);
-        assert_eq!(cache.get(0, 10), Some(storage::SeriesId(0)), "what is asked for stays");
-        assert!(cache.len() <= 11, "{}", cache.len());
-    }
-    assert_eq!(cache.get(900, 10), None);
-    assert_eq!(cache.get(999, 10), Some(storage::SeriesId(999)));
-}
-
 /// A body in `testdata/ingest`.
 fn recorded(name: &str) -> Vec<u8> {
     std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/ingest").join(name)).unwrap()

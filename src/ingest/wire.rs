@@ -57,6 +57,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field's number and how it is written; `None` at the message's end.
+    #[inline]
     pub(super) fn field(&mut self) -> Result<Option<(u32, Wire)>, DecodeError> {
         if self.pos >= self.end {
             return Ok(None);
@@ -78,8 +79,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A varint of at most ten bytes.
+    /// A varint of at most ten bytes; most have one.
+    #[inline]
     pub(super) fn varint(&mut self) -> Result<u64, DecodeError> {
+        match self.body.get(self.pos) {
+            Some(&byte) if byte < 0x80 && self.pos < self.end => {
+                self.pos += 1;
+                Ok(u64::from(byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let start = self.pos;
         let mut value = 0u64;
         for shift in (0..70).step_by(7) {
@@ -95,6 +107,7 @@ impl<'a> Reader<'a> {
         Err(self.error(start, "a varint of at most 64 bits"))
     }
 
+    #[inline]
     fn byte(&mut self, start: usize) -> Result<u8, DecodeError> {
         if self.pos >= self.end {
             return Err(self.error(start, "the rest of a varint, not the end of the message"));
@@ -105,6 +118,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Eight bytes, little-endian.
+    #[inline]
     pub(super) fn fixed64(&mut self) -> Result<u64, DecodeError> {
         let bytes = self.take(8, "eight bytes of a number")?;
         // The slice has the length that was asked for.
@@ -112,6 +126,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A length and as many bytes.
+    #[inline]
     pub(super) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let start = self.pos;
         let length = self.varint()?;
@@ -123,6 +138,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A message inside this one.
+    #[inline]
     pub(super) fn message(&mut self, inside: &'static str) -> Result<Reader<'a>, DecodeError> {
         let bytes = self.bytes()?;
         Ok(Reader { body: self.body, pos: self.pos - bytes.len(), end: self.pos, inside })
@@ -156,6 +172,7 @@ impl<'a> Reader<'a> {
         self.error(self.pos, expected)
     }
 
+    #[inline]
     fn take(&mut self, length: usize, expected: &'static str) -> Result<&'a [u8], DecodeError> {
         let bytes = self.body.get(self.pos..self.end).and_then(|rest| rest.get(..length));
         let bytes = bytes.ok_or_else(|| self.error(self.pos, expected))?;

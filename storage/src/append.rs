@@ -6,14 +6,13 @@
 //! Invariant: log and head agree: a sample is shown only after its record is written, and a record that could not be
 //! written leaves no trace in the head. Numbers of series that a failed record named are never used again.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use rustc_hash::FxHashMap;
 
-use crate::batch::{Batch, BatchSeries, Entry};
+use crate::batch::{Batch, NEW, NewSeries};
 use crate::head::Head;
 use crate::head::series::Verdict;
-use crate::index::SeriesRef;
 use crate::wal::record::WalSample;
 use crate::wal::{Appender, Lsn, Wal};
 use crate::{AppendError, Appended, Labels, RefuseReason, Refused, SeriesId};
@@ -38,13 +37,33 @@ impl Window {
         let oldest = retention_ms.map_or(MIN_T, |ms| now.saturating_sub(ms));
         Window { min_t: oldest.max(MIN_T), max_t: now.saturating_add(future_ms_max).min(MAX_T) }
     }
+
+    #[inline]
+    fn check(self, t: i64) -> Result<(), RefuseReason> {
+        match t {
+            t if t > self.max_t => Err(RefuseReason::TooFarInFuture),
+            t if t < self.min_t => Err(RefuseReason::TooOld),
+            _ => Ok(()),
+        }
+    }
 }
+
+/// Readers of the head wait for at most so many samples or new series of an append.
+const PORTION: usize = 1024;
 
 /// The appender: one at a time, behind a lock. Its memory is reused from batch to batch.
 #[derive(Debug)]
 pub(crate) struct Writer {
     /// The log's end.
     pub(crate) log: Appender,
+    planned: Planned,
+}
+
+/// What of a batch is to be logged and shown.
+#[derive(Debug, Default)]
+struct Planned {
+    /// All of the batch as it stands: the buffers below are not used.
+    is_whole: bool,
     samples: Vec<WalSample>,
     /// For each of `samples`, its place in the batch.
     places: Vec<usize>,
@@ -55,7 +74,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// A writer at the log's end.
     pub(crate) fn new(log: Appender) -> Self {
-        Writer { log, samples: Vec::new(), places: Vec::new(), new_series: Vec::new(), new_ids: FxHashMap::default() }
+        Writer { log, planned: Planned::default() }
     }
 
     /// Logs and shows a batch. The position is what must be synced for it to be durable.
@@ -67,47 +86,60 @@ impl Writer {
         window: Window,
     ) -> Result<(Appended, Lsn), AppendError> {
         let mut done = Appended::default();
-        self.plan(&head.read().unwrap_or_else(PoisonError::into_inner), batch, window, &mut done);
-        if self.samples.is_empty() && self.new_series.is_empty() {
+        let planned = &mut self.planned;
+        batch.forget_ids();
+        planned.plan(&head.read().unwrap_or_else(PoisonError::into_inner), batch, window, &mut done);
+        let samples = if planned.is_whole { &batch.samples } else { &planned.samples };
+        if samples.is_empty() && planned.new_series.is_empty() {
+            batch.is_appended = true;
             return Ok((done, wal.written()));
         }
-        let logged = wal.append(&mut self.log, self.new_series.iter().map(|(id, l)| (*id, l)), &self.samples);
-        let mut head = head.write().unwrap_or_else(PoisonError::into_inner);
+        let logged = wal.append(&mut self.log, planned.new_series.iter().map(|(id, l)| (*id, l)), samples);
         match logged {
             Ok(lsn) => {
-                self.show(&mut head, &mut done);
+                planned.show(head, samples, &mut done);
+                batch.is_appended = true;
                 Ok((done, lsn))
             }
             Err(e) => {
                 // The record may be on disk in spite of the error; its numbers must not come to mean something else.
-                head.skip_ids(self.new_series.last().map_or(0, |(id, _)| id.0 + 1));
-                batch.ids.clear();
+                if let Some((last, _)) = planned.new_series.last() {
+                    write(head).skip_ids(last.0 + 1);
+                }
+                batch.forget_ids();
                 Err(e)
             }
         }
     }
+}
 
-    /// Sorts the batch into what is stored and what is refused; changes no state but its own buffers.
+impl Planned {
+    /// Sorts the batch into what is stored and what is refused; changes nothing that others see.
     fn plan(&mut self, head: &Head, batch: &mut Batch, window: Window, done: &mut Appended) {
         self.samples.clear();
         self.places.clear();
         self.new_series.clear();
         self.new_ids.clear();
-        batch.ids.clear();
-        for (index, entry) in batch.entries.iter().enumerate() {
-            let planned = self.plan_entry(head, entry, window);
-            let (id, outcome) = match planned {
-                Ok((id, verdict)) => (Some(id), verdict),
+        let plain = plain_prefix(head, &batch.samples, window);
+        self.is_whole = plain == batch.samples.len();
+        if self.is_whole {
+            return;
+        }
+        self.samples.extend_from_slice(&batch.samples[..plain]);
+        self.places.extend(0..plain);
+        let Batch { samples, new, without_id, .. } = batch;
+        for (index, sample) in samples.iter().enumerate().skip(plain) {
+            let (id, verdict) = match self.plan_sample(head, sample, new, window) {
+                Ok(planned) => planned,
                 Err(reason) => {
                     done.refused.push(Refused { index, reason });
-                    batch.ids.push(None);
+                    without_id.push(index);
                     continue;
                 }
             };
-            batch.ids.push(id);
-            match outcome {
+            match verdict {
                 Verdict::Accept => {
-                    self.samples.push(WalSample { id: id.map_or(0, |id| id.0), t: entry.t, v: entry.v });
+                    self.samples.push(WalSample { id, ..*sample });
                     self.places.push(index);
                 }
                 Verdict::Duplicate => done.duplicates += 1,
@@ -119,26 +151,36 @@ impl Writer {
     }
 
     #[inline]
-    fn plan_entry(&mut self, head: &Head, entry: &Entry, window: Window) -> Result<(SeriesId, Verdict), RefuseReason> {
-        let check_time = || match entry.t {
-            t if t > window.max_t => Err(RefuseReason::TooFarInFuture),
-            t if t < window.min_t => Err(RefuseReason::TooOld),
-            _ => Ok(()),
-        };
-        let known: Option<SeriesRef> = match &entry.series {
-            BatchSeries::Known(id) => Some(head.resolve(*id).ok_or(RefuseReason::UnknownSeries)?),
-            BatchSeries::New(labels) if labels.is_empty() => return Err(RefuseReason::NoLabels),
-            BatchSeries::New(labels) => head.find(labels),
-        };
-        check_time()?;
-        match (known, &entry.series) {
-            (Some(series), _) => Ok((SeriesId(u64::from(series)), head.check(series, entry.t, entry.v))),
-            (None, BatchSeries::New(labels)) => Ok((self.new_id(head, labels), Verdict::Accept)),
-            (None, BatchSeries::Known(_)) => Err(RefuseReason::UnknownSeries),
+    fn plan_sample(
+        &mut self,
+        head: &Head,
+        sample: &WalSample,
+        new: &mut [NewSeries],
+        window: Window,
+    ) -> Result<(u64, Verdict), RefuseReason> {
+        let known = |id| head.resolve(id).map(|series| (id.0, head.check(series, sample.t, sample.v)));
+        if sample.id & NEW == 0 {
+            let found = known(SeriesId(sample.id)).ok_or(RefuseReason::UnknownSeries)?;
+            window.check(sample.t)?;
+            return Ok(found);
         }
+        let series = new.get_mut((sample.id & !NEW) as usize).ok_or(RefuseReason::UnknownSeries)?;
+        if series.labels.is_empty() {
+            return Err(RefuseReason::NoLabels);
+        }
+        window.check(sample.t)?;
+        let id = match series.id {
+            Some(id) => id,
+            None => *series.id.insert(self.find_or_create(head, &series.labels)),
+        };
+        // What this batch creates is not in the head yet.
+        Ok(known(id).unwrap_or((id.0, Verdict::Accept)))
     }
 
-    fn new_id(&mut self, head: &Head, labels: &Labels) -> SeriesId {
+    fn find_or_create(&mut self, head: &Head, labels: &Labels) -> SeriesId {
+        if let Some(series) = head.find(labels) {
+            return SeriesId(u64::from(series));
+        }
         let next = SeriesId(head.next_id().0 + self.new_series.len() as u64);
         let id = *self.new_ids.entry(labels.clone()).or_insert(next);
         if id == next {
@@ -148,26 +190,52 @@ impl Writer {
     }
 
     /// Puts what was logged into the head. A batch that names one time twice is sorted out here, as it is at replay.
-    fn show(&mut self, head: &mut Head, done: &mut Appended) {
+    fn show(&self, head: &RwLock<Head>, samples: &[WalSample], done: &mut Appended) {
         let refused_before = done.refused.len();
-        for (id, labels) in &self.new_series {
-            if head.insert(*id, labels).is_some() {
-                done.series_created += 1;
+        for portion in self.new_series.chunks(PORTION) {
+            let mut head = write(head);
+            for (id, labels) in portion {
+                if head.insert(*id, labels).is_some() {
+                    done.series_created += 1;
+                }
             }
         }
-        for (s, &index) in self.samples.iter().zip(&self.places) {
-            let verdict = head.resolve(SeriesId(s.id)).map(|series| head.push(series, s.t, s.v));
-            match verdict {
-                Some(Verdict::Accept) => done.accepted += 1,
-                Some(Verdict::Duplicate) => done.duplicates += 1,
-                Some(Verdict::Conflict) => {
-                    done.refused.push(Refused { index, reason: RefuseReason::DuplicateTimestamp });
-                }
-                None => done.refused.push(Refused { index, reason: RefuseReason::UnknownSeries }),
+        for (number, portion) in samples.chunks(PORTION).enumerate() {
+            let mut head = write(head);
+            for (at, s) in portion.iter().enumerate() {
+                let verdict = head.resolve(SeriesId(s.id)).map(|series| head.push(series, s.t, s.v));
+                let reason = match verdict {
+                    Some(Verdict::Accept) => {
+                        done.accepted += 1;
+                        continue;
+                    }
+                    Some(Verdict::Duplicate) => {
+                        done.duplicates += 1;
+                        continue;
+                    }
+                    Some(Verdict::Conflict) => RefuseReason::DuplicateTimestamp,
+                    None => RefuseReason::UnknownSeries,
+                };
+                let place = number * PORTION + at;
+                let index = if self.is_whole { place } else { self.places[place] };
+                done.refused.push(Refused { index, reason });
             }
         }
         if done.refused.len() > refused_before {
             done.refused.sort_by_key(|r| r.index);
         }
     }
+}
+
+/// How many samples from the start are of known series and new to them: all of them, mostly.
+fn plain_prefix(head: &Head, samples: &[WalSample], window: Window) -> usize {
+    let is_plain = |s: &WalSample| {
+        let known = if s.id & NEW == 0 { head.resolve(SeriesId(s.id)) } else { None };
+        window.check(s.t).is_ok() && known.is_some_and(|series| head.check(series, s.t, s.v) == Verdict::Accept)
+    };
+    samples.iter().position(|s| !is_plain(s)).unwrap_or(samples.len())
+}
+
+fn write(head: &RwLock<Head>) -> RwLockWriteGuard<'_, Head> {
+    head.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,27 +5,33 @@
 //!
 //! Invariant: a refusal concerns one sample; the rest of its batch is stored.
 
+use crate::wal::record::WalSample;
 use crate::{Labels, SeriesId};
 
 /// One request's samples, appended together. Keep and reuse it: its memory is recycled.
 #[derive(Debug, Default)]
 pub struct Batch {
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) ids: Vec<Option<SeriesId>>,
+    /// In batch order, as the log wants them: a batch of known series is logged as it stands. The `id` is the series'
+    /// number, or [`NEW`] and the place among `new`.
+    pub(crate) samples: Vec<WalSample>,
+    /// Series that came with their labels, in the order of their first samples.
+    pub(crate) new: Vec<NewSeries>,
+    /// After an append: the entries that were refused before they had a series, rising.
+    pub(crate) without_id: Vec<usize>,
+    /// The last append came to its end.
+    pub(crate) is_appended: bool,
 }
 
+/// A series of a batch that came with its labels.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) series: BatchSeries,
-    pub(crate) t: i64,
-    pub(crate) v: f64,
+pub(crate) struct NewSeries {
+    pub(crate) labels: Labels,
+    /// Once an append has found or created it.
+    pub(crate) id: Option<SeriesId>,
 }
 
-#[derive(Debug)]
-pub(crate) enum BatchSeries {
-    Known(SeriesId),
-    New(Labels),
-}
+/// This bit of a sample's `id` says that the rest is a place among the batch's new series.
+pub(crate) const NEW: u64 = 1 << 63;
 
 impl Batch {
     /// An empty batch.
@@ -33,35 +39,53 @@ impl Batch {
         Self::default()
     }
 
-    /// Adds a sample of the series with these labels, creating the series at append if need be.
+    /// Adds a sample of the series with these labels, creating the series at append if need be. Several samples of one
+    /// series cost least one after the other.
     pub fn push(&mut self, labels: Labels, t: i64, v: f64) {
-        self.entries.push(Entry { series: BatchSeries::New(labels), t, v });
+        if self.new.last().is_none_or(|last| last.labels != labels) {
+            self.new.push(NewSeries { labels, id: None });
+        }
+        self.samples.push(WalSample { id: NEW | (self.new.len() as u64 - 1), t, v });
     }
 
     /// Adds a sample of a series whose id an earlier append gave ([`Batch::id`]): the fast lane.
+    #[inline]
     pub fn push_known(&mut self, id: SeriesId, t: i64, v: f64) {
-        self.entries.push(Entry { series: BatchSeries::Known(id), t, v });
+        // An id that no append gave is refused at append, whatever its bits.
+        self.samples.push(WalSample { id: id.0.min(NEW - 1), t, v });
     }
 
     /// Number of samples.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.samples.len()
     }
 
     /// True if there is no sample.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.samples.is_empty()
     }
 
     /// Empties the batch, keeping its memory.
     pub fn clear(&mut self) {
-        self.entries.clear();
-        self.ids.clear();
+        self.samples.clear();
+        self.new.clear();
+        self.forget_ids();
     }
 
     /// After an append: the series of entry `index`, `None` where the entry was refused before it had one.
     pub fn id(&self, index: usize) -> Option<SeriesId> {
-        self.ids.get(index).copied().flatten()
+        let id = self.samples.get(index)?.id;
+        if !self.is_appended || self.without_id.binary_search(&index).is_ok() {
+            return None;
+        }
+        if id & NEW == 0 { Some(SeriesId(id)) } else { self.new.get((id & !NEW) as usize)?.id }
+    }
+
+    /// As before any append.
+    pub(crate) fn forget_ids(&mut self) {
+        self.new.iter_mut().for_each(|series| series.id = None);
+        self.without_id.clear();
+        self.is_appended = false;
     }
 }
 
