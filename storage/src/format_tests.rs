@@ -54,10 +54,13 @@ fn the_constants_are_those_of_the_document() {
         ("page header bytes", writer::PAGE_HEADER_BYTES.to_string()),
         ("cut magic", text(&cut::MARK_MAGIC)),
         ("cut version", cut::MARK_VERSION.to_string()),
-        ("value code xor", chunk::VALUE_XOR.to_string()),
-        ("value code run", chunk::VALUE_RUN.to_string()),
-        ("value code whole number, largest", chunk::VALUE_INT_MAX.to_string()),
-        ("bits of the time code", chunk::VALUE_SHIFT.to_string()),
+        ("chunk code run, first", chunk::CODE_RUN.to_string()),
+        ("chunk code wide difference", chunk::CODE_WIDE.to_string()),
+        ("chunk code xor", chunk::CODE_XOR.to_string()),
+        ("chunk code decimal", chunk::CODE_DECIMAL.to_string()),
+        ("chunk code time", chunk::CODE_TIME.to_string()),
+        ("chunk difference bias", chunk::DIFF_BIAS.to_string()),
+        ("largest decimal exponent", chunk::EXPONENT_MAX.to_string()),
     ];
     for (name, value) in constants {
         let row = format!("| {name} | {value} |");

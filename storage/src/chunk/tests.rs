@@ -19,9 +19,27 @@ fn decoded(bytes: &[u8], count: u32) -> Option<Vec<(i64, u64)>> {
     Some(out)
 }
 
+/// An encoder that is taken apart goes on as if nothing had happened, at any point.
+#[track_caller]
+fn check_restored(chunk: &Encoder) {
+    let mut by_bytes = Encoder::restore(chunk.bytes(), chunk.count()).unwrap();
+    assert_eq!(by_bytes.parts(), chunk.parts());
+    let mut by_parts = Encoder::from_parts(chunk.bytes(), chunk.parts()).unwrap();
+    assert_eq!(by_parts.first_t(), chunk.first_t());
+    let mut whole = chunk.clone();
+    let v = f64::from_bits(chunk.last_bits()) + 1.0;
+    for chunk in [&mut by_bytes, &mut by_parts, &mut whole] {
+        chunk.push(chunk.last_t() + 15_000, v);
+        chunk.push(chunk.last_t() + 15_000, v);
+    }
+    assert_eq!(decoded(by_bytes.bytes(), by_bytes.count()), decoded(whole.bytes(), whole.count()));
+    assert_eq!(decoded(by_parts.bytes(), by_parts.count()), decoded(whole.bytes(), whole.count()));
+}
+
 #[track_caller]
 fn check(samples: &[(i64, u64)], bytes_max: usize) {
     let chunk = encode(samples);
+    check_restored(&chunk);
     assert_eq!(decoded(chunk.bytes(), chunk.count()).as_deref(), Some(samples));
     assert!(chunk.bytes().len() <= bytes_max, "{} bytes", chunk.bytes().len());
 }
@@ -36,8 +54,17 @@ fn constants_take_next_to_nothing() {
 }
 
 #[test]
-fn counters_take_two_bytes_a_sample() {
-    check(&series(240, |i| (i * 17) as f64), 24 + 240 * 2);
+fn counters_and_decimals_take_one_byte_a_sample() {
+    check(&series(240, |i| (i * 17) as f64), 16 + 240);
+    check(&series(240, |i| ((i * 7919) % 90) as f64 / 10.0), 20 + 240);
+    check(&series(240, |i| 1.7e9 + i as f64 * 15.0), 24 + 240);
+    check(&series(240, |i| i as f64 * 100_000.0), 24 + 240 * 4);
+}
+
+#[test]
+fn what_is_not_decimal_costs_its_bits() {
+    check(&series(240, |i| (i as f64).sqrt()), 24 + 240 * 10);
+    check(&series(240, |i| if i % 2 == 0 { f64::NAN } else { i as f64 }), 24 + 240 * 8);
 }
 
 #[test]
@@ -64,15 +91,16 @@ fn extreme_times_survive() {
 
 proptest! {
     #[test]
-    fn any_samples_come_back(steps in prop::collection::vec((1i64..100_000, any::<u64>(), 0..4u8), 1..300), start in -1i64 << 50..1 << 50) {
+    fn any_samples_come_back(steps in prop::collection::vec((1i64..100_000, any::<u64>(), 0..6u8), 1..300), start in -1i64 << 50..1 << 50) {
         let mut t = start;
         let mut last = 0u64;
         let samples: Vec<(i64, u64)> = steps.into_iter().map(|(step, bits, kind)| {
             t += if kind == 0 { step } else { 15_000 };
-            last = match kind { 0 => bits, 1 => last, 2 => ((bits >> 40) as f64).to_bits(), _ => (f64::from_bits(last) + 1.0).to_bits() };
+            last = match kind { 0 => bits, 1 => last, 2 => ((bits >> 40) as f64).to_bits(), 3 => ((bits >> 40) as f64 / 100.0).to_bits(), 4 => (-((bits >> 56) as f64 / 1e6)).to_bits(), _ => (f64::from_bits(last) + 1.0).to_bits() };
             (t, last)
         }).collect();
         let chunk = encode(&samples);
+        check_restored(&chunk);
         prop_assert_eq!(decoded(chunk.bytes(), chunk.count()), Some(samples));
     }
 
@@ -85,4 +113,11 @@ proptest! {
             true
         });
     }
+}
+
+#[test]
+fn an_open_chunk_is_small() {
+    assert_eq!(std::mem::size_of::<Encoder>(), 48);
+    let three = encode(&series(3, |i| 17_000.0 + i as f64));
+    assert!(three.bytes().len() <= 16, "{} bytes", three.bytes().len());
 }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::symbols::Symbol;
-use crate::chunk::{self, Encoder};
+use crate::chunk::{self, ChunkBytes, Encoder};
 
 /// Chunks are sealed at this many samples: an hour at 15 s.
 pub(crate) const CHUNK_SAMPLES_MAX: u32 = 240;
@@ -28,7 +28,7 @@ pub(crate) struct Sealed {
     /// A running cut has it in hand and will take it away when its block is published.
     pub(crate) is_taken: bool,
     /// Encoded by `chunk`.
-    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) bytes: ChunkBytes,
 }
 
 /// What is to become of a sample.
@@ -231,7 +231,7 @@ fn seal(open: &Encoder) -> Sealed {
         max_t: open.last_t(),
         count: open.count(),
         is_taken: false,
-        bytes: Arc::from(open.bytes()),
+        bytes: open.bytes().into(),
     }
 }
 
