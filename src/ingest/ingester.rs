@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use storage::{Appended, Batch, Db, Durability, Labels, RefuseReason, Sample, SeriesId};
+use storage::{Appended, Batch, Db, Durability, Labels, RefuseReason, Sample};
 use xxhash_rust::xxh3::xxh3_128_with_secret;
 
 use super::cache::{Cursor, LabelHash, SeriesCache};
@@ -123,7 +123,7 @@ impl Ingester {
     }
 
     #[cfg(test)]
-    pub(super) fn replace_ids(&self, tenant: &str, id: SeriesId) {
+    pub(super) fn replace_ids(&self, tenant: &str, id: storage::SeriesId) {
         write(&self.cache_of(tenant)).replace_ids(id);
     }
 
@@ -171,7 +171,7 @@ impl Ingester {
         scratch.begin_batch();
         let Scratch { body, batch, samples, firsts, fresh } = scratch;
         let mut request = decode_write_request(body);
-        let mut cursor = Cursor::default();
+        let (mut cursor, mut room) = (Cursor::default(), LabelRoom::default());
         loop {
             let cache = read_of(cache, db);
             let tick = cache.tick();
@@ -191,7 +191,7 @@ impl Ingester {
                 match hash.and_then(|hash| cache.get(hash, &mut cursor, tick)) {
                     Some(id) => series.samples.iter().for_each(|sample| batch.push_known(id, sample.t, sample.v)),
                     None => {
-                        self.push_new(batch, &series, series.samples, outcome)?;
+                        self.push_new(batch, &series, series.samples, &mut room, outcome)?;
                         fresh.push(Fresh { series_index, hash });
                     }
                 }
@@ -205,16 +205,17 @@ impl Ingester {
     }
 
     /// The slow lane: decode and check; a bad series is counted and left out.
-    fn push_new(
+    fn push_new<'a>(
         &self,
         batch: &mut Batch,
-        series: &Series<'_, '_>,
+        series: &Series<'a, '_>,
         samples: &[Sample],
+        room: &mut LabelRoom<'a>,
         outcome: &mut WriteOutcome,
     ) -> Result<(), IngestError> {
-        let mut pairs = Vec::with_capacity(LABELS_USUAL);
-        series.read_labels(&mut pairs)?;
-        match label_set(&pairs, &self.limits) {
+        room.pairs.clear();
+        series.read_labels(&mut room.pairs)?;
+        match label_set(&room.pairs, &self.limits, &mut room.texts) {
             Ok(labels) => samples.iter().for_each(|sample| batch.push(labels.clone(), sample.t, sample.v)),
             Err((reason, example)) => outcome.discard(reason, samples.len() as u64, || example),
         }
@@ -264,7 +265,7 @@ impl Ingester {
             request.next(&mut samples).ok()??;
         }
         request.next(&mut samples).ok()??.read_labels(&mut pairs).ok()?;
-        label_set(&pairs, &self.limits).ok()
+        label_set(&pairs, &self.limits, &mut Vec::new()).ok()
     }
 
     /// Pushes the samples of forgotten series with their labels. That happens after the database dropped idle series.
@@ -284,7 +285,7 @@ impl Ingester {
         scratch.begin_batch();
         let Scratch { body, batch, samples, firsts, fresh } = &mut *scratch;
         let mut request = decode_write_request(body);
-        let mut left = forgotten;
+        let (mut left, mut room) = (forgotten, LabelRoom::default());
         while let Some(series) = request.next(samples)? {
             let series_index = firsts.len();
             firsts.push(batch.len());
@@ -295,7 +296,7 @@ impl Ingester {
             if !mine.is_empty() {
                 let again: Vec<Sample> =
                     mine.iter().filter_map(|index| series.samples.get(index - first).copied()).collect();
-                self.push_new(batch, &series, &again, outcome)?;
+                self.push_new(batch, &series, &again, &mut room, outcome)?;
                 fresh.push(Fresh { series_index, hash: self.hash_of(&series) });
             }
         }
@@ -310,8 +311,12 @@ impl Ingester {
     }
 }
 
-/// Room for the labels of most series.
-const LABELS_USUAL: usize = 16;
+/// Memory to decode the labels of one series after the other.
+#[derive(Default)]
+struct LabelRoom<'a> {
+    pairs: Vec<(&'a [u8], &'a [u8])>,
+    texts: Vec<(&'a str, &'a str)>,
+}
 
 /// The cache, for looking up ids of `db`.
 fn read_of<'a>(cache: &'a RwLock<SeriesCache>, db: &Arc<Db>) -> RwLockReadGuard<'a, SeriesCache> {

@@ -83,6 +83,8 @@ pub struct Series<'a, 's> {
 
 const REQUEST: &str = "the request";
 const SERIES: &str = "a series";
+/// Tag of a series' label.
+const LABEL_TAG: u8 = 1 << 3 | 2;
 
 /// Reads a decompressed body. What is wrong shows while it is read: store nothing before [`WriteRequestReader::next`]
 /// gave `None`.
@@ -126,6 +128,7 @@ fn read_series<'a, 's>(message: Reader<'a>, samples: &'s mut Vec<Sample>) -> Res
         match (number, wire) {
             (1, Wire::Len) => {
                 reader.bytes()?;
+                reader.skip_short(LABEL_TAG);
                 is_together &= span.is_none_or(|(_, end)| end == start);
                 span = Some((span.map_or(start, |(first, _)| first), reader.pos()));
             }
@@ -147,7 +150,44 @@ fn read_series<'a, 's>(message: Reader<'a>, samples: &'s mut Vec<Sample>) -> Res
     Ok(Series { message, label_bytes, samples, exemplars, histograms })
 }
 
-fn read_sample(mut reader: Reader<'_>) -> Result<Sample, DecodeError> {
+#[inline]
+fn read_sample(reader: Reader<'_>) -> Result<Sample, DecodeError> {
+    match read_plain_sample(reader.rest()) {
+        Some(sample) => Ok(sample),
+        None => read_any_sample(reader),
+    }
+}
+
+/// Tag of a sample's value and of its time.
+const VALUE_TAG: u8 = 1 << 3 | 1;
+const TIME_TAG: u8 = 2 << 3;
+/// Bytes of a varint that cannot be too large.
+const SAFE_VARINT_BYTES: usize = 9;
+
+/// A sample as every known sender writes it: value, then time. `None` if this one is otherwise.
+#[inline]
+fn read_plain_sample(bytes: &[u8]) -> Option<Sample> {
+    // Zeros are left out.
+    let (v, rest) = match bytes.split_first()? {
+        (&VALUE_TAG, rest) => rest.split_first_chunk::<8>().map(|(v, rest)| (f64::from_le_bytes(*v), rest))?,
+        _ => (0.0, bytes),
+    };
+    let (&TIME_TAG, time) = rest.split_first()? else { return None };
+    let (&last, more) = time.split_last()?;
+    if last >= 0x80 || more.len() >= SAFE_VARINT_BYTES {
+        return None;
+    }
+    let mut t = u64::from(last);
+    for &byte in more.iter().rev() {
+        if byte < 0x80 {
+            return None;
+        }
+        t = t << 7 | u64::from(byte & 0x7f);
+    }
+    Some(Sample { t: t.cast_signed(), v })
+}
+
+fn read_any_sample(mut reader: Reader<'_>) -> Result<Sample, DecodeError> {
     let mut sample = Sample { t: 0, v: 0.0 };
     while let Some((number, wire)) = reader.field()? {
         match (number, wire) {

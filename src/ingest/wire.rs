@@ -144,6 +144,26 @@ impl<'a> Reader<'a> {
         Ok(Reader { body: self.body, pos: self.pos - bytes.len(), end: self.pos, inside })
     }
 
+    /// Goes past all fields with this tag that stand here and have a tag and a length of one byte each. What is
+    /// otherwise, damage too, is left to the caller.
+    #[inline]
+    pub(super) fn skip_short(&mut self, tag: u8) {
+        let Some(message) = self.body.get(..self.end) else { return };
+        while let Some(&[found, length]) = message.get(self.pos..self.pos + 2) {
+            let next = self.pos + 2 + usize::from(length);
+            if found != tag || length >= 0x80 || next > message.len() {
+                return;
+            }
+            self.pos = next;
+        }
+    }
+
+    /// The rest of the message, as it stands.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.body.get(self.pos..self.end).unwrap_or(&[])
+    }
+
     /// Goes past a field that nobody reads.
     pub(super) fn skip(&mut self, number: u32, wire: Wire) -> Result<(), DecodeError> {
         self.skip_within(number, wire, GROUP_DEPTH_MAX)

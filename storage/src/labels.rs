@@ -40,22 +40,28 @@ impl Labels {
 
     /// Builds a set from pairs in any order. Pairs with an empty value are dropped: they mean "no such label".
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, LabelsError> {
-        let mut sorted: Vec<(&str, &str)> = pairs.into_iter().collect();
-        sorted.sort_by_key(|&(name, _)| name);
-        for pair in sorted.windows(2) {
+        Self::from_unsorted(&mut pairs.into_iter().collect::<Vec<_>>())
+    }
+
+    /// [`Labels::from_pairs`] for many sets: `pairs` is sorted in place.
+    pub fn from_unsorted(pairs: &mut [(&str, &str)]) -> Result<Self, LabelsError> {
+        if !pairs.is_sorted_by_key(|&(name, _)| name) {
+            pairs.sort_by_key(|&(name, _)| name);
+        }
+        for pair in pairs.windows(2) {
             if pair[0].0 == pair[1].0 {
                 return Err(LabelsError::Duplicate(pair[0].0.to_owned()));
             }
         }
-        if let Some((_, value)) = sorted.first().filter(|(name, _)| name.is_empty()) {
+        if let Some((_, value)) = pairs.first().filter(|(name, _)| name.is_empty()) {
             return Err(LabelsError::EmptyName((*value).to_owned()));
         }
-        Ok(Self::pack(sorted.into_iter().filter(|(_, value)| !value.is_empty())))
+        Ok(Self::pack(pairs.iter().copied().filter(|(_, value)| !value.is_empty())))
     }
 
     /// `pairs` must already rise strictly by name, with no empty value: checked in debug builds.
     fn pack<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut text = String::new();
+        let mut text = String::with_capacity(PACKED_BYTES_USUAL);
         let mut last: Option<&str> = None;
         for (name, value) in pairs {
             debug_assert!(last.is_none_or(|l| l < name) && !value.is_empty());
@@ -278,6 +284,8 @@ fn escape(value: &str) -> Cow<'_, str> {
     }
 }
 
+/// Room for the text of most sets; it is copied once it is complete.
+const PACKED_BYTES_USUAL: usize = 512;
 const LEN_MORE: u8 = 0x40;
 const LEN_BITS: u32 = 6;
 
