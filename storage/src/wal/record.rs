@@ -188,7 +188,6 @@ impl Encoder {
     }
 
     /// Bytes of the table of last values.
-    #[expect(dead_code, reason = "the head's accounting will ask")]
     pub(crate) fn base_bytes(&self) -> usize {
         self.bases.bytes()
     }

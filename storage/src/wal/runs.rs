@@ -110,11 +110,11 @@ mod tests {
     #[test]
     fn runs_cost_two_numbers() {
         check_ids(&[], 0);
-        check_ids(&(40..60).collect::<Vec<_>>(), 1 + 1 + 1 - 1);
+        check_ids(&(40..60).collect::<Vec<_>>(), 2);
         check_ids(&[7; 63], 2);
-        check_ids(&[1, 2, 3, 9, 9, 10, u64::MAX, 0, 1], 8 + 9);
+        check_ids(&[1, 2, 3, 9, 9, 10, u64::MAX, 0, 1], 8);
         check_times(&[1_700_000_000_000; 40], 7);
-        check_times(&[1000, 2000, 3000, 3000, 3000, i64::MIN, i64::MAX], 15);
+        check_times(&[1000, 2000, 3000, 3000, 3000, i64::MIN, i64::MAX], 18);
     }
 
     #[test]
