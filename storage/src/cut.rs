@@ -19,7 +19,8 @@ use crate::bytes::Reader;
 use crate::damage::DamageLog;
 use crate::db::{Db, MaintainState, lock};
 use crate::fs::{AtPath, Fs, IoAt, publish};
-use crate::head::series::{Sealed, SymbolPairs};
+use crate::head::SymbolPairs;
+use crate::head::series::Sealed;
 use crate::head::symbols::Symbol;
 use crate::index::SeriesRef;
 use crate::merge::merge_chunks;
@@ -184,7 +185,7 @@ impl Db {
             self.head_mut().end_take_page(page, is_published);
         }
         if is_published {
-            self.head_mut().end_cut(counts_idle, cut_t);
+            crate::head::forget::end_cut(&self.head, counts_idle, cut_t);
         }
     }
 

@@ -20,7 +20,7 @@ use crate::blocks::{BLOCKS_DIR, Blocks};
 use crate::cut::Mark;
 use crate::damage::DamageLog;
 use crate::fs::{AtPath, Fs, RealFs};
-use crate::head::Head;
+use crate::head::{self, Head};
 use crate::index::Damage;
 use crate::querier::{self, Piece};
 use crate::wal::Wal;
@@ -238,7 +238,7 @@ impl Db {
 
     /// The head's part of a selection. Refs are resolved under one lock, samples copied in portions.
     fn select_head(&self, matchers: &[Matcher], range: TimeRange) -> Vec<(Labels, Vec<Piece>)> {
-        let refs = self.head().select(matchers);
+        let refs = head::select::select(&self.head, matchers);
         let mut found = Vec::with_capacity(refs.len());
         for portion in refs.chunks(SNAPSHOT_SERIES) {
             let head = self.head();
@@ -255,7 +255,7 @@ impl Db {
         self.visit_labels(matchers, range, |part| match part {
             Part::Index(index) => index.names(|name| insert(&mut names, name)),
             Part::Head(head) => {
-                head.names().for_each(|name| insert(&mut names, name));
+                read(head).names().for_each(|name| insert(&mut names, name));
                 Ok(())
             }
             Part::Series(labels) => {
@@ -273,7 +273,7 @@ impl Db {
         self.visit_labels(matchers, range, |part| match part {
             Part::Index(index) => index.values(name, |value| insert(&mut values, value)),
             Part::Head(head) => {
-                head.values(name).for_each(|value| insert(&mut values, value));
+                head::select::values(head, name, |value| insert(&mut values, value));
                 Ok(())
             }
             Part::Series(labels) => {
@@ -292,19 +292,20 @@ impl Db {
         range: TimeRange,
         mut visit: impl FnMut(Part<'_>) -> Result<(), Damage>,
     ) {
-        {
-            let head = self.head();
-            let is_inside = head.range().is_some_and(|(min_t, max_t)| min_t < range.max_t && range.min_t <= max_t);
-            // The head's parts cannot be damaged.
-            let _: Result<(), Damage> = match (is_inside, matchers) {
-                (false, _) => Ok(()),
-                (true, []) => visit(Part::Head(&head)),
-                (true, _) => {
-                    let labels = head.select(matchers).into_iter().filter_map(|series| head.labels(series));
-                    labels.into_iter().try_for_each(|labels| visit(Part::Series(&labels)))
-                }
-            };
-        }
+        let head_range = self.head().range();
+        let is_inside = head_range.is_some_and(|(min_t, max_t)| min_t < range.max_t && range.min_t <= max_t);
+        // The head's parts cannot be damaged.
+        let _: Result<(), Damage> = match (is_inside, matchers) {
+            (false, _) => Ok(()),
+            (true, []) => visit(Part::Head(&self.head)),
+            (true, _) => head::select::select(&self.head, matchers).chunks(SNAPSHOT_SERIES).try_for_each(|portion| {
+                let labels: Vec<Labels> = {
+                    let head = self.head();
+                    portion.iter().filter_map(|&series| head.labels(series)).collect()
+                };
+                labels.iter().try_for_each(|labels| visit(Part::Series(labels)))
+            }),
+        };
         for block in self.blocks_in(range) {
             // A damaged index is counted at its first use and set aside by the next `maintain`, which warns selects.
             let _: Result<(), Damage> = match matchers {
@@ -355,7 +356,7 @@ impl Db {
 
     /// The head, for reading.
     pub(crate) fn head(&self) -> RwLockReadGuard<'_, Head> {
-        self.head.read().unwrap_or_else(PoisonError::into_inner)
+        read(&self.head)
     }
 }
 
@@ -368,7 +369,7 @@ impl Drop for Db {
 
 /// Something that has label names and values.
 enum Part<'a> {
-    Head(&'a Head),
+    Head(&'a RwLock<Head>),
     Index(&'a Index),
     Series(&'a Labels),
 }
@@ -381,6 +382,10 @@ fn insert(set: &mut BTreeSet<String>, text: &str) {
 
 fn unserved(damage: &Damage) -> String {
     format!("{}; what its block held is missing from this answer", damage.0)
+}
+
+fn read(head: &RwLock<Head>) -> RwLockReadGuard<'_, Head> {
+    head.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A panic while the lock was held left at worst a refused batch behind: go on.

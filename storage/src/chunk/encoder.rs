@@ -112,6 +112,17 @@ impl Encoder {
         usize::from(self.len)
     }
 
+    /// Forgets the samples but not when the last one was.
+    pub(crate) fn clear(&mut self) {
+        *self = Encoder { last_t: self.last_t, tag: self.tag, ..Encoder::default() };
+    }
+
+    /// As [`Encoder::clear`], with another newest time.
+    pub(crate) fn clear_at(&mut self, last_t: i64) {
+        self.clear();
+        self.last_t = last_t;
+    }
+
     /// Adds a sample; `t` must be after [`Encoder::last_t`].
     #[inline]
     pub(crate) fn push(&mut self, t: i64, v: f64) {

@@ -1,7 +1,7 @@
 //! What the head is full of.
 //!
 //! Here: the lists of `/api/v1/status/tsdb`.
-//! Elsewhere: postings themselves (`head::postings`).
+//! Elsewhere: postings themselves (`head::pairs`).
 //!
 //! Invariant: equal numbers are listed by name, so two calls give the same lists.
 
@@ -12,12 +12,11 @@ impl Head {
     /// The largest `limit` of each kind; walks the index, not the series.
     pub(crate) fn cardinality(&self, limit: usize) -> Cardinality {
         let mut all = Cardinality::default();
-        for (name, values) in self.postings.names() {
-            let name = self.symbols.text(name);
+        for (name, row) in self.pairs.rows() {
             let mut value_bytes = 0;
-            for (&value, list) in values {
-                let value = self.symbols.text(value);
-                let series = list.refs().len() as u64;
+            for &id in row {
+                let value = self.pairs.texts(id).1;
+                let series = u64::from(self.pairs.count(id));
                 value_bytes += value.len() as u64;
                 all.label_pairs += 1;
                 keep_largest(&mut all.series_by_pair, limit, series, || format!("{name}={value}"));
@@ -25,7 +24,7 @@ impl Head {
                     keep_largest(&mut all.series_by_metric, limit, series, || value.to_owned());
                 }
             }
-            keep_largest(&mut all.values_by_label, limit, values.len() as u64, || name.to_owned());
+            keep_largest(&mut all.values_by_label, limit, row.len() as u64, || name.to_owned());
             keep_largest(&mut all.bytes_by_label, limit, value_bytes, || name.to_owned());
         }
         all

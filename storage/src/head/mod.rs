@@ -1,43 +1,45 @@
 //! The head: one `Db`'s newest samples, in memory, recoverable from the WAL.
 //!
-//! Here: series lookup, taking samples, snapshots for queries, what a cut takes and gives back, cardinality.
-//! Elsewhere: bytes on disk (`wal`, `block`), writing a cut (`cut`), who may append (`append`).
+//! Here: series lookup, taking samples, snapshots for queries, what a cut takes and gives back.
+//! Elsewhere: bytes on disk (`wal`, `block`), writing a cut (`cut`), who may append (`append`), finding by matchers
+//! (`head::select`), letting go (`head::forget`).
+//!
+//! Memory of a series: 64 bytes, its open chunk's buffer, four bytes for each label that its neighbour does not
+//! share, a place in the hash index (16) and in the lists of its label pairs (runs: mostly far below a byte each).
 //!
 //! Invariant: a sample is in the WAL before it is here. No time of one series bears on another series: a wrong clock
 //! harms nobody else.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use rustc_hash::{FxHashSet, FxHasher};
-
-use self::postings::Postings;
-use self::series::{Sealed, Series, SymbolPairs, Verdict};
-use self::symbols::{Symbol, Symbols};
+use self::pairs::{PairId, Pairs};
+use self::series::{Sealed, Series, Verdict};
+use self::symbols::Symbol;
 use self::table::{HashIndex, Pages};
-use crate::index::{self, Damage, LabelIndex, SeriesRef};
+use crate::index::SeriesRef;
 use crate::wal::record::WalSample;
-use crate::{Labels, Matcher, SeriesId, TimeRange};
+use crate::{Labels, SeriesId, TimeRange};
 
 mod cardinality;
-pub(crate) mod postings;
+pub(crate) mod forget;
+mod pairs;
+mod postings;
+mod rewrite;
+pub(crate) mod select;
 pub(crate) mod series;
 pub(crate) mod symbols;
 mod table;
 
-/// After so many cuts in a row that found it empty, a series is forgotten.
-const IDLE_CUTS_MAX: u8 = 2;
+/// Label pairs in rising order of name, as symbols of the head.
+pub(crate) type SymbolPairs = Arc<[(Symbol, Symbol)]>;
 
 /// All series with recent samples. Guarded by the `Db`'s lock.
 #[derive(Debug)]
 pub(crate) struct Head {
-    symbols: Symbols,
-    postings: Postings,
+    pairs: Pairs,
     pages: Pages,
     by_labels: HashIndex,
-    /// Random start of the label hash, so that senders cannot aim for collisions.
-    seed: u64,
-    block_ms: i64,
+    window: BlockWindow,
     next_id: u64,
     /// Older numbers of live series, which WAL records before the last replay use.
     aliases: Vec<(u64, SeriesRef)>,
@@ -47,6 +49,42 @@ pub(crate) struct Head {
     /// End of the last cut, and samples taken since from before it.
     cut_t: i64,
     old: u64,
+    /// Oldest sample taken since `forget` began to look for the range.
+    fresh_min: i64,
+    /// How often label pairs were given up; numbers of pairs hold as long as it stays the same.
+    generation: u64,
+}
+
+/// The block range that the last sample fell into: most samples need no division to find theirs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlockWindow {
+    block_ms: i64,
+    start: i64,
+    end: i64,
+}
+
+impl BlockWindow {
+    /// For blocks of this length.
+    pub(crate) fn new(block_ms: i64) -> Self {
+        BlockWindow { block_ms, start: 0, end: 0 }
+    }
+
+    /// The length.
+    pub(crate) fn block_ms(&self) -> i64 {
+        self.block_ms
+    }
+
+    /// Whether one block holds both times.
+    #[inline]
+    pub(crate) fn holds_both(&mut self, a: i64, b: i64) -> bool {
+        let range = self.start..self.end;
+        if range.contains(&a) && range.contains(&b) {
+            return true;
+        }
+        self.start = b.div_euclid(self.block_ms) * self.block_ms;
+        self.end = self.start + self.block_ms;
+        (self.start..self.end).contains(&a)
+    }
 }
 
 /// One series as a query sees it.
@@ -62,12 +100,10 @@ impl Head {
     /// An empty head with blocks of this length.
     pub(crate) fn new(block_ms: i64) -> Self {
         Head {
-            symbols: Symbols::default(),
-            postings: Postings::default(),
+            pairs: Pairs::default(),
             pages: Pages::default(),
             by_labels: HashIndex::default(),
-            seed: crate::wal::random_u64(),
-            block_ms,
+            window: BlockWindow::new(block_ms),
             next_id: 0,
             aliases: Vec::new(),
             range: None,
@@ -75,6 +111,8 @@ impl Head {
             chunks: 0,
             cut_t: i64::MIN,
             old: 0,
+            fresh_min: i64::MAX,
+            generation: 0,
         }
     }
 
@@ -87,21 +125,28 @@ impl Head {
 
     /// The series with these labels.
     pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
-        let is_same = |series: SeriesRef| {
-            self.pages.get(series).is_some_and(|s| {
-                let texts = s.labels().iter().map(|&(n, v)| (self.symbols.text(n), self.symbols.text(v)));
-                texts.eq(labels.iter())
-            })
-        };
-        self.by_labels.find(self.hash(labels), is_same)
+        let mut few = [0; 32];
+        let mut count = 0;
+        for (name, value) in labels.iter() {
+            // Labels with an unknown pair belong to no series.
+            let id = self.pairs.find(name, value)?;
+            match few.get_mut(count) {
+                Some(slot) => *slot = id,
+                None => return self.find_long(labels),
+            }
+            count += 1;
+        }
+        self.find_ids(&few[..count])
     }
 
-    fn hash(&self, labels: &Labels) -> u32 {
-        let mut hasher = FxHasher::default();
-        self.seed.hash(&mut hasher);
-        labels.packed().hash(&mut hasher);
-        let hash = hasher.finish();
-        (hash ^ hash >> 32) as u32
+    fn find_long(&self, labels: &Labels) -> Option<SeriesRef> {
+        let ids: Option<Vec<PairId>> = labels.iter().map(|(name, value)| self.pairs.find(name, value)).collect();
+        self.find_ids(&ids?)
+    }
+
+    fn find_ids(&self, ids: &[PairId]) -> Option<SeriesRef> {
+        let hash = self.by_labels.hash_ids(ids.iter().copied());
+        self.by_labels.find(hash, |series| self.pages.pair_ids(series).is_some_and(|own| own.is_same(ids)))
     }
 
     /// The number that the next new series gets.
@@ -114,15 +159,30 @@ impl Head {
         self.next_id = self.next_id.max(next);
     }
 
-    /// Adds a series that is not there under a number that was never used; `None` if numbers have run out.
+    /// Adds a series that is not there, under this number if it is above all others, else under the next one (lists
+    /// of series only grow at their ends); `None` if numbers have run out.
     pub(crate) fn insert(&mut self, id: SeriesId, labels: &Labels) -> Option<SeriesRef> {
+        let id = SeriesId(id.0.max(self.next_id));
         let series = SeriesRef::try_from(id.0).ok().filter(|&r| r < SeriesRef::MAX)?;
-        let hash = self.hash(labels);
-        let symbols: SymbolPairs =
-            labels.iter().map(|(n, v)| (self.symbols.intern(n), self.symbols.intern(v))).collect();
-        self.postings.insert(series, &symbols);
-        self.pages.insert(series, Series::new(symbols, hash));
-        self.by_labels.insert(hash, series);
+        let mut few = [0; 32];
+        let mut many = Vec::new();
+        let mut count = 0;
+        for (name, value) in labels.iter() {
+            let id = self.pairs.insert(name, value, series);
+            match few.get_mut(count) {
+                Some(slot) => *slot = id,
+                None => many.push(id),
+            }
+            count += 1;
+        }
+        let ids = if many.is_empty() {
+            &few[..count]
+        } else {
+            many.splice(..0, few);
+            &many
+        };
+        self.pages.insert(series, ids);
+        self.by_labels.insert(self.by_labels.hash_ids(ids.iter().copied()), series);
         self.skip_ids(id.0 + 1);
         Some(series)
     }
@@ -141,17 +201,67 @@ impl Head {
     /// Takes a sample of a series that is here.
     #[inline]
     pub(crate) fn push(&mut self, series: SeriesRef, t: i64, v: f64) -> Verdict {
-        let block_ms = self.block_ms;
-        let s = self.pages.get_mut(series).expect("the caller resolved the series under the same lock");
-        let chunks = s.chunk_count();
-        let verdict = s.push(t, v, block_ms);
+        self.try_push(series, t, v).expect("the caller resolved the series under the same lock")
+    }
+
+    /// Takes a sample; `None` if there is no such series. Resolves, checks and stores in one step.
+    #[inline]
+    pub(crate) fn try_push(&mut self, series: SeriesRef, t: i64, v: f64) -> Option<Verdict> {
+        let s = self.pages.get_mut(series)?;
+        let (verdict, chunks) = s.push(t, v, &mut self.window);
+        self.chunks = self.chunks.wrapping_add_signed(chunks);
         if verdict == Verdict::Accept {
-            self.chunks += (s.chunk_count() - chunks) as u64;
             self.old += u64::from(t < self.cut_t);
             self.samples += 1;
+            self.fresh_min = self.fresh_min.min(t);
             self.range = Some(self.range.map_or((t, t), |(min, max)| (min.min(t), max.max(t))));
         }
-        verdict
+        Some(verdict)
+    }
+
+    #[allow(dead_code, reason = "for snapshots and deletion")]
+    /// Takes the samples of a series with `min_t <= t < max_t` out; how many there were. Not while a cut runs.
+    pub(crate) fn delete(&mut self, series: SeriesRef, min_t: i64, max_t: i64) -> u64 {
+        let Some(s) = self.pages.get_mut(series) else { return 0 };
+        let chunks = s.chunk_count();
+        let deleted = s.delete_range(min_t, max_t);
+        self.chunks = self.chunks + s.chunk_count() as u64 - chunks as u64;
+        self.samples -= deleted;
+        deleted
+    }
+
+    #[allow(dead_code, reason = "for snapshots and deletion")]
+    /// Fills a series that has no samples, as a snapshot has it; see [`Series::restore`].
+    pub(crate) fn restore(&mut self, series: SeriesRef, fill: impl FnOnce(&mut Series)) {
+        let Some(s) = self.pages.get_mut(series) else { return };
+        fill(s);
+        self.chunks += s.chunk_count() as u64;
+        self.samples += s.sample_count();
+        if let Some((min, max)) = s.range() {
+            self.range = Some(self.range.map_or((min, max), |(a, b)| (a.min(min), b.max(max))));
+        }
+    }
+
+    #[allow(dead_code, reason = "for snapshots and deletion")]
+    /// A series, to look at.
+    pub(crate) fn series(&self, series: SeriesRef) -> Option<&Series> {
+        self.pages.get(series)
+    }
+
+    #[allow(dead_code, reason = "for snapshots and deletion")]
+    /// A series, to change where its samples are but not which they are.
+    pub(crate) fn series_mut(&mut self, series: SeriesRef) -> Option<&mut Series> {
+        self.pages.get_mut(series)
+    }
+
+    /// The series of one page, by rising number.
+    pub(crate) fn page(&self, page: usize) -> impl Iterator<Item = (SeriesRef, &Series)> {
+        self.pages.page(page)
+    }
+
+    /// Names and values of a series, by rising name.
+    pub(crate) fn label_texts(&self, series: SeriesRef) -> impl Iterator<Item = (&str, &str)> {
+        self.pages.pair_ids(series).into_iter().flat_map(|ids| ids.iter()).map(|id| self.pairs.texts(id))
     }
 
     /// Series in the head.
@@ -179,37 +289,32 @@ impl Head {
         self.range
     }
 
-    /// Series that satisfy the matchers.
-    pub(crate) fn select(&self, matchers: &[Matcher]) -> Vec<SeriesRef> {
-        index::select(self, matchers).unwrap_or_default()
-    }
-
     /// The series' labels and chunks in `range`; `None` if it is gone or has no chunk there.
     pub(crate) fn snapshot(&self, series: SeriesRef, range: TimeRange) -> Option<HeadSeries> {
         let s = self.pages.get(series)?;
         let mut chunks = Vec::new();
         s.snapshot(range.min_t, range.max_t, &mut chunks);
-        (!chunks.is_empty()).then(|| HeadSeries { labels: self.labels_of(s), chunks })
+        (!chunks.is_empty()).then(|| HeadSeries { labels: self.labels_of(series), chunks })
     }
 
     /// The labels of a series.
     pub(crate) fn labels(&self, series: SeriesRef) -> Option<Labels> {
-        self.pages.get(series).map(|s| self.labels_of(s))
+        self.pages.get(series).map(|_| self.labels_of(series))
     }
 
-    fn labels_of(&self, series: &Series) -> Labels {
-        Labels::from_sorted(series.labels().iter().map(|&(n, v)| (self.symbols.text(n), self.symbols.text(v))))
+    fn labels_of(&self, series: SeriesRef) -> Labels {
+        Labels::from_sorted(self.label_texts(series))
     }
 
     /// All label names, in no order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.postings.names().map(|(name, _)| self.symbols.text(name))
+        self.pairs.rows().map(|(name, _)| name)
     }
 
     /// All values of one label, in no order.
+    #[cfg(test)]
     pub(crate) fn values<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        let values = self.symbols.find(name).and_then(|name| self.postings.values(name));
-        values.into_iter().flatten().map(|(&value, _)| self.symbols.text(value))
+        self.pairs.row(name).iter().map(|&id| self.pairs.texts(id).1)
     }
 
     /// The number of pages, the steps in which long walks release the lock.
@@ -219,7 +324,7 @@ impl Head {
 
     /// Marks one page's samples before `cut_t` as taken; `found` gets the block ranges and the series, some repeatedly.
     pub(crate) fn take_page(&mut self, page: usize, cut_t: i64, mut found: impl FnMut(i64, SeriesRef)) {
-        let block_ms = self.block_ms;
+        let block_ms = self.window.block_ms();
         for (series, s) in self.pages.page_mut(page) {
             let chunks = s.chunk_count();
             s.take(cut_t, block_ms, |start| found(start, series));
@@ -230,12 +335,12 @@ impl Head {
 
     /// Labels (as symbols) of a series.
     pub(crate) fn symbols_of(&self, series: SeriesRef) -> Option<SymbolPairs> {
-        self.pages.get(series).map(|s| s.labels().clone())
+        self.pages.pair_ids(series).map(|ids| ids.iter().map(|id| self.pairs.symbols(id)).collect())
     }
 
     /// The text of a symbol that a series of this head uses.
     pub(crate) fn text(&self, symbol: Symbol) -> Arc<str> {
-        self.symbols.share(symbol)
+        self.pairs.text(symbol).into()
     }
 
     /// The taken chunks of a series that begin in `range`.
@@ -252,57 +357,6 @@ impl Head {
             self.samples -= samples - s.sample_count();
             self.chunks -= (chunks - s.chunk_count()) as u64;
         }
-    }
-
-    /// After a cut: the range anew, and series that stayed empty for some cuts are forgotten (cuts out of
-    /// turn, for late
-    /// samples, do not count). Returns how many.
-    pub(crate) fn end_cut(&mut self, counts_idle: bool, cut_t: i64) -> usize {
-        self.range = None;
-        self.cut_t = cut_t;
-        self.old = 0;
-        let mut gone = FxHashSet::default();
-        for page in 0..self.pages.page_count() {
-            for (series, s) in self.pages.page_mut(page) {
-                match s.range() {
-                    Some((min, max)) => {
-                        self.range = Some(self.range.map_or((min, max), |(a, b)| (a.min(min), b.max(max))));
-                    }
-                    None => {
-                        s.idle_cuts = s.idle_cuts.saturating_add(u8::from(counts_idle));
-                        if s.idle_cuts >= IDLE_CUTS_MAX {
-                            gone.insert(series);
-                        }
-                    }
-                }
-            }
-        }
-        self.forget(&gone);
-        gone.len()
-    }
-
-    fn forget(&mut self, gone: &FxHashSet<SeriesRef>) {
-        if gone.is_empty() {
-            return;
-        }
-        let mut touched = FxHashSet::default();
-        for &series in gone {
-            if let Some(s) = self.pages.remove(series) {
-                touched.extend(s.labels().iter().copied());
-            }
-        }
-        self.postings.remove(gone, &touched);
-        self.aliases.retain(|(_, series)| !gone.contains(series));
-        self.by_labels = HashIndex::default();
-        for (series, s) in self.pages.iter() {
-            self.by_labels.insert(s.hash(), series);
-        }
-        let mut used: FxHashSet<Symbol> = FxHashSet::default();
-        for (name, values) in self.postings.names() {
-            used.insert(name);
-            used.extend(values.keys());
-        }
-        self.symbols.retain(|symbol| used.contains(&symbol));
     }
 
     /// The samples of one page's series after `t`.
@@ -325,7 +379,7 @@ impl Head {
 
     /// Number and labels of the series of one page, and their older numbers: what a checkpoint keeps.
     pub(crate) fn declarations(&self, page: usize, out: &mut Vec<(SeriesId, Labels)>) {
-        out.extend(self.pages.page(page).map(|(series, s)| (SeriesId(u64::from(series)), self.labels_of(s))));
+        out.extend(self.pages.page(page).map(|(series, _)| (SeriesId(u64::from(series)), self.labels_of(series))));
     }
 
     /// Older numbers and labels of series; see [`Head::add_alias`].
@@ -334,34 +388,7 @@ impl Head {
     }
 }
 
-impl LabelIndex for Head {
-    fn all(&self) -> Result<Vec<SeriesRef>, Damage> {
-        Ok(self.pages.iter().map(|(series, _)| series).collect())
-    }
-
-    fn postings(&self, name: &str, value: &str) -> Result<Vec<SeriesRef>, Damage> {
-        let list = self
-            .symbols
-            .find(name)
-            .zip(self.symbols.find(value))
-            .and_then(|(name, value)| self.postings.values(name)?.get(&value));
-        Ok(list.map(|l| l.refs().to_vec()).unwrap_or_default())
-    }
-
-    fn postings_where(
-        &self,
-        name: &str,
-        prefix: &str,
-        pick: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<Vec<SeriesRef>, Damage> {
-        let values = self.symbols.find(name).and_then(|name| self.postings.values(name));
-        let lists = values.into_iter().flatten().filter_map(|(&value, list)| {
-            let text = self.symbols.text(value);
-            (text.starts_with(prefix) && pick(text)).then(|| list.refs().to_vec())
-        });
-        Ok(index::union(lists.collect()))
-    }
-}
-
+#[cfg(test)]
+mod figures;
 #[cfg(test)]
 mod tests;

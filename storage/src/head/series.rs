@@ -1,20 +1,23 @@
 //! One series of the head.
 //!
 //! Here: its open chunk, sealed chunks and late samples; accepting a sample; what a cut takes.
-//! Elsewhere: finding it (`head::table`), the codec (`chunk`), writing blocks (`cut`).
+//! Elsewhere: finding it (`head::table`), the codec (`chunk`), late samples and deletion (`head::rewrite`), writing
+//! blocks (`cut`).
 //!
-//! Invariant: a chunk never crosses a border of `block_ms`, so a cut takes whole chunks. The open chunk and the sealed
-//! ones that are not late rise in time; late ones may overlap anything, but hold no millisecond twice.
+//! Invariant: a chunk never crosses a border of the block length, so a cut takes whole chunks. The open chunk rises
+//! above the sealed ones; late samples may overlap anything, but no millisecond is held twice. While there is an open
+//! chunk, its last sample is the newest in-order sample of the series.
 
-use std::sync::Arc;
-
-use super::symbols::Symbol;
+use super::BlockWindow;
+use super::pairs::PairId;
 use crate::chunk::{self, ChunkBytes, Encoder};
 
 /// Chunks are sealed at this many samples: an hour at 15 s.
 pub(crate) const CHUNK_SAMPLES_MAX: u32 = 240;
 /// Or at this size.
 pub(crate) const CHUNK_BYTES_MAX: usize = 1024;
+/// So many late samples become chunks; more, if the series holds many times that.
+pub(super) const LATE_MAX: usize = 512;
 
 /// A finished chunk; cloning shares its bytes.
 #[derive(Debug, Clone)]
@@ -42,45 +45,99 @@ pub(crate) enum Verdict {
     Conflict,
 }
 
-/// Label pairs in rising order of name, as symbols of the head.
-pub(crate) type SymbolPairs = Arc<[(Symbol, Symbol)]>;
-
-/// Labels, samples and little else.
+/// Labels, samples and little else: one line of the processor's cache.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Series {
-    labels: SymbolPairs,
-    hash: u32,
-    /// Cuts in a row that found it empty.
-    pub(crate) idle_cuts: u8,
-    /// Newest in-order sample ever seen; older ones are late.
-    last_t: i64,
-    open: Option<Encoder>,
-    sealed: Vec<Sealed>,
-    /// Sorted by time.
-    #[expect(clippy::box_collection, reason = "few series have any: the box saves sixteen bytes in all others")]
-    late: Option<Box<Vec<(i64, u64)>>>,
+    /// Its last time is the newest in-order sample ever seen, also while it has no sample; its tag counts the cuts in
+    /// a row that found the series empty.
+    pub(super) open: Encoder,
+    /// What few series have, or not yet.
+    pub(super) more: Option<Box<More>>,
+    /// [`NO_PAIR`] if there are no labels.
+    first_pair: PairId,
+    /// The other labels' place in the page.
+    pub(super) run: u32,
 }
+
+/// The other samples of a series.
+#[derive(Debug, Default)]
+pub(super) struct More {
+    /// By rising first time.
+    pub(super) sealed: Vec<Sealed>,
+    /// Sorted by time; mostly empty.
+    pub(super) late: Vec<(i64, u64)>,
+}
+
+const NO_PAIR: PairId = PairId::MAX;
+const _: () = assert!(size_of::<Series>() == 64 && size_of::<Option<Series>>() == 64);
 
 impl Series {
     /// A series without samples.
-    pub(crate) fn new(labels: SymbolPairs, hash: u32) -> Self {
-        Series { labels, hash, idle_cuts: 0, last_t: i64::MIN, open: None, sealed: Vec::new(), late: None }
+    pub(super) fn new(first_pair: Option<PairId>, run: u32) -> Self {
+        let mut open = Encoder::default();
+        open.clear_at(i64::MIN);
+        Series { open, more: None, first_pair: first_pair.unwrap_or(NO_PAIR), run }
     }
 
-    /// Label pairs in rising order of name.
-    pub(crate) fn labels(&self) -> &SymbolPairs {
-        &self.labels
+    /// The first of its label pairs.
+    pub(super) fn first_pair(&self) -> Option<PairId> {
+        (self.first_pair != NO_PAIR).then_some(self.first_pair)
     }
 
-    /// Hash of its labels.
-    pub(crate) fn hash(&self) -> u32 {
-        self.hash
+    /// The open chunk.
+    pub(crate) fn open(&self) -> Option<&Encoder> {
+        (self.open.count() > 0).then_some(&self.open)
+    }
+
+    /// The finished chunks, by rising first time.
+    pub(crate) fn sealed(&self) -> &[Sealed] {
+        self.more.as_ref().map_or(&[], |m| &m.sealed)
+    }
+
+    /// Late samples that are in no chunk yet, by time.
+    pub(crate) fn late(&self) -> &[(i64, u64)] {
+        self.more.as_ref().map_or(&[], |m| &m.late)
+    }
+
+    #[allow(dead_code, reason = "for snapshots")]
+    /// Time of the newest in-order sample ever seen, `i64::MIN` before the first.
+    pub(crate) fn last_t(&self) -> i64 {
+        self.open.last_t()
+    }
+
+    #[allow(dead_code, reason = "for snapshots")]
+    /// Fills a series that has no samples; see `head::export`. `open` ends at `last_t`, if there is one.
+    pub(crate) fn restore(&mut self, last_t: i64, open: Option<Encoder>, sealed: Vec<Sealed>, late: Vec<(i64, u64)>) {
+        let idle_cuts = self.open.tag;
+        match open {
+            Some(open) => self.open = open,
+            None => self.open.clear_at(last_t),
+        }
+        self.open.tag = idle_cuts;
+        if !sealed.is_empty() || !late.is_empty() {
+            self.more = Some(Box::new(More { sealed, late }));
+        }
+    }
+
+    #[allow(dead_code, reason = "for snapshots")]
+    /// Replaces the bytes of a finished chunk by an equal copy elsewhere; whether there is such a chunk.
+    pub(crate) fn map_sealed(&mut self, min_t: i64, count: u32, bytes: &ChunkBytes) -> bool {
+        let sealed = self.more.as_mut().map_or(&mut [][..], |m| &mut m.sealed);
+        let same = |s: &&mut Sealed| s.min_t == min_t && s.count == count && s.bytes.as_slice() == bytes.as_slice();
+        sealed.iter_mut().find(same).map(|s| s.bytes = bytes.clone()).is_some()
+    }
+
+    /// Counts one more cut that found it empty; how many in a row that is.
+    pub(super) fn count_idle_cut(&mut self, is_counted: bool) -> u8 {
+        self.open.tag = self.open.tag.saturating_add(u8::from(is_counted));
+        self.open.tag
     }
 
     /// What would become of a sample; changes nothing.
     #[inline]
     pub(crate) fn check(&self, t: i64, v: f64) -> Verdict {
-        if t > self.last_t { Verdict::Accept } else { self.check_late(t, v.to_bits()) }
+        if t > self.open.last_t() { Verdict::Accept } else { self.check_late(t, v.to_bits()) }
     }
 
     fn check_late(&self, t: i64, bits: u64) -> Verdict {
@@ -93,111 +150,125 @@ impl Series {
 
     /// The value at exactly `t`, if the head has one.
     fn bits_at(&self, t: i64) -> Option<u64> {
-        if let Some(open) = &self.open
-            && open.last_t() == t
-        {
-            return Some(open.last_bits());
+        let open = self.open();
+        if open.is_some_and(|open| open.last_t() == t) {
+            return open.map(Encoder::last_bits);
         }
-        if let Some(late) = &self.late
-            && let Ok(at) = late.binary_search_by_key(&t, |&(t, _)| t)
-        {
-            return Some(late[at].1);
+        let late = self.late();
+        if let Ok(at) = late.binary_search_by_key(&t, |&(t, _)| t) {
+            return late.get(at).map(|&(_, bits)| bits);
         }
-        let open = self.open.as_ref().filter(|o| o.first_t() <= t && t <= o.last_t());
-        let sealed = self.sealed.iter().filter(|s| s.min_t <= t && t <= s.max_t);
+        let open = open.filter(|o| o.first_t() <= t);
+        let sealed = self.sealed().iter().filter(|s| s.min_t <= t && t <= s.max_t);
         open.and_then(|o| find_in(o.bytes(), o.count(), t))
             .or_else(|| sealed.into_iter().find_map(|s| find_in(&s.bytes, s.count, t)))
     }
 
-    /// Takes a sample. `range_end` gives the end of the block range that holds a time.
+    /// Takes a sample. Also answers by how much the number of chunks changed.
     #[inline]
-    pub(crate) fn push(&mut self, t: i64, v: f64, block_ms: i64) -> Verdict {
-        if t <= self.last_t {
-            return self.push_late(t, v);
+    pub(crate) fn push(&mut self, t: i64, v: f64, window: &mut BlockWindow) -> (Verdict, i64) {
+        let last_t = self.open.last_t();
+        if t <= last_t {
+            return self.push_late(t, v, window);
         }
-        match &mut self.open {
-            Some(open) if is_room(open, t, block_ms) => open.push(t, v),
-            _ => {
-                self.seal();
-                self.open = Some(Encoder::new(t, v));
-            }
+        self.open.tag = 0;
+        if self.open.count() > 0
+            && self.open.count() < CHUNK_SAMPLES_MAX
+            && self.open.len() < CHUNK_BYTES_MAX
+            && window.holds_both(last_t, t)
+        {
+            self.open.push(t, v);
+            return (Verdict::Accept, 0);
         }
-        self.last_t = t;
-        self.idle_cuts = 0;
-        Verdict::Accept
+        self.seal();
+        self.open.begin(t, v);
+        (Verdict::Accept, 1)
     }
 
-    fn push_late(&mut self, t: i64, v: f64) -> Verdict {
+    #[cold]
+    fn push_late(&mut self, t: i64, v: f64, window: &mut BlockWindow) -> (Verdict, i64) {
         let verdict = self.check_late(t, v.to_bits());
-        if verdict == Verdict::Accept {
-            let late = self.late.get_or_insert_default();
-            let at = late.partition_point(|&(there, _)| there < t);
-            late.insert(at, (t, v.to_bits()));
-            self.idle_cuts = 0;
+        if verdict != Verdict::Accept {
+            return (verdict, 0);
         }
-        verdict
+        self.open.tag = 0;
+        let more = self.more.get_or_insert_default();
+        let at = more.late.partition_point(|&(there, _)| there < t);
+        more.late.insert(at, (t, v.to_bits()));
+        if !more.late.len().is_multiple_of(LATE_MAX) {
+            return (verdict, 0);
+        }
+        let chunks = self.chunk_count() as i64;
+        self.chunk_late(window.block_ms());
+        (verdict, self.chunk_count() as i64 - chunks)
     }
 
     /// Ends the open chunk.
-    fn seal(&mut self) {
-        if let Some(open) = self.open.take() {
-            self.sealed.push(seal(&open));
+    pub(super) fn seal(&mut self) {
+        if self.open.count() > 0 {
+            let chunk = seal(&self.open);
+            self.put_sealed(chunk);
+            self.open.clear();
         }
+    }
+
+    /// Adds a finished chunk in its place.
+    pub(super) fn put_sealed(&mut self, chunk: Sealed) {
+        let sealed = &mut self.more.get_or_insert_default().sealed;
+        let at = sealed.partition_point(|s| s.min_t <= chunk.min_t);
+        if sealed.len() == sealed.capacity() {
+            sealed.reserve_exact(1 + sealed.len() / 2);
+        }
+        sealed.insert(at, chunk);
     }
 
     /// Number of chunks, the open one included.
     pub(crate) fn chunk_count(&self) -> usize {
-        self.sealed.len() + usize::from(self.open.is_some())
+        self.sealed().len() + usize::from(self.open.count() > 0)
     }
 
     /// Number of samples.
     pub(crate) fn sample_count(&self) -> u64 {
-        let sealed: u64 = self.sealed.iter().map(|s| u64::from(s.count)).sum();
-        sealed + self.open.as_ref().map_or(0, |o| u64::from(o.count())) + self.late_count()
-    }
-
-    /// Number of samples in the late buffer.
-    pub(crate) fn late_count(&self) -> u64 {
-        self.late.as_ref().map_or(0, |l| l.len() as u64)
+        let sealed: u64 = self.sealed().iter().map(|s| u64::from(s.count)).sum();
+        sealed + u64::from(self.open.count()) + self.late().len() as u64
     }
 
     /// Times of the oldest and the newest sample held.
     pub(crate) fn range(&self) -> Option<(i64, i64)> {
-        let sealed = self.sealed.iter().map(|s| (s.min_t, s.max_t));
-        let open = self.open.iter().map(|o| (o.first_t(), o.last_t()));
-        let late = self.late.iter().filter_map(|l| Some((l.first()?.0, l.last()?.0)));
+        let sealed = self.sealed().iter().map(|s| (s.min_t, s.max_t));
+        let open = self.open().map(|o| (o.first_t(), o.last_t()));
+        let late = self.late().first().zip(self.late().last()).map(|(a, b)| (a.0, b.0));
         sealed.chain(open).chain(late).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
     /// The chunks that overlap `[min_t, max_t)`, the open one and the late samples as copies.
     pub(crate) fn snapshot(&self, min_t: i64, max_t: i64, out: &mut Vec<Sealed>) {
-        out.extend(self.sealed.iter().filter(|s| s.min_t < max_t && min_t <= s.max_t).cloned());
-        if let Some(open) = self.open.as_ref().filter(|o| o.first_t() < max_t && min_t <= o.last_t()) {
+        if let Some(more) = &self.more {
+            out.extend(more.sealed.iter().filter(|s| s.min_t < max_t && min_t <= s.max_t).cloned());
+        }
+        if let Some(open) = self.open().filter(|o| o.first_t() < max_t && min_t <= o.last_t()) {
             out.push(seal(open));
         }
-        if let Some(late) = &self.late {
-            let from = late.partition_point(|&(t, _)| t < min_t);
-            let to = late.partition_point(|&(t, _)| t < max_t);
-            out.extend(encode_run(late.get(from..to).unwrap_or_default()));
-        }
+        let late = self.late();
+        let from = late.partition_point(|&(t, _)| t < min_t);
+        let to = late.partition_point(|&(t, _)| t < max_t);
+        out.extend(encode_run(late.get(from..to).unwrap_or_default()));
     }
 
     /// Marks everything before `cut_t` as taken by a cut: the open chunk is sealed if it ends before it, and late
     /// samples become chunks. Calls `found` with the start of each block range concerned, some of them repeatedly.
     pub(crate) fn take(&mut self, cut_t: i64, block_ms: i64, mut found: impl FnMut(i64)) {
-        if self.open.as_ref().is_some_and(|o| o.last_t() < cut_t) {
+        if self.open.last_t() < cut_t {
             self.seal();
         }
-        if let Some(late) = &mut self.late {
-            let old = late.partition_point(|&(t, _)| t < cut_t);
-            let runs = late[..old].chunk_by(|a, b| a.0.div_euclid(block_ms) == b.0.div_euclid(block_ms));
-            self.sealed.extend(runs.flat_map(|run| run.chunks(CHUNK_SAMPLES_MAX as usize)).filter_map(encode_run));
-            late.drain(..old);
-            if late.is_empty() {
-                self.late = None;
-            }
+        let Some(more) = &mut self.more else { return };
+        let old = more.late.partition_point(|&(t, _)| t < cut_t);
+        if old > 0 {
+            let rest = more.late.split_off(old);
+            let old = std::mem::replace(&mut more.late, rest);
+            chunks_of(&old, block_ms, |chunk| self.put_sealed(chunk));
         }
-        for chunk in self.sealed.iter_mut().filter(|s| s.max_t < cut_t) {
+        for chunk in self.more.iter_mut().flat_map(|m| &mut m.sealed).filter(|s| s.max_t < cut_t) {
             chunk.is_taken = true;
             found(chunk.min_t.div_euclid(block_ms) * block_ms);
         }
@@ -205,27 +276,30 @@ impl Series {
 
     /// The taken chunks that begin in `[min_t, max_t)`.
     pub(crate) fn taken(&self, min_t: i64, max_t: i64) -> impl Iterator<Item = &Sealed> {
-        self.sealed.iter().filter(move |s| s.is_taken && min_t <= s.min_t && s.min_t < max_t)
+        self.sealed().iter().filter(move |s| s.is_taken && min_t <= s.min_t && s.min_t < max_t)
     }
 
     /// Ends a cut: taken chunks go if it was published, and stay if it failed.
     pub(crate) fn end_take(&mut self, is_published: bool) {
+        let Some(more) = &mut self.more else { return };
         if is_published {
-            self.sealed.retain(|s| !s.is_taken);
-            self.sealed.shrink_to_fit();
+            more.sealed.retain(|s| !s.is_taken);
+            more.sealed.shrink_to_fit();
+            self.drop_empty();
         } else {
-            self.sealed.iter_mut().for_each(|s| s.is_taken = false);
+            more.sealed.iter_mut().for_each(|s| s.is_taken = false);
+        }
+    }
+
+    /// Gives back what is not needed any more.
+    pub(super) fn drop_empty(&mut self) {
+        if self.more.as_ref().is_some_and(|m| m.sealed.is_empty() && m.late.is_empty()) {
+            self.more = None;
         }
     }
 }
 
-fn is_room(open: &Encoder, t: i64, block_ms: i64) -> bool {
-    open.count() < CHUNK_SAMPLES_MAX
-        && open.bytes().len() < CHUNK_BYTES_MAX
-        && t.div_euclid(block_ms) == open.first_t().div_euclid(block_ms)
-}
-
-fn seal(open: &Encoder) -> Sealed {
+pub(super) fn seal(open: &Encoder) -> Sealed {
     Sealed {
         min_t: open.first_t(),
         max_t: open.last_t(),
@@ -237,12 +311,25 @@ fn seal(open: &Encoder) -> Sealed {
 
 /// A chunk of samples that rise in time; `None` of none.
 pub(crate) fn encode_run(samples: &[(i64, u64)]) -> Option<Sealed> {
+    encode_open(samples).map(|open| seal(&open))
+}
+
+/// As [`encode_run`], not yet ended.
+pub(super) fn encode_open(samples: &[(i64, u64)]) -> Option<Encoder> {
     let (&(t, bits), rest) = samples.split_first()?;
     let mut chunk = Encoder::new(t, f64::from_bits(bits));
     for &(t, bits) in rest {
         chunk.push(t, f64::from_bits(bits));
     }
-    Some(seal(&chunk))
+    Some(chunk)
+}
+
+/// Chunks of about equal size, none across a border of the block length.
+pub(super) fn chunks_of(samples: &[(i64, u64)], block_ms: i64, mut each: impl FnMut(Sealed)) {
+    for run in samples.chunk_by(|a, b| a.0.div_euclid(block_ms) == b.0.div_euclid(block_ms)) {
+        let parts = run.len().div_ceil(CHUNK_SAMPLES_MAX as usize);
+        run.chunks(run.len().div_ceil(parts)).filter_map(encode_run).for_each(&mut each);
+    }
 }
 
 fn find_in(bytes: &[u8], count: u32, t: i64) -> Option<u64> {
@@ -262,6 +349,10 @@ mod tests {
 
     const BLOCK: i64 = 1000;
 
+    fn push(s: &mut Series, t: i64, v: f64) -> Verdict {
+        s.push(t, v, &mut BlockWindow::new(BLOCK)).0
+    }
+
     fn samples(series: &Series) -> Vec<i64> {
         let mut chunks = Vec::new();
         series.snapshot(i64::MIN, i64::MAX, &mut chunks);
@@ -275,42 +366,63 @@ mod tests {
 
     #[test]
     fn late_samples_are_judged_like_others() {
-        let mut s = Series::new([].into(), 0);
-        assert_eq!(s.push(100, 1.0, BLOCK), Verdict::Accept);
-        assert_eq!(s.push(100, 1.0, BLOCK), Verdict::Duplicate);
-        assert_eq!(s.push(100, -1.0, BLOCK), Verdict::Conflict);
-        assert_eq!(s.push(200, 2.0, BLOCK), Verdict::Accept);
-        assert_eq!(s.push(100, 3.0, BLOCK), Verdict::Conflict);
-        assert_eq!(s.push(50, 1.0, BLOCK), Verdict::Accept);
-        assert_eq!(s.push(50, 2.0, BLOCK), Verdict::Conflict);
+        let mut s = Series::new(None, 0);
+        assert_eq!(push(&mut s, 100, 1.0), Verdict::Accept);
+        assert_eq!(push(&mut s, 100, 1.0), Verdict::Duplicate);
+        assert_eq!(push(&mut s, 100, -1.0), Verdict::Conflict);
+        assert_eq!(push(&mut s, 200, 2.0), Verdict::Accept);
+        assert_eq!(push(&mut s, 100, 3.0), Verdict::Conflict);
+        assert_eq!(push(&mut s, 50, 1.0), Verdict::Accept);
+        assert_eq!(push(&mut s, 50, 2.0), Verdict::Conflict);
         assert_eq!(samples(&s), [50, 100, 200]);
     }
 
     #[test]
     fn a_cut_takes_what_is_before_it_and_nothing_else() {
-        let mut s = Series::new([].into(), 0);
+        let mut s = Series::new(None, 0);
         for t in [900, 950, 1100, 1900, 2100] {
-            s.push(t, 0.0, BLOCK);
+            push(&mut s, t, 0.0);
         }
-        s.push(1000, 0.0, BLOCK);
-        s.push(2050, 0.0, BLOCK);
+        push(&mut s, 1000, 0.0);
+        push(&mut s, 2050, 0.0);
         let mut ranges = Vec::new();
         s.take(2000, BLOCK, |start| ranges.push(start));
         assert_eq!(ranges, [0, 1000, 1000]);
         assert_eq!(s.taken(1000, 2000).map(|c| c.count).sum::<u32>(), 3);
-        s.push(1001, 0.0, BLOCK);
+        push(&mut s, 1001, 0.0);
         s.end_take(true);
         assert_eq!(samples(&s), [1001, 2050, 2100]);
     }
 
     #[test]
     fn a_failed_cut_gives_back() {
-        let mut s = Series::new([].into(), 0);
-        s.push(1, 0.0, BLOCK);
+        let mut s = Series::new(None, 0);
+        push(&mut s, 1, 0.0);
         s.take(1000, BLOCK, |_| {});
         s.end_take(false);
-        s.push(2, 0.0, BLOCK);
+        push(&mut s, 2, 0.0);
         assert_eq!(samples(&s), [1, 2]);
         assert_eq!(s.taken(0, 1000).count(), 0);
+    }
+
+    #[test]
+    fn chunks_can_move_elsewhere() {
+        let mut s = Series::new(None, 0);
+        [1, 2, 1001].into_iter().for_each(|t| assert_eq!(push(&mut s, t, 0.5), Verdict::Accept));
+        let copy = ChunkBytes::from(s.sealed()[0].bytes.as_slice());
+        assert!(s.map_sealed(1, 2, &copy) && !s.map_sealed(1, 3, &copy) && !s.map_sealed(2, 2, &copy));
+        assert_eq!(samples(&s), [1, 2, 1001]);
+    }
+
+    #[test]
+    fn a_series_comes_back_from_its_parts() {
+        let mut s = Series::new(None, 0);
+        [1, 2, 1001, 500].into_iter().for_each(|t| assert_eq!(push(&mut s, t, 0.5), Verdict::Accept));
+        let open = s.open().and_then(|o| Encoder::from_parts(o.bytes(), o.parts()));
+        let mut copy = Series::new(None, 0);
+        copy.restore(s.last_t(), open, s.sealed().to_vec(), s.late().to_vec());
+        assert_eq!((samples(&copy), copy.last_t()), (vec![1, 2, 500, 1001], 1001));
+        assert_eq!(push(&mut copy, 500, 0.0), Verdict::Conflict);
+        assert_eq!(push(&mut copy, 1002, 0.0), Verdict::Accept);
     }
 }

@@ -109,13 +109,13 @@ pub(crate) fn union(mut lists: Vec<Vec<SeriesRef>>) -> Vec<SeriesRef> {
 }
 
 /// Keeps what is also in `other`.
-fn intersect(found: &mut Vec<SeriesRef>, other: &[SeriesRef]) {
+pub(crate) fn intersect(found: &mut Vec<SeriesRef>, other: &[SeriesRef]) {
     let mut rest = other;
     found.retain(|series| advance(&mut rest, *series));
 }
 
 /// Drops what is in `other`.
-fn subtract(found: &mut Vec<SeriesRef>, other: &[SeriesRef]) {
+pub(crate) fn subtract(found: &mut Vec<SeriesRef>, other: &[SeriesRef]) {
     let mut rest = other;
     found.retain(|series| !advance(&mut rest, *series));
 }
