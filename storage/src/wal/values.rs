@@ -388,6 +388,9 @@ impl Xor {
     }
 }
 
+/// The first code of a whole number: with a length of 1.
+const WHOLE_FIRST: u8 = CODE_WHOLE + 1;
+
 /// Bytes and place of each exclusive-or code.
 const XOR_SHAPES: [(u8, u8); 36] = {
     let mut shapes = [(0, 0); 36];
@@ -448,13 +451,13 @@ fn read_long(code: u8, base: u64, exponent: u8, from: &mut ValueReader<'_>) -> O
             let coded = from.wide.uint(usize::from(code - CODE_DIFFERENCE))?;
             Some(against(base, exponent, coded))
         }
-        ..=CODE_WHOLE => {
+        CODE_XOR..=CODE_WHOLE => {
             let (len, trimmed) = XOR_SHAPES[usize::from(code - CODE_XOR)];
             let bits = base ^ from.wide.uint(usize::from(len))? << (8 * trimmed);
             Some(Read { bits, exponent, is_absolute: false })
         }
-        ..CODE_HIGH => absolute(from.wide.uint(usize::from(code - CODE_WHOLE))? as f64, 0),
-        ..CODE_DECIMAL => {
+        WHOLE_FIRST..CODE_HIGH => absolute(from.wide.uint(usize::from(code - CODE_WHOLE))? as f64, 0),
+        CODE_HIGH..CODE_DECIMAL => {
             let mut high = [0u8; 8];
             let len = usize::from(code - CODE_HIGH);
             high[..len].copy_from_slice(from.wide.bytes(len)?);
