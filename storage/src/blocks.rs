@@ -67,9 +67,14 @@ impl Blocks {
         BlockId(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Makes sure that no number up to `id` is given out any more.
-    pub(crate) fn skip_ids(&self, id: BlockId) {
-        self.next_id.fetch_max(id.0 + 1, Ordering::Relaxed);
+    /// The number that the next block gets.
+    pub(crate) fn next_id(&self) -> BlockId {
+        BlockId(self.next_id.load(Ordering::Relaxed))
+    }
+
+    /// Makes sure that no number before `next` is given out any more.
+    pub(crate) fn skip_ids(&self, next: BlockId) {
+        self.next_id.fetch_max(next.0, Ordering::Relaxed);
     }
 
     /// The blocks now, by rising rank.

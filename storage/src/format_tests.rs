@@ -52,8 +52,17 @@ fn the_constants_are_those_of_the_document() {
         ("block file header bytes", writer::FILE_HEADER_BYTES.to_string()),
         ("page bytes, at which a page ends", writer::PAGE_BYTES.to_string()),
         ("page header bytes", writer::PAGE_HEADER_BYTES.to_string()),
-        ("cut magic", text(&cut::MARK_MAGIC)),
-        ("cut version", cut::MARK_VERSION.to_string()),
+        ("snapshot magic", text(&snapshot::format::SNAPSHOT_MAGIC)),
+        ("chunk file magic", text(&snapshot::format::CHUNKS_MAGIC)),
+        ("snapshot and chunk file version", snapshot::format::VERSION.to_string()),
+        ("snapshot and chunk file header bytes", snapshot::format::FILE_HEADER_BYTES.to_string()),
+        ("snapshot frame kind facts", snapshot::format::KIND_FACTS.to_string()),
+        ("snapshot frame kind series", snapshot::format::KIND_SERIES.to_string()),
+        ("snapshot frame kind end", snapshot::format::KIND_END.to_string()),
+        ("snapshot frame plain", snapshot::format::PLAIN.to_string()),
+        ("snapshot frame zstd", snapshot::format::ZSTD.to_string()),
+        ("copies of the facts", snapshot::format::FACTS_COPIES.to_string()),
+        ("chunk checksum bytes", snapshot::chunks::CHUNK_CRC_BYTES.to_string()),
         ("chunk code run, first", chunk::CODE_RUN.to_string()),
         ("chunk code wide difference", chunk::CODE_WIDE.to_string()),
         ("chunk code xor", chunk::CODE_XOR.to_string()),
@@ -105,7 +114,7 @@ fn golden_options() -> Options {
 fn golden_samples() -> Vec<(Labels, i64, f64)> {
     let labels = |name: &str| Labels::from_pairs([("__name__", name), ("instance", "héhé:9100")]).unwrap();
     let mut all = Vec::new();
-    for i in 0..24i64 {
+    for i in 0..26i64 {
         let t = 100_000 + i * 250;
         all.push((labels("requests_total"), t, (i * 17) as f64));
         all.push((labels("load"), t, if i % 7 == 3 { stale_nan() } else { (i * i) as f64 / 7.0 }));
@@ -146,7 +155,7 @@ fn copy_tree(from: &Path, to: &Path) {
 #[test]
 fn golden_databases_are_read() {
     let newest = golden_dir(meta::BLOCK_VERSION);
-    if std::env::var_os("CAIRN_WRITE_GOLDEN").is_some() && !newest.join("cut").try_exists().unwrap() {
+    if std::env::var_os("CAIRN_WRITE_GOLDEN").is_some() && !newest.join("head").try_exists().unwrap() {
         std::fs::create_dir_all(&newest).unwrap();
         write_golden(&newest);
     }

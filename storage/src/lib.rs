@@ -35,6 +35,7 @@ mod mmap;
 mod querier;
 mod retention;
 mod sample;
+mod snapshot;
 mod stats;
 mod wal;
 
