@@ -97,6 +97,8 @@ pub(crate) struct MaintainState {
     pub(crate) cut_t: i64,
     /// What the last call was told.
     pub(crate) now: i64,
+    /// Position of the log then.
+    pub(crate) wal_written: u64,
     /// Snapshots of the head.
     pub(crate) snapshots: Snapshots,
     /// Blocks in which a merge met damage.
@@ -174,6 +176,7 @@ impl Db {
             maintain: Mutex::new(MaintainState {
                 cut_t: facts.map_or(i64::MIN, |facts| facts.cut_t),
                 now: facts.map_or(i64::MIN, |facts| facts.now),
+                wal_written: 0,
                 snapshots: loaded.snapshots,
                 never_merge: BTreeSet::new(),
             }),
@@ -222,11 +225,15 @@ impl Db {
         let mut state = self.maintaining();
         state.now = now;
         self.blocks.quarantine(&self.damage);
+        // The log grew since the last call, and will as much until the next.
+        let grown = self.wal.written().saturating_sub(state.wal_written);
+        state.wal_written = self.wal.written();
+        let room = self.make_room(grown);
         let cut = self.cut_if_due(&mut state, now);
         let snapshot = self.snapshot_if_due(&mut state, now);
         let retained = self.retain(now);
         let compacted = self.compact(&mut state);
-        Ok(cut.and(snapshot).and(retained).and(compacted)?)
+        Ok(room.and(cut).and(snapshot).and(retained).and(compacted)?)
     }
 
     /// Changes retention while running (configuration reload).

@@ -288,7 +288,7 @@ fn copy_tree(from: &Path, to: &Path) {
 fn small(dir: &Path) -> Vec<(Labels, i64, u64)> {
     let db = Db::open(dir, Options { block_ms: 1000, ..Options::default() }).unwrap();
     let mut all = Vec::new();
-    for i in 0..24i64 {
+    for i in 0..26i64 {
         let t = 100_000 + i * 250;
         let mut batch = Batch::new();
         for job in ["a", "b"] {
@@ -300,6 +300,19 @@ fn small(dir: &Path) -> Vec<(Labels, i64, u64)> {
         db.maintain(t).unwrap();
     }
     assert!(db.stats().blocks > 0);
+    db.close().unwrap();
+    // A log after the snapshot, too.
+    let db = Db::open(dir, Options { block_ms: 1000, ..Options::default() }).unwrap();
+    assert_eq!(db.stats().replayed_samples, 0, "a start after a close reads no log");
+    let t = 106_500;
+    let mut batch = Batch::new();
+    batch.push(labels("m", "a"), t, 0.5);
+    batch.push(labels("n", "c"), t, -0.0);
+    db.append(&mut batch, t, Durability::Written).unwrap();
+    all.push((labels("m", "a"), t, 0.5f64.to_bits()));
+    all.push((labels("n", "c"), t, (-0.0f64).to_bits()));
+    let head: Vec<PathBuf> = files(&dir.join("head"));
+    assert!(head.iter().any(|f| f.file_name().is_some_and(|n| n.to_string_lossy().starts_with("chunks-"))), "{head:?}");
     all
 }
 

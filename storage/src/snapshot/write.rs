@@ -84,6 +84,7 @@ impl Db {
     pub(crate) fn write_snapshot(&self, state: &mut MaintainState, order: Order) -> Result<(), IoAt> {
         let start = Instant::now();
         let dir = self.dir.join(HEAD_DIR);
+        self.make_room(self.expected_bytes(state))?;
         let number = state.snapshots.next_number.max(1);
         state.snapshots.next_number = number + 1;
         let run = Run::begin(self, &dir, number, &state.snapshots.files, &state.snapshots.sparse, order)?;
@@ -108,6 +109,11 @@ impl Db {
         snapshots.last = Some(written.facts);
         *lock(&self.snapshot) = SnapshotNumbers { t, took: start.elapsed(), bytes: written.bytes };
         self.drop_unneeded(state, &dir)
+    }
+
+    /// About what a snapshot adds: as much as the last one, and chunks of what is in the log since.
+    fn expected_bytes(&self, state: &MaintainState) -> u64 {
+        lock(&self.snapshot).bytes.saturating_add(self.wal_since_snapshot(state).0)
     }
 
     fn map_chunks(&self, moved: &[Moved], file: &Arc<ChunkFile>) {
