@@ -23,10 +23,10 @@ use crate::head::SymbolPairs;
 use crate::head::series::Sealed;
 use crate::head::symbols::Symbol;
 use crate::index::SeriesRef;
-use crate::merge::merge_chunks;
+use crate::merge::merge;
 use crate::wal::Segment;
 use crate::wal::replay::Done;
-use crate::{OpenError, TimeRange};
+use crate::{Columns, OpenError, TimeRange, chunk};
 
 /// Name of the mark, in the `Db`'s directory.
 pub(crate) const MARK_FILE: &str = "cut";
@@ -233,11 +233,11 @@ impl Db {
                 portion.iter().map(|(_, series)| head.taken(*series, range)).collect()
             };
             for ((symbols, _), chunks) in portion.iter().zip(chunks) {
-                let chunks = merge_chunks(chunks).expect("chunks in memory are as they were encoded");
-                if !chunks.is_empty() {
+                let samples = merge(chunks.iter().map(decoded).collect());
+                if !samples.is_empty() {
                     labels.clear();
                     labels.extend(symbols.iter().map(|&pair| sorted.rank_pair(pair)));
-                    writer.add(&labels, &chunks)?;
+                    writer.add(&labels, &samples)?;
                 }
             }
         }
@@ -334,6 +334,13 @@ impl Db {
     fn head_mut(&self) -> std::sync::RwLockWriteGuard<'_, crate::head::Head> {
         self.head.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn decoded(chunk: &Sealed) -> Columns {
+    let mut out = Columns::default();
+    chunk::decode_into(&chunk.bytes, chunk.count, i64::MIN, i64::MAX, &mut out)
+        .expect("chunks in memory are as they were encoded");
+    out
 }
 
 /// Series in the order of a block.
