@@ -94,7 +94,10 @@ fn every_class() -> Vec<(Labels, Samples)> {
     ]
 }
 
-fn read_all(block: &Arc<Block>, range: TimeRange) -> (Vec<(Labels, Vec<(i64, u64)>)>, Vec<String>, DamageCount) {
+/// Series with times and bits, warnings, and how many pieces were counted as damaged.
+type Found = (Vec<(Labels, Vec<(i64, u64)>)>, Vec<String>, u64);
+
+fn read_all(block: &Arc<Block>, range: TimeRange) -> Found {
     let log = DamageLog::new(Arc::new(RealFs), Path::new("/nowhere"));
     let mut warnings = Vec::new();
     let mut found = Vec::new();
@@ -113,8 +116,6 @@ fn read_all(block: &Arc<Block>, range: TimeRange) -> (Vec<(Labels, Vec<(i64, u64
     }
     (found, warnings, log.count())
 }
-
-type DamageCount = u64;
 
 fn bits(samples: &Samples) -> Vec<(i64, u64)> {
     samples.iter().map(|&(t, v)| (t, v.to_bits())).collect()
