@@ -11,7 +11,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::TimeRange;
 use crate::block::meta::BlockId;
 use crate::block::writer::BlockWriter;
 use crate::db::{Db, MaintainState, lock};
@@ -20,8 +19,9 @@ use crate::head::SymbolPairs;
 use crate::head::series::Sealed;
 use crate::head::symbols::Symbol;
 use crate::index::SeriesRef;
-use crate::merge::merge_chunks;
+use crate::merge::merge;
 use crate::snapshot::write::Order;
+use crate::{Columns, TimeRange, chunk};
 
 /// So many samples from before the last cut start another one before its time.
 const OLD_SAMPLES_MAX: u64 = 1 << 20;
@@ -154,11 +154,11 @@ impl Db {
             };
             for ((symbols, _), mut chunks) in portion.iter().zip(chunks) {
                 chunks.retain(|chunk| self.is_usable(chunk));
-                let chunks = merge_chunks(chunks).expect("chunks that are whole are as they were encoded");
-                if !chunks.is_empty() {
+                let samples = merge(chunks.iter().map(decoded).collect());
+                if !samples.is_empty() {
                     labels.clear();
                     labels.extend(symbols.iter().map(|&pair| sorted.rank_pair(pair)));
-                    writer.add(&labels, &chunks)?;
+                    writer.add(&labels, &samples)?;
                 }
             }
         }
@@ -210,6 +210,13 @@ impl Db {
     fn page_count(&self) -> usize {
         self.head().page_count()
     }
+}
+
+fn decoded(chunk: &Sealed) -> Columns {
+    let mut out = Columns::default();
+    chunk::decode_into(&chunk.bytes, chunk.count, i64::MIN, i64::MAX, &mut out)
+        .expect("chunks in memory are as they were encoded");
+    out
 }
 
 /// Series in the order of a block.

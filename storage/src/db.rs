@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
@@ -81,6 +81,8 @@ pub struct Db {
     pub(crate) head: RwLock<Head>,
     pub(crate) blocks: Blocks,
     pub(crate) damage: DamageLog,
+    /// A merge that runs should end soon.
+    pub(crate) stopping: AtomicBool,
     /// Bytes of the WAL's segments when somebody last looked.
     segment_bytes: AtomicU64,
     maintain: Mutex<MaintainState>,
@@ -171,6 +173,7 @@ impl Db {
             head: RwLock::new(head),
             blocks,
             damage,
+            stopping: AtomicBool::new(false),
             segment_bytes: AtomicU64::new(segment_bytes),
             snapshot: Mutex::new(loaded.numbers),
             maintain: Mutex::new(MaintainState {
@@ -234,6 +237,12 @@ impl Db {
         let retained = self.retain(now);
         let compacted = self.compact(&mut state);
         Ok(room.and(cut).and(snapshot).and(retained).and(compacted)?)
+    }
+
+    /// Tells maintenance that runs on another thread to end early: a long merge is given up and done another time.
+    /// For good; to be called before [`Db::close`].
+    pub fn stop_maintenance(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     /// Changes retention while running (configuration reload).
@@ -352,11 +361,12 @@ impl Db {
         for block in self.blocks_in(range) {
             // A damaged index is counted at its first use and set aside by the next `maintain`, which warns selects.
             let _: Result<(), Damage> = match matchers {
-                [] => block.index(&self.damage).and_then(|index| visit(Part::Index(index))),
+                [] => visit(Part::Index(block.index())),
                 _ => block
                     .select_labels(matchers, &self.damage)
                     .and_then(|found| found.iter().try_for_each(|labels| visit(Part::Series(labels)))),
             };
+            block.count_damage(&self.damage);
         }
     }
 

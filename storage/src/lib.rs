@@ -16,6 +16,7 @@ mod block;
 mod blocks;
 mod bytes;
 mod chunk;
+mod column;
 mod compact;
 #[cfg(test)]
 mod crash_tests;
@@ -42,6 +43,7 @@ mod wal;
 /// Ways in for fuzz targets and benches: no part of the interface.
 #[doc(hidden)]
 pub mod fuzzing {
+    pub use crate::block::fuzz::{fuzz_index, fuzz_meta, fuzz_page, fuzz_times, fuzz_values};
     pub use crate::wal::fuzzing::{WalProbe, fuzz_payload, fuzz_segment};
 }
 
