@@ -26,6 +26,8 @@ mod error;
 #[cfg(test)]
 mod format_tests;
 mod fs;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod index;
 mod labels;
