@@ -8,21 +8,7 @@ use crate::block::meta::Meta;
 use crate::block::writer::INDEX_FOOTER_BYTES;
 use crate::chunk;
 use crate::mmap::Mapped;
-use crate::wal::record::{self, Decoded};
-use crate::wal::scan::{self, HEADER_BYTES};
-
-/// A whole WAL segment: header, frames, resynchronizing after damage.
-pub fn wal_segment(bytes: &[u8]) {
-    let salt = scan::decode_header(bytes).map_or(0, |(header, _)| header.salt);
-    if bytes.len() >= HEADER_BYTES {
-        scan::scan(bytes, salt, |_| ());
-    }
-}
-
-/// The payload of one WAL record.
-pub fn wal_payload(bytes: &[u8]) {
-    let _ = record::decode(bytes, &mut Decoded::default());
-}
+pub use crate::wal::fuzzing::{WalProbe, fuzz_payload as wal_payload, fuzz_segment as wal_segment};
 
 /// A chunk; its first two bytes say how many samples the index promises.
 pub fn chunk(bytes: &[u8]) {

@@ -40,12 +40,6 @@ mod sample;
 mod stats;
 mod wal;
 
-/// Ways in for fuzz targets and benches: no part of the interface.
-#[doc(hidden)]
-pub mod fuzzing {
-    pub use crate::wal::fuzzing::{WalProbe, fuzz_payload, fuzz_segment};
-}
-
 pub use batch::{Appended, Batch, RefuseReason, Refused};
 pub use db::{Db, Durability, Options};
 pub use error::{AppendError, OpenError, ReadError};
