@@ -27,6 +27,8 @@ mod error;
 #[cfg(test)]
 mod format_tests;
 mod fs;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod index;
 mod labels;
@@ -39,13 +41,6 @@ mod sample;
 mod snapshot;
 mod stats;
 mod wal;
-
-/// Ways in for fuzz targets and benches: no part of the interface.
-#[doc(hidden)]
-pub mod fuzzing {
-    pub use crate::block::fuzz::{fuzz_index, fuzz_meta, fuzz_page, fuzz_times, fuzz_values};
-    pub use crate::wal::fuzzing::{WalProbe, fuzz_payload, fuzz_segment};
-}
 
 pub use batch::{Appended, Batch, RefuseReason, Refused};
 pub use db::{Db, Durability, Options};
