@@ -93,7 +93,7 @@ fn the_index_of_a_fleet_is_small() {
     assert!(bytes <= 25.0, "{bytes:.1} bytes a series");
 }
 
-/// `cargo test --release -- --ignored` is not used here: sizes come from the environment, e.g.
+/// A small one by default; a large one on request, e.g.
 /// `CAIRN_INDEX_SERIES=1000000 cargo nextest run --release -p cairn-storage index_speed --no-capture`.
 #[test]
 fn index_speed() {
