@@ -245,6 +245,17 @@ impl Db {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
+    /// Whether [`Db::maintain`] should not wait for its turn: a start after a kill would have much to replay. Cheap; to be
+    /// asked every second or so.
+    pub fn is_maintenance_due(&self) -> bool {
+        self.since_snapshot(0).is_much()
+    }
+
+    /// Samples accepted since open, and those that the open replayed.
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Relaxed) + self.replayed.samples
+    }
+
     /// Changes retention while running (configuration reload).
     pub fn set_retention(&self, retention_ms: Option<i64>, retention_bytes: Option<u64>) {
         *lock(&self.retention) = Retention { ms: retention_ms, bytes: retention_bytes };

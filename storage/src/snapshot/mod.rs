@@ -53,6 +53,30 @@ const WAL_BYTES_MIN: u64 = 1 << 20;
 /// More WAL than this takes too long to replay, whatever the time.
 const WAL_BYTES_MAX: u64 = 64 << 20;
 
+/// So many samples are replayed in a second or less, on a slow machine: then it is time for a snapshot. A well packed log
+/// has them in few bytes.
+const SAMPLES_MAX: u64 = 4 << 20;
+/// But no snapshot before so many samples for each series: writing one costs about as much as replaying five.
+const SAMPLES_OF_SERIES: u64 = 16;
+
+/// What came since the newest snapshot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Since {
+    /// Bytes of WAL.
+    pub(crate) bytes: u64,
+    /// Samples.
+    pub(crate) samples: u64,
+    /// Series now.
+    pub(crate) series: u64,
+}
+
+impl Since {
+    /// Whether replaying it takes too long, whatever the time.
+    pub(crate) fn is_much(self) -> bool {
+        self.bytes >= WAL_BYTES_MAX || self.samples >= SAMPLES_MAX.max(self.series.saturating_mul(SAMPLES_OF_SERIES))
+    }
+}
+
 /// The name of snapshot `number`.
 pub(crate) fn snapshot_name(number: u64) -> String {
     format!("{SNAPSHOT_PREFIX}{number:08}")
@@ -111,11 +135,11 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    /// Whether the next one is worth writing, with so many bytes of WAL since the last.
-    fn is_due(&self, now: i64, wal_bytes: u64) -> bool {
+    /// Whether the next one is worth writing.
+    fn is_due(&self, now: i64, since: Since) -> bool {
         // A clock that was put back counts as time passed.
         let is_time = self.last.as_ref().is_none_or(|last| last.now.abs_diff(now) >= INTERVAL_MS);
-        self.is_due || wal_bytes >= WAL_BYTES_MAX || (is_time && wal_bytes >= WAL_BYTES_MIN)
+        self.is_due || since.is_much() || (is_time && since.bytes >= WAL_BYTES_MIN)
     }
 
     fn add_file(&mut self, file: ChunkFile) -> Arc<ChunkFile> {
@@ -134,4 +158,6 @@ pub(crate) struct SnapshotNumbers {
     pub(crate) took: Duration,
     /// Its length.
     pub(crate) bytes: u64,
+    /// Samples appended (or replayed) before it since open.
+    pub(crate) samples_before: u64,
 }

@@ -15,7 +15,7 @@ use super::format::{
     FACTS_COPIES, FILE_HEADER_BYTES, Facts, FileHeader, KIND_END, NeededFile, PLAIN, SNAPSHOT_MAGIC, facts_bytes,
     put_frame, series_payload,
 };
-use super::{HEAD_DIR, KEPT, Kept, Name, SnapshotNumbers, parse_name, snapshot_name, temp_name};
+use super::{HEAD_DIR, KEPT, Kept, Name, Since, SnapshotNumbers, parse_name, snapshot_name, temp_name};
 use crate::block::meta::BlockId;
 use crate::chunk::ChunkBytes;
 use crate::db::{Db, MaintainState, lock};
@@ -46,11 +46,17 @@ impl Db {
     /// Writes a snapshot if the WAL since the last one is long or old enough.
     pub(crate) fn snapshot_if_due(&self, state: &mut MaintainState, now: i64) -> Result<(), IoAt> {
         let (bytes, _) = self.wal_since_snapshot(state);
-        if !state.snapshots.is_due(now, bytes) {
+        if !state.snapshots.is_due(now, self.since_snapshot(bytes)) {
             return Ok(());
         }
         let order = Order { now, cut_t: state.cut_t, blocks: Vec::new(), head_stays: true };
         self.write_snapshot(state, order)
+    }
+
+    /// What came since the newest snapshot, with so many bytes of WAL.
+    pub(crate) fn since_snapshot(&self, bytes: u64) -> Since {
+        let samples = self.appended().saturating_sub(lock(&self.snapshot).samples_before);
+        Since { bytes, samples, series: self.head().series_count() }
     }
 
     /// Writes the snapshot that makes the next start quick, unless the last one says it all.
@@ -87,6 +93,7 @@ impl Db {
         self.make_room(self.expected_bytes(state))?;
         let number = state.snapshots.next_number.max(1);
         state.snapshots.next_number = number + 1;
+        let samples_before = self.appended();
         let run = Run::begin(self, &dir, number, &state.snapshots.files, &state.snapshots.sparse, order)?;
         let written = run.write()?;
         let snapshots = &mut state.snapshots;
@@ -107,7 +114,7 @@ impl Db {
             }
         }
         snapshots.last = Some(written.facts);
-        *lock(&self.snapshot) = SnapshotNumbers { t, took: start.elapsed(), bytes: written.bytes };
+        *lock(&self.snapshot) = SnapshotNumbers { t, took: start.elapsed(), bytes: written.bytes, samples_before };
         self.drop_unneeded(state, &dir)
     }
 
