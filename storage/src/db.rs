@@ -420,7 +420,7 @@ impl Db {
 
     /// Syncs, writes a snapshot of the head so that the next open is quick, and closes. Dropping only syncs, and cannot
     /// report an error.
-    pub fn close(self) -> Result<(), AppendError> {
+    pub fn close(&self) -> Result<(), AppendError> {
         self.sync()?;
         // Without it the next open replays the WAL instead: that costs time, no sample.
         let _ = self.snapshot_at_close(&mut self.maintaining());
