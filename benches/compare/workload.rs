@@ -96,7 +96,7 @@ impl Random {
 impl Host {
     pub fn new(workload: Workload, number: usize) -> Self {
         let mut random = Random(number as u64 + 1);
-        let state = |i: usize, random: &mut Random| random.below(if i % 2 == 0 { 100 } else { 1 << 24 });
+        let state = |i: usize, random: &mut Random| random.below(if i.is_multiple_of(2) { 100 } else { 1 << 24 });
         let new = |i| Series { labels: labels(workload.kind, number, i, 0), state: state(i, &mut random) };
         let series = (0..workload.host_series()).map(new).collect();
         Host { workload, number, series, random }

@@ -181,7 +181,8 @@ impl Tenants {
             }
             syncs += 1;
             let idle = maintenance.as_ref().is_none_or(tokio::task::JoinHandle::is_finished);
-            let is_due = syncs.is_multiple_of(SYNCS_PER_MAINTENANCE) || self.all().iter().any(|t| t.db.is_maintenance_due());
+            let is_due =
+                syncs.is_multiple_of(SYNCS_PER_MAINTENANCE) || self.all().iter().any(|t| t.db.is_maintenance_due());
             if idle && is_due {
                 let tenants = self.clone();
                 maintenance = Some(tokio::task::spawn_blocking(move || tenants.maintain_all()));
