@@ -166,7 +166,7 @@ impl Connection {
             }
             let sent = times.entry(*t).or_default();
             let is_known = sent.allowed.contains(&bits(*v));
-            may_be_refused |= !sent.allowed.is_empty() && !(is_known && sent.allowed.len() == 1);
+            may_be_refused |= !(sent.allowed.is_empty() || is_known && sent.allowed.len() == 1);
             if !is_known && !sent.is_acknowledged {
                 sent.allowed.push(bits(*v));
             }
