@@ -45,7 +45,13 @@ impl Blocks {
             {
                 next_id = next_id.max(id + 1);
                 match Block::open(fs.as_ref(), &path) {
-                    Ok(block) => list.push(Arc::new(block)),
+                    Ok(block) => {
+                        if let Some(what) = block.tombstone_damage() {
+                            let text = format!("{}; samples that were deleted may be in this answer again", what.0);
+                            damage.add(block.meta().range, text);
+                        }
+                        list.push(Arc::new(block));
+                    }
                     Err(BlockError::Version(path, found)) => {
                         return Err(OpenError::Version { path, found, known: BLOCK_VERSION });
                     }

@@ -14,10 +14,12 @@ use crate::block::index::Index;
 use crate::block::meta::BlockId;
 use crate::block::writer::BlockWriter;
 use crate::db::{Db, MaintainState, lock};
-use crate::fs::{IoAt, tree_bytes};
-use crate::head::series::Sealed;
+use crate::fs::IoAt;
+use crate::head::series::{Sealed, encode_run};
 use crate::index::{Damage, SeriesRef};
 use crate::merge::merge_chunks;
+use crate::tombstone::{Tombstones, strip};
+use crate::{Columns, TimeRange, chunk};
 
 /// Lengths of merged blocks, in lengths of fresh ones: 8 h and a day for 2 h.
 const LEVELS: [i64; 2] = [4, 12];
@@ -27,7 +29,7 @@ const BLOCKS_MAX: usize = 8;
 const RETENTION_PARTS: i64 = 10;
 
 /// Why a merge was not done.
-enum Stop {
+pub(crate) enum Stop {
     Io(IoAt),
     Damage,
 }
@@ -59,10 +61,11 @@ impl Db {
     fn has_room_for(&self, group: &[Arc<Block>]) -> Result<bool, IoAt> {
         let Some(bytes_max) = lock(&self.retention).bytes else { return Ok(true) };
         let new: u64 = group.iter().map(|b| b.bytes()).sum();
-        Ok(tree_bytes(self.fs.as_ref(), &self.dir)?.saturating_add(new) <= bytes_max)
+        Ok(self.own_bytes()?.saturating_add(new) <= bytes_max)
     }
 
-    fn merge(&self, group: &[Arc<Block>]) -> Result<(), Stop> {
+    /// Writes the blocks of `group` as one, without what is deleted of them.
+    pub(crate) fn merge(&self, group: &[Arc<Block>]) -> Result<(), Stop> {
         let sources = group.iter().map(|b| self.source(b)).collect::<Result<Vec<_>, _>>().map_err(|_| Stop::Damage)?;
         let (symbols, sources) = unite(sources).map_err(|_| Stop::Damage)?;
         let id = self.blocks.new_id();
@@ -75,16 +78,19 @@ impl Db {
         let ids: Vec<BlockId> = group.iter().map(|b| b.meta().id).collect();
         let mut all: BTreeSet<BlockId> = ids.iter().copied().collect();
         all.extend(group.iter().flat_map(|b| b.meta().sources.iter().copied()));
-        writer.finish(rank, all.into_iter().collect()).map_err(Stop::Io)?;
-        let new = self.blocks.open_new(id).map_err(Stop::Io)?;
-        self.blocks.replace(&ids, vec![new]);
+        // None if all was deleted.
+        let meta = writer.finish(rank, all.into_iter().collect()).map_err(Stop::Io)?;
+        let new = meta.map(|meta| self.blocks.open_new(meta.id)).transpose().map_err(Stop::Io)?;
+        self.blocks.replace(&ids, new.into_iter().collect());
         ids.iter().try_for_each(|&old| self.blocks.remove_files(old)).map_err(Stop::Io)
     }
 
     fn source(&self, block: &Arc<Block>) -> Result<Source, Damage> {
         let index = block.index(&self.damage)?;
         let symbols = (0..index.symbol_count()).map(|s| index.symbol(s).map(str::to_owned));
-        Ok(Source { block: block.clone(), symbols: symbols.collect::<Result<_, _>>()?, ranks: Vec::new(), next: 0 })
+        let symbols = symbols.collect::<Result<_, _>>()?;
+        let tombstones = block.tombstones();
+        Ok(Source { block: block.clone(), symbols, ranks: Vec::new(), next: 0, tombstones })
     }
 }
 
@@ -117,12 +123,14 @@ struct Source {
     /// By the block's symbol: the place in the united table.
     ranks: Vec<u32>,
     next: SeriesRef,
+    tombstones: Arc<Tombstones>,
 }
 
-/// One series of a source: labels in the united table, and where it is.
+/// One series of a source: labels in the united table, where it is, and what of it is deleted.
 struct Next {
     labels: Vec<(u32, u32)>,
     chunks: Vec<crate::block::ChunkRef>,
+    gone: Option<Arc<[TimeRange]>>,
 }
 
 impl Source {
@@ -138,11 +146,12 @@ impl Source {
             return Ok(None);
         }
         let (labels, chunks) = self.index()?.series(self.next)?;
+        let gone = self.tombstones.of(self.next).cloned();
         self.next += 1;
         let rank = |symbol: u32| self.ranks.get(symbol as usize).copied();
         let labels = labels.iter().map(|&(n, v)| Some((rank(n)?, rank(v)?))).collect::<Option<Vec<_>>>();
         let labels = labels.ok_or_else(|| Damage("a series uses a symbol that is not there".to_owned()))?;
-        Ok(Some(Next { labels, chunks }))
+        Ok(Some(Next { labels, chunks, gone }))
     }
 }
 
@@ -169,13 +178,18 @@ fn merge_series(writer: &mut BlockWriter<'_>, mut sources: Vec<Source>) -> Resul
             if head.as_ref().is_none_or(|next| next.labels != labels) {
                 continue;
             }
-            for chunk in head.take().into_iter().flat_map(|next| next.chunks) {
-                chunks.push(copy_chunk(&source.block, &chunk).ok_or(Stop::Damage)?);
+            if let Some(Next { chunks: found, gone, .. }) = head.take() {
+                for chunk in found {
+                    let copy = copy_chunk(&source.block, &chunk).ok_or(Stop::Damage)?;
+                    chunks.extend(less(copy, gone.as_deref()).ok_or(Stop::Damage)?);
+                }
             }
             *head = source.advance().map_err(|_| Stop::Damage)?;
         }
         let merged = merge_chunks(chunks).ok_or(Stop::Damage)?;
-        writer.add(&labels, &merged).map_err(Stop::Io)?;
+        if !merged.is_empty() {
+            writer.add(&labels, &merged).map_err(Stop::Io)?;
+        }
     }
     Ok(())
 }
@@ -183,4 +197,15 @@ fn merge_series(writer: &mut BlockWriter<'_>, mut sources: Vec<Source>) -> Resul
 fn copy_chunk(block: &Block, chunk: &crate::block::ChunkRef) -> Option<Sealed> {
     let bytes = block.chunk_bytes(chunk).ok()?;
     Some(Sealed { min_t: chunk.min_t, max_t: chunk.max_t, count: chunk.count, is_taken: false, bytes: bytes.into() })
+}
+
+/// The chunk less what is deleted of it, which may be all: `Some(None)`. `None` if it cannot be decoded.
+fn less(chunk: Sealed, gone: Option<&[TimeRange]>) -> Option<Option<Sealed>> {
+    let touches = |range: &TimeRange| range.min_t <= chunk.max_t && chunk.min_t < range.max_t;
+    let Some(gone) = gone.filter(|gone| gone.iter().any(touches)) else { return Some(Some(chunk)) };
+    let mut found = Columns::default();
+    chunk::decode_into(&chunk.bytes, chunk.count, i64::MIN, i64::MAX, &mut found)?;
+    strip(gone, &mut found, 0);
+    let kept: Vec<(i64, u64)> = found.t.iter().copied().zip(found.v.iter().map(|v| v.to_bits())).collect();
+    Some(encode_run(&kept))
 }

@@ -130,13 +130,13 @@ impl Db {
         Ok(())
     }
 
-    fn cut(&self, state: &mut MaintainState, now: i64, cut_t: i64, advances: bool) -> Result<(), IoAt> {
+    pub(crate) fn cut(&self, state: &mut MaintainState, now: i64, cut_t: i64, advances: bool) -> Result<(), IoAt> {
         let segment = {
             let mut writer = lock(&self.writer);
             self.wal.rotate(&mut writer.log)
         };
         let ranges = self.take(cut_t);
-        let written = self.write_blocks(&ranges, now);
+        let written = self.write_blocks(&ranges, state.retain_t);
         if let Ok(blocks) = &written {
             let opened = blocks.iter().map(|&id| self.blocks.open_new(id)).collect::<Result<Vec<_>, _>>();
             match opened {
@@ -190,8 +190,8 @@ impl Db {
     }
 
     /// Writes one block for each range that retention still wants. After an error none of them is left.
-    fn write_blocks(&self, ranges: &Ranges, now: i64) -> Result<Vec<BlockId>, IoAt> {
-        let oldest = lock(&self.retention).ms.map_or(i64::MIN, |ms| now.saturating_sub(ms));
+    fn write_blocks(&self, ranges: &Ranges, retain_t: i64) -> Result<Vec<BlockId>, IoAt> {
+        let oldest = lock(&self.retention).ms.map_or(i64::MIN, |ms| retain_t.saturating_sub(ms));
         let mut written = Vec::new();
         for (&start, series) in ranges {
             let range = TimeRange::new(start, start + self.options.block_ms);
@@ -313,7 +313,7 @@ impl Db {
     }
 
     /// Labels of all series of the head, standing for the segments before `number`.
-    fn write_checkpoint(&self, number: u64) -> Result<u64, IoAt> {
+    pub(crate) fn write_checkpoint(&self, number: u64) -> Result<u64, IoAt> {
         let mut checkpoint = self.wal.begin_checkpoint(number)?;
         let mut series = Vec::new();
         for page in 0..self.page_count() {
@@ -331,7 +331,7 @@ impl Db {
         self.head().page_count()
     }
 
-    fn head_mut(&self) -> std::sync::RwLockWriteGuard<'_, crate::head::Head> {
+    pub(crate) fn head_mut(&self) -> std::sync::RwLockWriteGuard<'_, crate::head::Head> {
         self.head.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

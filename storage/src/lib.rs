@@ -22,20 +22,25 @@ mod crash_tests;
 mod cut;
 mod damage;
 mod db;
+mod delete;
 mod error;
 #[cfg(test)]
 mod format_tests;
 mod fs;
 mod head;
+mod hotcopy;
 mod index;
 mod labels;
 mod matcher;
 mod merge;
 mod mmap;
 mod querier;
+mod recover;
 mod retention;
 mod sample;
 mod stats;
+mod tombstone;
+mod verify;
 mod wal;
 
 /// Ways in for fuzz targets and benches: no part of the interface.
@@ -46,9 +51,12 @@ pub mod fuzzing {
 
 pub use batch::{Appended, Batch, RefuseReason, Refused};
 pub use db::{Db, Durability, Options};
-pub use error::{AppendError, OpenError, ReadError};
+pub use delete::DeleteOutcome;
+pub use error::{AppendError, DeleteError, OpenError, ReadError};
+pub use hotcopy::SnapshotHead;
 pub use labels::{Labels, LabelsBuilder, LabelsError, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError, full_match_regex};
 pub use querier::{SelectedSeries, Selection};
 pub use sample::{Columns, STALE_NAN_BITS, Sample, SeriesId, TimeRange, is_stale_nan, stale_nan};
-pub use stats::{Cardinality, Stats};
+pub use stats::{Cardinality, Refusal, Stats};
+pub use verify::{Verified, VerifyMode, verify};

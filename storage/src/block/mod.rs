@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use self::index::Index;
 use self::meta::{BlockId, META_FILE, Meta, MetaError};
@@ -20,6 +20,7 @@ use crate::fs::Fs;
 use crate::index::{Damage, SeriesRef};
 use crate::mmap::Mapped;
 use crate::querier::Piece;
+use crate::tombstone::{TombstoneError, Tombstones};
 use crate::{Columns, Labels, Matcher, ReadError, TimeRange, chunk};
 
 pub(crate) mod index;
@@ -95,6 +96,10 @@ pub(crate) struct Block {
     verified: Vec<AtomicU64>,
     /// Damaged pages met so far, so that each is counted once.
     bad_pages: Mutex<BTreeSet<u64>>,
+    /// What is deleted of it. Replaced as a whole; whoever took it keeps what it was then.
+    tombstones: RwLock<Arc<Tombstones>>,
+    /// Why the file of tombstones could not be read at open.
+    tombstone_damage: Option<Damage>,
 }
 
 impl Block {
@@ -121,6 +126,11 @@ impl Block {
             return Err(damaged(&chunks_path, "header is damaged".to_owned()));
         }
         let bits = chunks.bytes().len() / PAGE_BYTES + 1;
+        let (tombstones, tombstone_damage) = match Tombstones::load(fs, dir) {
+            Ok(found) => (found, None),
+            Err(TombstoneError::Damaged(what)) => (Tombstones::default(), Some(what)),
+            Err(TombstoneError::Version(path, found)) => return Err(BlockError::Version(path, found)),
+        };
         Ok(Block {
             meta,
             dir: dir.to_owned(),
@@ -129,12 +139,29 @@ impl Block {
             index_state: OnceLock::new(),
             verified: (0..bits.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
             bad_pages: Mutex::default(),
+            tombstones: RwLock::new(Arc::new(tombstones)),
+            tombstone_damage,
         })
     }
 
     /// What it says about itself.
     pub(crate) fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    /// What is deleted of it.
+    pub(crate) fn tombstones(&self) -> Arc<Tombstones> {
+        self.tombstones.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes reads honour `tombstones`, which are on the disk.
+    pub(crate) fn set_tombstones(&self, tombstones: Tombstones) {
+        *self.tombstones.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tombstones);
+    }
+
+    /// Why deleted samples of it may be read again, if that is so.
+    pub(crate) fn tombstone_damage(&self) -> Option<&Damage> {
+        self.tombstone_damage.as_ref()
     }
 
     /// Its directory.
@@ -179,13 +206,15 @@ impl Block {
         warnings: &mut Vec<String>,
     ) -> Result<Vec<(Labels, Vec<Piece>)>, Damage> {
         let index = self.index(damage)?;
+        let tombstones = self.tombstones();
         let mut bad = BTreeSet::new();
         let mut found = Vec::new();
         for series in crate::index::select(index, matchers)? {
             let (symbols, mut chunks) = index.series(series)?;
             chunks.retain(|c| c.min_t < range.max_t && range.min_t <= c.max_t && self.is_good(c.page, &mut bad));
             if !chunks.is_empty() {
-                let pieces = chunks.into_iter().map(|c| Piece::Block(self.clone(), c)).collect();
+                let pieces = chunks.into_iter().map(|c| Piece::Block(self.clone(), c));
+                let pieces = pieces.map(|piece| piece.without(tombstones.of(series))).collect();
                 found.push((index.labels(&symbols)?, pieces));
             }
         }
