@@ -19,6 +19,7 @@ use crate::block::Block;
 use crate::compact::Stop;
 use crate::db::{Db, lock};
 use crate::fs::IoAt;
+use crate::head;
 use crate::index::{self, Damage, SeriesRef};
 use crate::wal::Lsn;
 use crate::wal::record::{DELETED_MAX, Delete, Record};
@@ -106,7 +107,7 @@ impl Db {
         found: &mut Found,
     ) -> Result<(u64, Option<Lsn>), DeleteError> {
         let mut writer = lock(&self.writer);
-        let refs = self.head().select(matchers);
+        let refs = head::select::select(&self.head, matchers);
         let (mut samples, mut last) = (0, None);
         for logged in refs.chunks(DELETED_MAX) {
             let ids: Vec<u64> = logged.iter().map(|&series| u64::from(series)).collect();

@@ -15,7 +15,7 @@ use crate::block::{Block, ChunkRef};
 use crate::db::Db;
 use crate::fs::dry::DryFs;
 use crate::fs::{Fs, IoAt, RealFs};
-use crate::head::series::encode_run;
+use crate::head::{self, series::encode_run};
 use crate::index::{Damage, SeriesRef};
 use crate::tombstone::TOMBSTONES_FILE;
 use crate::{Columns, Labels, OpenError, Options, TimeRange};
@@ -119,7 +119,7 @@ impl Run<'_> {
     }
 
     fn head(&mut self) {
-        let refs = self.db.head().select(&[]);
+        let refs = head::select::select(&self.db.head, &[]);
         self.out.series += refs.len() as u64;
         for portion in refs.chunks(PORTION) {
             let head = self.db.head();

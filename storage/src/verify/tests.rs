@@ -117,7 +117,8 @@ fn a_damaged_record_of_the_log_is_gone_after_a_repair() {
     filled(dir.path());
     let segment = files(&dir.path().join("wal")).into_keys().rfind(|p| p.extension().is_some_and(|e| e == "wal"));
     flip(&segment.unwrap(), 5000);
-    check(dir.path(), "no whole record", 400 * 200 - 400);
+    // Its own samples, and those that differ from them until a value stands for itself.
+    check(dir.path(), "no whole record", 400 * 200 - 66 * 200);
 }
 
 #[test]
