@@ -3,14 +3,18 @@
 //! Here: finding them at open, numbering new ones, adding, replacing and removing.
 //! Elsewhere: one block (`block`), when they are made and go (`cut`, `compact`, `retention`).
 //!
+//! Blocks that a kept snapshot of the head names are missed at the next open: it takes them for lost, and an older
+//! snapshot for the truth. So where such a block goes on purpose, an empty file says so until no snapshot names it.
+//!
 //! Invariant: the list is replaced as a whole; whoever took it keeps its blocks, also when they are removed. Blocks
 //! leave by a rename first, so a directory with a block's name is always meant to be one.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use crate::block::cache::{CACHE_BYTES_MAX, PageCache};
 use crate::block::meta::{BLOCK_VERSION, BlockId};
 use crate::block::{BLOCK_PREFIX, Block, BlockError, BlockPaths, TEMP_PREFIX};
 use crate::damage::DamageLog;
@@ -21,6 +25,18 @@ use crate::{OpenError, TimeRange};
 /// Directory of the blocks, below the `Db`'s.
 pub(crate) const BLOCKS_DIR: &str = "blocks";
 
+/// Files named so, with the number of a block as its directory has it, say that it was removed on purpose.
+const GONE_PREFIX: &str = "gone-";
+
+/// What the kept snapshots of the head say about blocks.
+#[derive(Debug, Default)]
+struct Named {
+    /// Numbers that they name.
+    all: BTreeSet<BlockId>,
+    /// Those of them that were removed on purpose.
+    gone: BTreeSet<BlockId>,
+}
+
 /// The blocks of one `Db`.
 #[derive(Debug)]
 pub(crate) struct Blocks {
@@ -29,6 +45,9 @@ pub(crate) struct Blocks {
     /// By rising rank.
     list: RwLock<Arc<Vec<Arc<Block>>>>,
     next_id: AtomicU64,
+    named: Mutex<Named>,
+    /// Shared by all blocks.
+    cache: Arc<PageCache>,
 }
 
 impl Blocks {
@@ -37,14 +56,20 @@ impl Blocks {
         fs.create_dir_all(dir).at(dir)?;
         let mut list = Vec::new();
         let mut next_id = 1;
-        for entry in fs.list(dir).at(dir)?.into_iter().filter(|entry| entry.is_dir) {
+        let cache = Arc::new(PageCache::new(CACHE_BYTES_MAX));
+        let mut named = Named::default();
+        let number = |text: &str| u64::from_str_radix(text, 16).ok();
+        for entry in fs.list(dir).at(dir)? {
+            if !entry.is_dir {
+                named.gone.extend(entry.name.strip_prefix(GONE_PREFIX).and_then(number).map(BlockId));
+                continue;
+            }
             let path = dir.join(&entry.name);
             if entry.name.starts_with(TEMP_PREFIX) {
                 fs.remove_dir_all(&path).at(&path)?;
-            } else if let Some(id) = entry.name.strip_prefix(BLOCK_PREFIX).and_then(|n| u64::from_str_radix(n, 16).ok())
-            {
+            } else if let Some(id) = entry.name.strip_prefix(BLOCK_PREFIX).and_then(number) {
                 next_id = next_id.max(id + 1);
-                match Block::open(fs.as_ref(), &path) {
+                match Block::open(fs.as_ref(), &path, &cache) {
                     Ok(block) => {
                         if let Some(what) = block.tombstone_damage() {
                             let text = format!("{}; samples that were deleted may be in this answer again", what.0);
@@ -60,7 +85,14 @@ impl Blocks {
             }
         }
         list.sort_by_key(|b| b.meta().rank);
-        Ok(Blocks { fs, dir: dir.to_owned(), list: RwLock::new(Arc::new(list)), next_id: AtomicU64::new(next_id) })
+        Ok(Blocks {
+            fs,
+            dir: dir.to_owned(),
+            list: RwLock::new(Arc::new(list)),
+            next_id: AtomicU64::new(next_id),
+            named: Mutex::new(named),
+            cache,
+        })
     }
 
     /// The directory.
@@ -73,9 +105,14 @@ impl Blocks {
         BlockId(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Makes sure that no number up to `id` is given out any more.
-    pub(crate) fn skip_ids(&self, id: BlockId) {
-        self.next_id.fetch_max(id.0 + 1, Ordering::Relaxed);
+    /// The number that the next block gets.
+    pub(crate) fn next_id(&self) -> BlockId {
+        BlockId(self.next_id.load(Ordering::Relaxed))
+    }
+
+    /// Makes sure that no number before `next` is given out any more.
+    pub(crate) fn skip_ids(&self, next: BlockId) {
+        self.next_id.fetch_max(next.0, Ordering::Relaxed);
     }
 
     /// The blocks now, by rising rank.
@@ -86,7 +123,7 @@ impl Blocks {
     /// Opens a block that was just published.
     pub(crate) fn open_new(&self, id: BlockId) -> Result<Arc<Block>, IoAt> {
         let paths = BlockPaths::new(&self.dir, id);
-        match Block::open(self.fs.as_ref(), &paths.dir) {
+        match Block::open(self.fs.as_ref(), &paths.dir, &self.cache) {
             Ok(block) => Ok(Arc::new(block)),
             Err(e) => Err(std::io::Error::new(
                 std::io::ErrorKind::InvalidData,
@@ -105,10 +142,52 @@ impl Blocks {
         *list = Arc::new(next);
     }
 
-    /// Takes a block out and removes its files. Queries that hold it go on reading.
-    pub(crate) fn remove(&self, id: BlockId) -> Result<(), IoAt> {
-        self.replace(&[id], Vec::new());
-        self.remove_files(id)
+    /// Takes a block out and removes its files for good. Queries that hold it go on reading.
+    pub(crate) fn remove(&self, block: &Block) -> Result<(), IoAt> {
+        let meta = block.meta();
+        let ids: Vec<BlockId> = meta.sources.iter().copied().chain([meta.id]).collect();
+        // On a full disk there may be no room for it, and room is what this makes. Then the next open takes an older
+        // snapshot: no sample is lost by that.
+        let _ = self.bury(&ids);
+        self.replace(&[meta.id], Vec::new());
+        self.remove_files(meta.id)
+    }
+
+    /// Says on the disk, as far as a snapshot names them, that these blocks are to be missed from now on.
+    pub(crate) fn bury(&self, ids: &[BlockId]) -> Result<(), IoAt> {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<BlockId> =
+            ids.iter().copied().filter(|id| named.all.contains(id) && !named.gone.contains(id)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        for id in &new {
+            let path = self.gone_path(*id);
+            self.fs.create(&path).and_then(|file| file.sync()).at(&path)?;
+        }
+        self.fs.sync_dir(&self.dir).at(&self.dir)?;
+        named.gone.extend(new);
+        Ok(())
+    }
+
+    /// These blocks are about to be named by a snapshot.
+    pub(crate) fn add_named(&self, ids: &[BlockId]) {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).all.extend(ids);
+    }
+
+    /// These are all blocks that snapshots name now.
+    pub(crate) fn set_named(&self, ids: BTreeSet<BlockId>) {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in named.gone.difference(&ids) {
+            // Best effort: left behind it harms nobody, and the next open tries again.
+            let _ = self.fs.remove_file(&self.gone_path(*id));
+        }
+        named.gone.retain(|id| ids.contains(id));
+        named.all = ids;
+    }
+
+    fn gone_path(&self, id: BlockId) -> PathBuf {
+        self.dir.join(format!("{GONE_PREFIX}{:016x}", id.0))
     }
 
     /// Removes the files of a block that is not in the list.
@@ -125,16 +204,17 @@ impl Blocks {
             if let Some(what) = block.index_damage() {
                 self.replace(&[block.meta().id], Vec::new());
                 let name = block.dir().file_name().and_then(|n| n.to_str()).unwrap_or("block");
-                damage.forget_one();
+                block.uncount_damage(damage);
                 set_aside(damage, block.dir(), name, block.meta().range, what);
             }
         }
     }
 
-    /// Numbers of the blocks, and of those that went into them.
+    /// Numbers of the blocks, of those that went into them, and of those that went on purpose.
     pub(crate) fn known_ids(&self) -> BTreeSet<BlockId> {
         let list = self.list();
-        let own = list.iter().map(|b| b.meta().id);
+        let gone = self.named.lock().unwrap_or_else(PoisonError::into_inner).gone.clone();
+        let own = list.iter().map(|b| b.meta().id).chain(gone);
         own.chain(list.iter().flat_map(|b| b.meta().sources.iter().copied())).collect()
     }
 

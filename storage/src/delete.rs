@@ -11,7 +11,6 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, BuildHasherDefault};
-use std::sync::Arc;
 
 use rustc_hash::FxHasher;
 
@@ -20,7 +19,7 @@ use crate::compact::Stop;
 use crate::db::{Db, lock};
 use crate::fs::IoAt;
 use crate::head;
-use crate::index::{self, Damage, SeriesRef};
+use crate::index::SeriesRef;
 use crate::wal::Lsn;
 use crate::wal::record::{DELETED_MAX, Delete, Record};
 use crate::{DeleteError, Labels, Matcher, OpenError, TimeRange};
@@ -55,7 +54,9 @@ impl Db {
         let mut found = Found::new();
         for block in self.blocks_in(range) {
             // A damaged index is counted at its first use, and the block is set aside by the next `maintain`.
-            let Ok(refs) = self.matching_in(&block, matchers, range, &mut found) else { continue };
+            let Ok(hit) = block.select_reaching(matchers, range, &self.damage) else { continue };
+            found.extend(hit.iter().map(|(_, labels)| hash(labels)));
+            let refs: Vec<SeriesRef> = hit.into_iter().map(|(series, _)| series).collect();
             self.entomb(&block, &refs, range)?;
         }
         let (head_samples, lsn) = self.delete_in_head(matchers, range, &mut found)?;
@@ -63,27 +64,6 @@ impl Db {
             self.wal.sync_to(lsn)?;
         }
         Ok(DeleteOutcome { series: found.len() as u64, head_samples })
-    }
-
-    /// The block's series that match and have samples in `range`.
-    fn matching_in(
-        &self,
-        block: &Arc<Block>,
-        matchers: &[Matcher],
-        range: TimeRange,
-        found: &mut Found,
-    ) -> Result<Vec<SeriesRef>, Damage> {
-        let index = block.index(&self.damage)?;
-        let mut refs = Vec::new();
-        for series in index::select(index, matchers)? {
-            // By the spans of chunks: without reading them, and what is on a damaged page must not come back either.
-            let (symbols, chunks) = index.series(series)?;
-            if chunks.iter().any(|c| c.min_t < range.max_t && range.min_t <= c.max_t) {
-                found.insert(hash(&index.labels(&symbols)?));
-                refs.push(series);
-            }
-        }
-        Ok(refs)
     }
 
     fn entomb(&self, block: &Block, refs: &[SeriesRef], range: TimeRange) -> Result<(), IoAt> {
@@ -139,6 +119,7 @@ impl Db {
             match self.merge(std::slice::from_ref(block)) {
                 Ok(()) => cleaned += 1,
                 Err(Stop::Io(e)) => return Err(e.into()),
+                Err(Stop::Closing) => break,
                 Err(Stop::Damage) => drop(state.never_merge.insert(block.meta().id)),
             }
         }

@@ -15,7 +15,6 @@ use crate::block::{Block, BlockPaths};
 use crate::blocks::BLOCKS_DIR;
 use crate::db::{Db, lock};
 use crate::fs::{AtPath, IoAt};
-use crate::head::series::encode_run;
 use crate::querier;
 use crate::{Columns, OpenError, SelectedSeries, TimeRange};
 
@@ -24,8 +23,6 @@ use crate::{Columns, OpenError, SelectedSeries, TimeRange};
 pub(crate) const SNAPSHOTS_DIR: &str = "snapshots";
 /// Directories of snapshots in the making begin so.
 const TEMP_PREFIX: &str = "tmp-";
-/// Samples in one chunk of a head's block.
-const CHUNK_SAMPLES: usize = crate::head::series::CHUNK_SAMPLES_MAX as usize;
 
 /// What of the head goes into a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +97,7 @@ impl Db {
         let mut start = min_t.div_euclid(block_ms) * block_ms;
         while start <= max_t {
             let range = TimeRange::new(start, start.saturating_add(block_ms));
-            let series = querier::join(self.select_head(&[], range), range);
+            let series = querier::join(self.select_head(&[], range).0, range);
             // The head's range may have holes as wide as a wrong clock is wrong: on to the next sample.
             let rest = TimeRange::new(range.max_t, i64::MAX);
             start = if series.is_empty() { self.next_range_start(rest) } else { range.max_t };
@@ -113,7 +110,7 @@ impl Db {
 
     /// Where the range of block length begins that has the head's first sample in `rest`.
     fn next_range_start(&self, rest: TimeRange) -> i64 {
-        let found = self.select_head(&[], rest);
+        let (found, _) = self.select_head(&[], rest);
         let first = found.iter().flat_map(|(_, pieces)| pieces.iter().map(|p| p.span().0.max(rest.min_t))).min();
         first.map_or(i64::MAX, |t| t.div_euclid(self.options.block_ms) * self.options.block_ms)
     }
@@ -131,11 +128,10 @@ impl Db {
         let mut columns = Columns::default();
         for (labels, series) in order {
             columns.clear();
-            series.read_into(&mut columns).expect("what is in memory can be read");
-            let samples: Vec<(i64, u64)> =
-                columns.t.iter().copied().zip(columns.v.iter().map(|v| v.to_bits())).collect();
-            let chunks: Vec<_> = samples.chunks(CHUNK_SAMPLES).filter_map(encode_run).collect();
-            if let Err(e) = writer.add(&labels, &chunks) {
+            // Chunks that are damaged on the disk were left out by the selection already.
+            let read = series.read_into(&mut columns).map_err(std::io::Error::other).at(blocks_dir);
+            let added = read.and_then(|()| if columns.is_empty() { Ok(()) } else { writer.add(&labels, &columns) });
+            if let Err(e) = added {
                 writer.abandon();
                 return Err(e);
             }

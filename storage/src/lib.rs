@@ -16,6 +16,7 @@ mod block;
 mod blocks;
 mod bytes;
 mod chunk;
+mod column;
 mod compact;
 #[cfg(test)]
 mod crash_tests;
@@ -27,6 +28,8 @@ mod error;
 #[cfg(test)]
 mod format_tests;
 mod fs;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod hotcopy;
 mod index;
@@ -38,16 +41,11 @@ mod querier;
 mod recover;
 mod retention;
 mod sample;
+mod snapshot;
 mod stats;
 mod tombstone;
 mod verify;
 mod wal;
-
-/// Ways in for fuzz targets and benches: no part of the interface.
-#[doc(hidden)]
-pub mod fuzzing {
-    pub use crate::wal::fuzzing::{WalProbe, fuzz_payload, fuzz_segment};
-}
 
 pub use batch::{Appended, Batch, RefuseReason, Refused};
 pub use db::{Db, Durability, Options};

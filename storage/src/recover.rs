@@ -6,7 +6,7 @@
 //! Why this is safe after a failed fsync: nothing was acknowledged on its account, and nothing was written after it. What
 //! the head shows was acknowledged earlier, or as "written" only, or not at all; which of it is on the disk nobody knows,
 //! and asking the same file again would get a lie (the kernel drops the error with the pages). So the failed segments
-//! are not used any more: all of the head goes to new files, with its own fsyncs, and the log goes on in a new segment.
+//! are not used any more: all of the head goes to a snapshot, with its own fsyncs, and the log goes on in a new segment.
 //! Until that has worked, everything is refused.
 //!
 //! Invariant: the log is healed only after everything that it was ever told is durable elsewhere.
@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::db::{Db, MaintainState, lock};
 use crate::fs::{AtPath, IoAt};
+use crate::snapshot::write::Order;
 use crate::{AppendError, OpenError, Refusal};
 
 /// File that is written to see whether there is room, and removed again.
@@ -100,25 +101,18 @@ impl Db {
         done
     }
 
-    /// Makes everything in the head durable without the log: all samples go to blocks, all labels to a checkpoint, and
-    /// replay will begin with the segment after this.
+    /// Makes everything in the head durable without the log: a snapshot, which ends the segment; replay will begin with
+    /// the next one.
     fn persist_head(&self, state: &mut MaintainState) -> Result<(), IoAt> {
-        let end_t = self.head().range().map_or(state.cut_t, |(_, max_t)| max_t.saturating_add(1));
-        self.cut(state, end_t, end_t, false)?;
-        let segment = {
-            let mut writer = lock(&self.writer);
-            self.wal.rotate(&mut writer.log)
-        };
-        let bytes = self.write_checkpoint(segment)?;
-        self.checkpoint_bytes.store(bytes, Ordering::Relaxed);
-        Ok(())
+        let order = Order { now: state.now, cut_t: state.cut_t, blocks: Vec::new(), head_stays: true };
+        self.write_snapshot(state, order)
     }
 
     /// Moves the whole head to blocks and removes the log that it came from, so that damage in it is met no more.
     pub(crate) fn settle(&self) -> Result<(), IoAt> {
         let mut state = lock(&self.maintain);
         let end_t = self.head().range().map_or(0, |(_, max_t)| max_t.saturating_add(1));
-        // A segment leaves at the second cut that finds it empty.
+        // What came before goes when two snapshots were written without it.
         self.cut(&mut state, end_t, end_t, true)?;
         self.cut(&mut state, end_t, end_t, true)
     }

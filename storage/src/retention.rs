@@ -4,7 +4,7 @@
 //! Elsewhere: samples refused as too old (`append`), ranges not written at all (`cut`).
 //!
 //! Invariant: by age only blocks go whose newest sample is too old; by size the oldest go first, one at a time, and
-//! none once the directory is within its limit.
+//! none once the directory is within its limit. Room is made before something is written, not after.
 
 use crate::damage::QUARANTINE_DIR;
 use crate::db::{Db, lock};
@@ -61,20 +61,24 @@ impl Db {
         if let Some(ms) = limits.ms {
             let oldest = now.saturating_sub(ms);
             for block in self.blocks.list().iter().filter(|b| b.meta().range.max_t <= oldest) {
-                self.blocks.remove(block.meta().id)?;
+                self.blocks.remove(block)?;
             }
         }
-        limits.bytes.map_or(Ok(()), |bytes| self.retain_bytes(bytes))
+        self.make_room(0)
     }
 
-    /// Bytes that count for the limit: the directory without snapshots.
+    /// Bytes that count for the limit: the whole directory, but for copies that the server's admin API made there. They
+    /// are a person's to keep and to remove.
     pub(crate) fn own_bytes(&self) -> Result<u64, IoAt> {
         let snapshots = tree_bytes(self.fs.as_ref(), &self.dir.join(SNAPSHOTS_DIR))?;
         Ok(tree_bytes(self.fs.as_ref(), &self.dir)?.saturating_sub(snapshots))
     }
 
-    fn retain_bytes(&self, bytes_max: u64) -> Result<(), IoAt> {
-        let mut bytes = self.own_bytes()?;
+    /// Before `more` bytes are written: removes the oldest blocks until they fit the limit. What counts: log, snapshots
+    /// and chunk files, blocks, quarantine.
+    pub(crate) fn make_room(&self, more: u64) -> Result<(), IoAt> {
+        let Some(bytes_max) = lock(&self.retention).bytes else { return Ok(()) };
+        let mut bytes = self.own_bytes()?.saturating_add(more);
         let quarantine = self.dir.join(QUARANTINE_DIR);
         let quarantined = tree_bytes(self.fs.as_ref(), &quarantine)?;
         if bytes > bytes_max && quarantined > 0 {
@@ -88,7 +92,7 @@ impl Db {
             if bytes <= bytes_max {
                 break;
             }
-            self.blocks.remove(block.meta().id)?;
+            self.blocks.remove(&block)?;
             bytes = bytes.saturating_sub(block.bytes());
         }
         Ok(())

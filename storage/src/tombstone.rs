@@ -184,7 +184,7 @@ pub(crate) fn strip(gone: &[TimeRange], columns: &mut Columns, from: usize) {
 }
 
 /// Whether one of the sorted `gone` holds `t`.
-fn is_gone(gone: &[TimeRange], t: i64) -> bool {
+pub(crate) fn is_gone(gone: &[TimeRange], t: i64) -> bool {
     let after = gone.partition_point(|range| range.min_t <= t);
     after.checked_sub(1).and_then(|at| gone.get(at)).is_some_and(|range| range.contains(t))
 }

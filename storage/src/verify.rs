@@ -10,23 +10,22 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::block::writer::BlockWriter;
-use crate::block::{Block, ChunkRef};
+use crate::block::{Block, ChunkRef, SeriesSamples};
+use crate::compact::Stop;
 use crate::db::Db;
 use crate::fs::dry::DryFs;
-use crate::fs::{Fs, IoAt, RealFs};
-use crate::head::{self, series::encode_run};
+use crate::fs::{Fs, RealFs};
+use crate::head;
+use crate::head::series::Sealed;
 use crate::index::{Damage, SeriesRef};
 use crate::tombstone::TOMBSTONES_FILE;
-use crate::{Columns, Labels, OpenError, Options, TimeRange};
+use crate::{Labels, OpenError, Options, ReadError, TimeRange};
 
 /// Series of one block that are named one by one; the rest is counted.
 const NAMED_MAX: usize = 20;
 /// Series of the head that are read under one lock.
 const PORTION: usize = 512;
 const MINUTE_MS: i64 = 60_000;
-/// Samples in one chunk of a block that is written anew.
-const CHUNK_SAMPLES: usize = crate::head::series::CHUNK_SAMPLES_MAX as usize;
 
 /// Whether to change anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,18 +66,33 @@ pub fn verify(dir: &Path, mode: VerifyMode, report: &mut dyn FnMut(&str)) -> Res
     RealFs.list(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
     let fs: Arc<dyn Fs> = if mode == VerifyMode::Repair { Arc::new(RealFs) } else { Arc::new(DryFs) };
     let db = Db::open_with(dir, Options::default(), fs)?;
-    let mut run = Run { db: &db, mode, report, out: Verified::default() };
+    let mut run = Run { db: &db, mode, report, out: Verified::default(), has_set_aside: false };
     run.opened();
     for block in db.blocks.list().iter() {
         run.block(block)?;
     }
     run.head();
-    if mode == VerifyMode::Repair && run.out.damaged > 0 {
-        db.settle()?;
+    let (out, has_set_aside) = (run.out, run.has_set_aside);
+    if mode == VerifyMode::Repair && out.damaged > 0 {
+        repair_head(db, has_set_aside, report)?;
     }
-    let out = run.out;
-    db.close().map_err(|e| OpenError::Io { path: dir.to_owned(), source: std::io::Error::other(e) })?;
     Ok(out)
+}
+
+/// Writes the head anew, so that damage in it is met no more. If blocks were set aside, opening once more brings back
+/// what log and snapshots of the head still have of them.
+fn repair_head(db: Db, has_set_aside: bool, report: &mut dyn FnMut(&str)) -> Result<(), OpenError> {
+    let dir = db.dir().to_owned();
+    let db = if has_set_aside {
+        drop(db);
+        let db = Db::open_with(&dir, Options::default(), Arc::new(RealFs))?;
+        db.damage.notes_from(0).iter().for_each(|note| report(note));
+        db
+    } else {
+        db
+    };
+    db.settle()?;
+    db.close().map_err(|e| OpenError::Io { path: dir, source: std::io::Error::other(e) })
 }
 
 struct Run<'a> {
@@ -86,6 +100,7 @@ struct Run<'a> {
     mode: VerifyMode,
     report: &'a mut dyn FnMut(&str),
     out: Verified,
+    has_set_aside: bool,
 }
 
 /// What the damage of one block costs: for each series the ranges of its chunks that cannot be read.
@@ -94,6 +109,16 @@ struct Losses {
     pieces: u64,
     series: BTreeMap<Labels, Vec<TimeRange>>,
     reasons: Vec<String>,
+}
+
+impl Losses {
+    /// A damaged piece, if it was not met before.
+    fn note(&mut self, reason: &str) {
+        if self.reasons.iter().all(|known| known != reason) {
+            self.pieces += 1;
+            self.reasons.push(reason.to_owned());
+        }
+    }
 }
 
 impl Run<'_> {
@@ -122,16 +147,33 @@ impl Run<'_> {
         let refs = head::select::select(&self.db.head, &[]);
         self.out.series += refs.len() as u64;
         for portion in refs.chunks(PORTION) {
-            let head = self.db.head();
-            let found = portion.iter().filter_map(|&series| head.snapshot(series, TimeRange::ALL));
-            self.out.samples += found.flat_map(|s| s.chunks).map(|c| u64::from(c.count)).sum::<u64>();
+            let found: Vec<_> = {
+                let head = self.db.head();
+                portion.iter().filter_map(|&series| head.snapshot(series, TimeRange::ALL)).collect()
+            };
+            for series in found {
+                series.chunks.iter().for_each(|chunk| self.head_chunk(&series.labels, chunk));
+            }
         }
+    }
+
+    fn head_chunk(&mut self, labels: &Labels, chunk: &Sealed) {
+        if chunk.bytes.is_whole() {
+            self.out.samples += u64::from(chunk.count);
+            return;
+        }
+        self.out.damaged += 1;
+        // The head is written anew at the end.
+        self.out.repaired += u64::from(self.mode == VerifyMode::Repair);
+        self.say(&chunk.bytes.error().to_string());
+        self.say(&format!("  lost: {labels} from {} to {}", minute(chunk.min_t), minute(chunk.max_t)));
     }
 
     fn block(&mut self, block: &Arc<Block>) -> Result<(), OpenError> {
         let name = block.dir().file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
         let range = block.meta().range;
-        if let Err(what) = block.index(&self.db.damage) {
+        let (index, pages) = block.verify();
+        if let Some(what) = index {
             self.out.damaged += 1;
             let lost = format!(
                 "{}; with it {} samples of {} series between {} and {} are lost",
@@ -145,7 +187,7 @@ impl Run<'_> {
             return self.set_aside(block, &name);
         }
         self.out.blocks += 1;
-        let losses = self.read(block);
+        let losses = self.read(block, &pages);
         if losses.pieces > 0 {
             self.out.damaged += losses.pieces;
             self.say_losses(&losses);
@@ -163,33 +205,28 @@ impl Run<'_> {
     }
 
     /// Reads every chunk of a block whose index is whole.
-    fn read(&mut self, block: &Block) -> Losses {
-        let mut losses = Losses::default();
-        let mut columns = Columns::default();
-        let mut bad_pages = std::collections::BTreeSet::new();
+    fn read(&mut self, block: &Block, pages: &[ReadError]) -> Losses {
+        let reasons: Vec<String> = pages.iter().map(ReadError::to_string).collect();
+        let mut losses = Losses { pieces: pages.len() as u64, reasons, ..Losses::default() };
+        let mut samples = SeriesSamples::default();
         for series in series_of(block) {
             let (labels, chunks) = match entry(block, series) {
                 Ok(found) => found,
                 Err(what) => {
-                    losses.pieces += 1;
-                    losses.reasons.push(what.0);
+                    losses.note(&what.0);
                     continue;
                 }
             };
             self.out.series += 1;
             for chunk in chunks {
-                columns.clear();
-                match block.read_chunk(&chunk, TimeRange::ALL, &mut columns) {
-                    Ok(()) => self.out.samples += columns.len() as u64,
-                    Err(e) => {
-                        if bad_pages.insert(chunk.page) {
-                            losses.pieces += 1;
-                            losses.reasons.push(e.to_string());
-                        }
-                        let range = TimeRange::new(chunk.min_t, chunk.max_t + 1);
-                        losses.series.entry(labels.clone()).or_default().push(range);
-                    }
+                samples.floats.clear();
+                samples.blobs.clear();
+                for e in block.read_series(std::slice::from_ref(&chunk), &mut samples) {
+                    losses.note(&e.to_string());
+                    let range = TimeRange::new(chunk.min_t, chunk.max_t + 1);
+                    losses.series.entry(labels.clone()).or_default().push(range);
                 }
+                self.out.samples += samples.len() as u64;
             }
         }
         losses
@@ -213,6 +250,7 @@ impl Run<'_> {
         if self.mode == VerifyMode::Repair {
             self.db.blocks.replace(&[block.meta().id], Vec::new());
             if self.db.damage.move_here(block.dir(), name) {
+                self.has_set_aside = true;
                 self.out.repaired += 1;
                 self.say(&format!("  {name} is in quarantine/ now"));
             }
@@ -222,7 +260,11 @@ impl Run<'_> {
 
     /// Writes what can be read of a block as another one in its place, and sets the old one aside.
     fn rewrite(&mut self, block: &Arc<Block>, name: &str) -> Result<(), OpenError> {
-        let new = self.db.write_readable(block)?;
+        let new = match self.db.salvage(block) {
+            Ok(new) => new,
+            Err(Stop::Io(e)) => return Err(e.into()),
+            Err(Stop::Damage | Stop::Closing) => None,
+        };
         self.set_aside(block, name)?;
         match new {
             Some(new) => {
@@ -237,50 +279,14 @@ impl Run<'_> {
     }
 }
 
-impl Db {
-    /// The readable part of a block as a new one. It does not name the old one as its source: so replay brings back from
-    /// the log what the log still has of it.
-    fn write_readable(&self, block: &Arc<Block>) -> Result<Option<Arc<Block>>, IoAt> {
-        let index = block.index_unchecked();
-        let symbols = (0..index.symbol_count()).filter_map(|s| index.symbol(s).ok()).map(Arc::from).collect();
-        let id = self.blocks.new_id();
-        let mut writer = BlockWriter::new(self.fs.as_ref(), self.blocks.dir(), id, symbols)?;
-        let tombstones = block.tombstones();
-        let mut columns = Columns::default();
-        for series in series_of(block) {
-            let Ok((labels, chunks)) = index.series(series) else { continue };
-            columns.clear();
-            for chunk in chunks {
-                // What cannot be read was reported and is what this is about.
-                let _ = block.read_chunk(&chunk, TimeRange::ALL, &mut columns);
-            }
-            if let Some(gone) = tombstones.of(series) {
-                crate::tombstone::strip(gone, &mut columns, 0);
-            }
-            let samples: Vec<(i64, u64)> =
-                columns.t.iter().copied().zip(columns.v.iter().map(|v| v.to_bits())).collect();
-            let chunks: Vec<_> = samples.chunks(CHUNK_SAMPLES).filter_map(encode_run).collect();
-            if !chunks.is_empty()
-                && let Err(e) = writer.add(&labels, &chunks)
-            {
-                writer.abandon();
-                return Err(e);
-            }
-        }
-        let meta = writer.finish(block.meta().rank, block.meta().sources.clone())?;
-        meta.map(|meta| self.blocks.open_new(meta.id)).transpose()
-    }
-}
-
 /// All series of a block.
 fn series_of(block: &Block) -> std::ops::Range<SeriesRef> {
     0..SeriesRef::try_from(block.meta().series).unwrap_or(SeriesRef::MAX)
 }
 
 fn entry(block: &Block, series: SeriesRef) -> Result<(Labels, Vec<ChunkRef>), Damage> {
-    let index = block.index_unchecked();
-    let (symbols, chunks) = index.series(series)?;
-    Ok((index.labels(&symbols)?, chunks))
+    let (pairs, chunks) = block.series_at(series)?;
+    Ok((block.labels(&pairs)?, chunks))
 }
 
 /// `2023-11-14 22:13` (UTC).

@@ -13,4 +13,5 @@ mod durability;
 mod exporter;
 mod garbage;
 mod http;
+mod kill;
 mod remote_write;
