@@ -176,7 +176,8 @@ impl Tenants {
         Ok(tenant)
     }
 
-    /// Syncs every second and maintains every half minute, until `stop`; then syncs once more.
+    /// Syncs every second, maintains every half minute or when much was written; until `stop`: then closes all, so that
+    /// the next start has nothing to replay.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
         let mut syncs: u32 = 0;
         let mut maintenance: Option<tokio::task::JoinHandle<()>> = None;
@@ -195,13 +196,27 @@ impl Tenants {
             }
             syncs += 1;
             let idle = maintenance.as_ref().is_none_or(tokio::task::JoinHandle::is_finished);
-            if idle && syncs.is_multiple_of(SYNCS_PER_MAINTENANCE) {
+            let is_due =
+                syncs.is_multiple_of(SYNCS_PER_MAINTENANCE) || self.all().iter().any(|t| t.db.is_maintenance_due());
+            if idle && is_due {
                 let tenants = self.clone();
                 maintenance = Some(tokio::task::spawn_blocking(move || tenants.maintain_all()));
             }
         }
+        self.all().iter().for_each(|tenant| tenant.db.stop_maintenance());
         if let Some(running) = maintenance {
             let _ = running.await;
+        }
+        if let Err(e) = tokio::task::spawn_blocking(move || self.close_all()).await {
+            tracing::error!(component = "storage", error = %e, "closing ended early; the next start replays the log");
+        }
+    }
+
+    fn close_all(&self) {
+        for tenant in self.all() {
+            if let Err(e) = tenant.db.close() {
+                tracing::error!(component = "storage", tenant = %tenant.id, error = %e, "samples cannot be made durable");
+            }
         }
     }
 

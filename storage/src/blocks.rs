@@ -3,9 +3,6 @@
 //! Here: finding them at open, numbering new ones, adding, replacing and removing.
 //! Elsewhere: one block (`block`), when they are made and go (`cut`, `compact`, `retention`).
 //!
-//! Blocks that a kept snapshot of the head names are missed at the next open: it takes them for lost, and an older
-//! snapshot for the truth. So where such a block goes on purpose, an empty file says so until no snapshot names it.
-//!
 //! Invariant: the list is replaced as a whole; whoever took it keeps its blocks, also when they are removed. Blocks
 //! leave by a rename first, so a directory with a block's name is always meant to be one.
 
@@ -18,24 +15,16 @@ use crate::block::cache::{CACHE_BYTES_MAX, PageCache};
 use crate::block::meta::{BLOCK_VERSION, BlockId};
 use crate::block::{BLOCK_PREFIX, Block, BlockError, BlockPaths, TEMP_PREFIX};
 use crate::damage::DamageLog;
+use crate::db::lock;
 use crate::fs::{AtPath, Fs, IoAt};
 use crate::index::Damage;
 use crate::{OpenError, TimeRange};
 
 /// Directory of the blocks, below the `Db`'s.
 pub(crate) const BLOCKS_DIR: &str = "blocks";
-
-/// Files named so, with the number of a block as its directory has it, say that it was removed on purpose.
+/// Begins the names of empty files that stand for blocks which retention or a deletion removed: a snapshot that relies on such a block
+/// is whole without it.
 const GONE_PREFIX: &str = "gone-";
-
-/// What the kept snapshots of the head say about blocks.
-#[derive(Debug, Default)]
-struct Named {
-    /// Numbers that they name.
-    all: BTreeSet<BlockId>,
-    /// Those of them that were removed on purpose.
-    gone: BTreeSet<BlockId>,
-}
 
 /// The blocks of one `Db`.
 #[derive(Debug)]
@@ -45,9 +34,17 @@ pub(crate) struct Blocks {
     /// By rising rank.
     list: RwLock<Arc<Vec<Arc<Block>>>>,
     next_id: AtomicU64,
-    named: Mutex<Named>,
     /// Shared by all blocks.
     cache: Arc<PageCache>,
+    named: Mutex<Named>,
+}
+
+/// Blocks that kept snapshots name: without them these would not be whole.
+#[derive(Debug, Default)]
+struct Named {
+    by_snapshots: BTreeSet<BlockId>,
+    /// Those that were removed on purpose since; each has an empty file that says so.
+    gone: BTreeSet<BlockId>,
 }
 
 impl Blocks {
@@ -58,17 +55,14 @@ impl Blocks {
         let mut next_id = 1;
         let cache = Arc::new(PageCache::new(CACHE_BYTES_MAX));
         let mut named = Named::default();
-        let number = |text: &str| u64::from_str_radix(text, 16).ok();
         for entry in fs.list(dir).at(dir)? {
-            if !entry.is_dir {
-                named.gone.extend(entry.name.strip_prefix(GONE_PREFIX).and_then(number).map(BlockId));
-                continue;
-            }
             let path = dir.join(&entry.name);
-            if entry.name.starts_with(TEMP_PREFIX) {
+            if !entry.is_dir {
+                named.gone.extend(id_in(&entry.name, GONE_PREFIX));
+            } else if entry.name.starts_with(TEMP_PREFIX) {
                 fs.remove_dir_all(&path).at(&path)?;
-            } else if let Some(id) = entry.name.strip_prefix(BLOCK_PREFIX).and_then(number) {
-                next_id = next_id.max(id + 1);
+            } else if let Some(id) = id_in(&entry.name, BLOCK_PREFIX) {
+                next_id = next_id.max(id.0 + 1);
                 match Block::open(fs.as_ref(), &path, &cache) {
                     Ok(block) => {
                         if let Some(what) = block.tombstone_damage() {
@@ -90,8 +84,8 @@ impl Blocks {
             dir: dir.to_owned(),
             list: RwLock::new(Arc::new(list)),
             next_id: AtomicU64::new(next_id),
-            named: Mutex::new(named),
             cache,
+            named: Mutex::new(named),
         })
     }
 
@@ -142,48 +136,43 @@ impl Blocks {
         *list = Arc::new(next);
     }
 
-    /// Takes a block out and removes its files for good. Queries that hold it go on reading.
+    /// Takes a block out for good and removes its files. Queries that hold it go on reading.
     pub(crate) fn remove(&self, block: &Block) -> Result<(), IoAt> {
-        let meta = block.meta();
-        let ids: Vec<BlockId> = meta.sources.iter().copied().chain([meta.id]).collect();
-        // On a full disk there may be no room for it, and room is what this makes. Then the next open takes an older
-        // snapshot: no sample is lost by that.
-        let _ = self.bury(&ids);
-        self.replace(&[meta.id], Vec::new());
-        self.remove_files(meta.id)
+        self.note_gone(block);
+        self.replace(&[block.meta().id], Vec::new());
+        self.remove_files(block.meta().id)
     }
 
-    /// Says on the disk, as far as a snapshot names them, that these blocks are to be missed from now on.
-    pub(crate) fn bury(&self, ids: &[BlockId]) -> Result<(), IoAt> {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        let new: Vec<BlockId> =
-            ids.iter().copied().filter(|id| named.all.contains(id) && !named.gone.contains(id)).collect();
-        if new.is_empty() {
-            return Ok(());
+    /// Says that snapshots are whole without this block, which is about to go for good.
+    ///
+    /// Best effort: on a full disk removing is worth more than the note, without which the next open says that a snapshot
+    /// misses the block.
+    pub(crate) fn note_gone(&self, block: &Block) {
+        let mut named = lock(&self.named);
+        let ids = block.meta().sources.iter().chain([&block.meta().id]);
+        let gone: Vec<BlockId> = ids.filter(|id| named.by_snapshots.contains(id)).copied().collect();
+        for id in gone {
+            if self.fs.create(&self.gone_path(id)).is_ok() {
+                named.gone.insert(id);
+            }
         }
-        for id in &new {
-            let path = self.gone_path(*id);
-            self.fs.create(&path).and_then(|file| file.sync()).at(&path)?;
-        }
-        self.fs.sync_dir(&self.dir).at(&self.dir)?;
-        named.gone.extend(new);
-        Ok(())
     }
 
-    /// These blocks are about to be named by a snapshot.
-    pub(crate) fn add_named(&self, ids: &[BlockId]) {
-        self.named.lock().unwrap_or_else(PoisonError::into_inner).all.extend(ids);
+    /// Says that the snapshot in the making names these blocks, too.
+    pub(crate) fn name_more(&self, ids: &[BlockId]) {
+        lock(&self.named).by_snapshots.extend(ids);
     }
 
-    /// These are all blocks that snapshots name now.
+    /// Says which blocks the kept snapshots name; notes about others go.
     pub(crate) fn set_named(&self, ids: BTreeSet<BlockId>) {
-        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
-        for id in named.gone.difference(&ids) {
-            // Best effort: left behind it harms nobody, and the next open tries again.
-            let _ = self.fs.remove_file(&self.gone_path(*id));
+        let mut named = lock(&self.named);
+        let idle: Vec<BlockId> = named.gone.difference(&ids).copied().collect();
+        for id in idle {
+            // Left behind it does no harm: its number is never given again.
+            let _ = self.fs.remove_file(&self.gone_path(id));
+            named.gone.remove(&id);
         }
-        named.gone.retain(|id| ids.contains(id));
-        named.all = ids;
+        named.by_snapshots = ids;
     }
 
     fn gone_path(&self, id: BlockId) -> PathBuf {
@@ -210,18 +199,24 @@ impl Blocks {
         }
     }
 
-    /// Numbers of the blocks, of those that went into them, and of those that went on purpose.
+    /// Numbers of the blocks, of those that went into them, and of those that are gone on purpose.
     pub(crate) fn known_ids(&self) -> BTreeSet<BlockId> {
         let list = self.list();
-        let gone = self.named.lock().unwrap_or_else(PoisonError::into_inner).gone.clone();
-        let own = list.iter().map(|b| b.meta().id).chain(gone);
-        own.chain(list.iter().flat_map(|b| b.meta().sources.iter().copied())).collect()
+        let own = list.iter().map(|b| b.meta().id);
+        let mut known = lock(&self.named).gone.clone();
+        known.extend(own.chain(list.iter().flat_map(|b| b.meta().sources.iter().copied())));
+        known
     }
 
     /// Bytes of all blocks.
     pub(crate) fn bytes(&self) -> u64 {
         self.list().iter().map(|b| b.bytes()).sum()
     }
+}
+
+/// The block's number in the name of a file or directory.
+fn id_in(name: &str, prefix: &str) -> Option<BlockId> {
+    name.strip_prefix(prefix).and_then(|n| u64::from_str_radix(n, 16).ok()).map(BlockId)
 }
 
 fn set_aside(damage: &DamageLog, path: &Path, name: &str, range: TimeRange, what: &Damage) {

@@ -84,7 +84,7 @@ impl Db {
         let all_ids: Vec<BlockId> = all.into_iter().collect();
         let new = self.write_merged(group, &all_ids, false)?;
         if new.is_none() {
-            self.blocks.bury(&all_ids).map_err(Stop::Io)?;
+            group.iter().for_each(|block| self.blocks.note_gone(block));
         }
         self.blocks.replace(&ids, new.into_iter().collect());
         ids.iter().try_for_each(|&old| self.blocks.remove_files(old)).map_err(Stop::Io)

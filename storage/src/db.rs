@@ -207,7 +207,6 @@ impl Db {
             _lock: open_lock,
         };
         db.maintaining().anchor = Anchor::new(db.newest_t());
-        db.blocks.set_named(db.maintaining().snapshots.named_blocks());
         Ok(db)
     }
 
@@ -469,7 +468,7 @@ impl Db {
 
     /// Syncs, writes a snapshot of the head so that the next open is quick, and closes. Dropping only syncs, and cannot
     /// report an error.
-    pub fn close(self) -> Result<(), AppendError> {
+    pub fn close(&self) -> Result<(), AppendError> {
         self.sync()?;
         // Without it the next open replays the WAL instead: that costs time, no sample.
         let _ = self.snapshot_at_close(&mut self.maintaining());

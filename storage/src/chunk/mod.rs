@@ -58,7 +58,9 @@ fn scaled(v: f64, power: f64) -> i64 {
 fn integer(v: f64, power: f64) -> Option<i64> {
     if (v * power).abs() < INTEGER_MAX {
         let n = scaled(v, power);
-        return (unscaled(n, power) == v.to_bits()).then_some(n);
+        // Most are whole: no division for those.
+        let back = if power == 1.0 { (n as f64).to_bits() } else { unscaled(n, power) };
+        return (back == v.to_bits()).then_some(n);
     }
     None
 }

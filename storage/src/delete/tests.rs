@@ -222,3 +222,42 @@ fn damaged_tombstones_are_said_with_every_answer() {
     assert_eq!(db.stats().quarantined, 1);
     assert_eq!(db.select(&only("a"), TimeRange::new(14_000, 15_000)).unwrap().warnings, [] as [String; 0]);
 }
+
+/// Blocks that a snapshot of the head names go as a whole: the next open must not take that for damage.
+#[track_caller]
+fn blocks_go_on_purpose(remove: impl Fn(&Db)) {
+    let dir = temp_dir();
+    let db = open(dir.path());
+    fill(&db);
+    let facts = |db: &Db| db.maintaining().snapshots.named_blocks();
+    assert!(!facts(&db).is_empty(), "the snapshot of the last cut names its blocks");
+    remove(&db);
+    assert_eq!(db.stats().blocks, 0);
+    let expected = (times(&db, "a"), times(&db, "b"));
+    let snapshot = db.stats().snapshot_t;
+    drop(db);
+    let db = open(dir.path());
+    assert_eq!((db.stats().quarantined, db.stats().snapshot_t), (0, snapshot), "{:?}", db.damage_from(0));
+    assert_eq!((times(&db, "a"), times(&db, "b")), expected);
+    let gone = || std::fs::read_dir(db.blocks.dir()).unwrap().count();
+    assert!(gone() > 0);
+    db.snapshot_now(20_000).unwrap();
+    db.snapshot_now(20_000).unwrap();
+    assert_eq!(gone(), 0, "nothing names them any more");
+}
+
+#[test]
+fn a_block_that_is_wholly_deleted_is_not_missed() {
+    blocks_go_on_purpose(|db| {
+        db.delete_series(&[], TimeRange::new(0, 14_000)).unwrap();
+        db.clean_tombstones().unwrap();
+    });
+}
+
+#[test]
+fn a_block_that_retention_removes_is_not_missed() {
+    blocks_go_on_purpose(|db| {
+        db.set_retention(None, Some(1));
+        db.make_room(0).unwrap();
+    });
+}

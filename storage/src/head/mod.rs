@@ -40,6 +40,8 @@ pub(crate) struct Head {
     pages: Pages,
     by_labels: HashIndex,
     window: BlockWindow,
+    /// Label pairs of the newest series: the next one mostly has the same at the same places.
+    recent: Vec<PairId>,
     next_id: u64,
     range: Option<(i64, i64)>,
     samples: u64,
@@ -102,6 +104,7 @@ impl Head {
             pages: Pages::default(),
             by_labels: HashIndex::default(),
             window: BlockWindow::new(block_ms),
+            recent: Vec::new(),
             next_id: 0,
             range: None,
             samples: 0,
@@ -126,7 +129,7 @@ impl Head {
         let mut count = 0;
         for (name, value) in labels.iter() {
             // Labels with an unknown pair belong to no series.
-            let id = self.pairs.find(name, value)?;
+            let id = self.pair_at(count, name, value)?;
             match few.get_mut(count) {
                 Some(slot) => *slot = id,
                 None => return self.find_long(labels),
@@ -134,6 +137,15 @@ impl Head {
             count += 1;
         }
         self.find_ids(&few[..count])
+    }
+
+    /// The number of a pair, which stands at place `at` of its labels.
+    #[inline]
+    fn pair_at(&self, at: usize, name: &str, value: &str) -> Option<PairId> {
+        match self.recent.get(at) {
+            Some(&id) if self.pairs.is_pair(id, name, value) => Some(id),
+            _ => self.pairs.find(name, value),
+        }
     }
 
     fn find_long(&self, labels: &Labels) -> Option<SeriesRef> {
@@ -165,7 +177,13 @@ impl Head {
         let mut many = Vec::new();
         let mut count = 0;
         for (name, value) in labels.iter() {
-            let id = self.pairs.insert(name, value, series);
+            let id = match self.recent.get(count) {
+                Some(&id) if self.pairs.is_pair(id, name, value) => {
+                    self.pairs.insert_known(id, series);
+                    id
+                }
+                _ => self.pairs.insert(name, value, series),
+            };
             match few.get_mut(count) {
                 Some(slot) => *slot = id,
                 None => many.push(id),
@@ -178,6 +196,8 @@ impl Head {
             many.splice(..0, few);
             &many
         };
+        self.recent.clear();
+        self.recent.extend_from_slice(ids);
         self.pages.insert(series, ids);
         self.by_labels.insert(self.by_labels.hash_ids(ids.iter().copied()), series);
         self.skip_ids(id.0 + 1);

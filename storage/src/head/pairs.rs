@@ -51,7 +51,14 @@ impl Pairs {
 
     #[inline]
     fn find_hashed(&self, hash: u32, name: &str, value: &str) -> Option<PairId> {
-        self.index.find(hash, |id| self.texts(id) == (name, value))
+        self.index.find(hash, |id| self.is_pair(id, name, value))
+    }
+
+    /// Whether a number stands for this pair; not if it was given up.
+    #[inline]
+    pub(crate) fn is_pair(&self, id: PairId, name: &str, value: &str) -> bool {
+        let pair = &self.pairs[id as usize];
+        pair.count > 0 && self.symbols.is_text(pair.value, value) && self.symbols.is_text(pair.name, name)
     }
 
     /// Adds a series, newer than all others of the head, to a pair; the pair's number.

@@ -8,7 +8,6 @@
 //!
 //! Invariant: refs rise over time, so adding at the end keeps every list sorted.
 
-use crate::bytes::put_varint;
 use crate::index::SeriesRef;
 
 /// A run is the gap before it (doubled, plus one if it is longer than one) and, if so, its length less two.
@@ -45,20 +44,20 @@ impl List {
     }
 
     fn end_run(&mut self) {
-        let mut run = Vec::with_capacity(10);
         let gap = u64::from(self.first - if self.len == 0 { 0 } else { self.before });
-        match self.last - self.first {
-            0 => put_varint(&mut run, gap << 1),
+        let mut run = [0u8; 2 * VARINT_BYTES_MAX];
+        let len = match self.last - self.first {
+            0 => write_varint(&mut run, 0, gap << 1),
             more => {
-                put_varint(&mut run, gap << 1 | 1);
-                put_varint(&mut run, u64::from(more - 1));
+                let len = write_varint(&mut run, 0, gap << 1 | 1);
+                write_varint(&mut run, len, u64::from(more - 1))
             }
-        }
-        let end = self.len as usize + run.len();
+        };
+        let end = self.len as usize + len;
         if end > self.runs.len() {
             self.resize(end + (end / 4).clamp(6, 1 << 16));
         }
-        self.runs[self.len as usize..end].copy_from_slice(&run);
+        self.runs[self.len as usize..end].copy_from_slice(&run[..len]);
         self.len = end as u32;
     }
 
@@ -97,6 +96,20 @@ impl List {
         }
         each(self.first, self.last);
     }
+}
+
+/// A ref, doubled.
+const VARINT_BYTES_MAX: usize = 5;
+
+/// As `bytes::put_varint`, without heap; where it ends.
+fn write_varint(out: &mut [u8], mut at: usize, mut value: u64) -> usize {
+    while value >= 0x80 {
+        out[at] = value as u8 | 0x80;
+        value >>= 7;
+        at += 1;
+    }
+    out[at] = value as u8;
+    at + 1
 }
 
 #[cfg(test)]

@@ -50,13 +50,13 @@ struct Page {
 impl Symbols {
     /// The number of `text`, if it has one.
     pub(crate) fn find(&self, text: &str) -> Option<Symbol> {
-        self.index.find(self.index.hash_texts(&[text]), |symbol| self.text(symbol) == text)
+        self.index.find(self.index.hash_texts(&[text]), |symbol| self.is_text(symbol, text))
     }
 
     /// The number of `text`, given now if need be, with one user more.
     pub(crate) fn intern(&mut self, text: &str) -> Symbol {
         let hash = self.index.hash_texts(&[text]);
-        if let Some(symbol) = self.index.find(hash, |symbol| self.text(symbol) == text) {
+        if let Some(symbol) = self.index.find(hash, |symbol| self.is_text(symbol, text)) {
             let slot = &mut self.slots[symbol as usize];
             slot.users = slot.users.saturating_add(1);
             return symbol;
@@ -90,12 +90,22 @@ impl Symbols {
     }
 
     /// The string of a live number.
-    #[inline]
     pub(crate) fn text(&self, symbol: Symbol) -> &str {
+        std::str::from_utf8(self.bytes(symbol)).expect("a text is stored as it came")
+    }
+
+    /// Whether a live number stands for `text`; cheaper than to ask for the string.
+    #[inline]
+    pub(crate) fn is_text(&self, symbol: Symbol, text: &str) -> bool {
+        self.bytes(symbol) == text.as_bytes()
+    }
+
+    #[inline]
+    fn bytes(&self, symbol: Symbol) -> &[u8] {
         let slot = self.slots[symbol as usize];
         let bytes = &self.pages[slot.page as usize].bytes[usize::from(slot.offset)..];
         let (_, len, rest) = split_header(bytes);
-        std::str::from_utf8(&rest[..len]).expect("a text is stored as it came")
+        &rest[..len]
     }
 
     fn store(&mut self, symbol: Symbol, text: &[u8]) -> (u32, u16) {
@@ -147,6 +157,7 @@ impl Symbols {
     }
 }
 
+#[inline]
 fn split_header(bytes: &[u8]) -> (Symbol, usize, &[u8]) {
     let (symbol, rest) = bytes.split_first_chunk().expect("a text has a header");
     let (len, rest) = rest.split_first_chunk().expect("a text has a header");

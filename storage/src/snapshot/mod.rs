@@ -118,8 +118,13 @@ pub(crate) struct Kept {
     number: u64,
     segment: u64,
     files: Vec<NeededFile>,
-    /// Blocks that it relies on.
     blocks: Vec<BlockId>,
+}
+
+impl Kept {
+    fn new(number: u64, facts: &Facts) -> Self {
+        Kept { number, segment: facts.segment, files: facts.files.clone(), blocks: facts.blocks.clone() }
+    }
 }
 
 /// What maintenance knows about snapshots.

@@ -15,7 +15,7 @@ use super::format::{
     FACTS_COPIES, FILE_HEADER_BYTES, Facts, FileHeader, KIND_END, NeededFile, PLAIN, SNAPSHOT_MAGIC, facts_bytes,
     put_frame, series_payload,
 };
-use super::{HEAD_DIR, KEPT, Kept, Name, Since, SnapshotNumbers, parse_name, snapshot_name, temp_name};
+use super::{HEAD_DIR, KEPT, Kept, Name, Since, SnapshotNumbers, Snapshots, parse_name, snapshot_name, temp_name};
 use crate::block::meta::BlockId;
 use crate::chunk::ChunkBytes;
 use crate::db::{Db, MaintainState, lock};
@@ -87,42 +87,39 @@ impl Db {
     }
 
     /// Writes one now. After an error the state is as before, but for files that the next one removes.
-    pub(crate) fn write_snapshot(&self, state: &mut MaintainState, mut order: Order) -> Result<(), IoAt> {
+    pub(crate) fn write_snapshot(&self, state: &mut MaintainState, order: Order) -> Result<(), IoAt> {
         let start = Instant::now();
         let dir = self.dir.join(HEAD_DIR);
+        self.blocks.name_more(&order.blocks);
         self.make_room(self.expected_bytes(state))?;
-        // That may have cost a block of the cut.
-        let known = self.blocks.known_ids();
-        order.blocks.retain(|id| known.contains(id));
-        self.blocks.add_named(&order.blocks);
         let number = state.snapshots.next_number.max(1);
         state.snapshots.next_number = number + 1;
         let samples_before = self.appended();
         let run = Run::begin(self, &dir, number, &state.snapshots.files, &state.snapshots.sparse, order)?;
         let written = run.write()?;
         let snapshots = &mut state.snapshots;
-        let (files, blocks) = (written.facts.files.clone(), written.facts.blocks.clone());
-        snapshots.kept.push(Kept { number, segment: written.facts.segment, files, blocks });
+        snapshots.kept.push(Kept::new(number, &written.facts));
         let surplus = snapshots.kept.len().saturating_sub(KEPT);
         snapshots.kept.drain(..surplus);
         snapshots.is_due = false;
         snapshots.sparse = sparse(&written.facts.files, &written.live);
         let t = Some(written.facts.now);
         if written.head_stays {
-            snapshots.files.retain(|number, _| written.facts.files.iter().any(|f| f.number == *number));
-            // If the new file cannot be mapped, its chunks stay on the heap, and go into the next one.
-            if let Some(new) = written.facts.files.iter().find(|f| f.number == number)
-                && let Ok(file) = ChunkFile::open(self.fs.as_ref(), &dir, number, new.salt)
-            {
-                let file = snapshots.add_file(file);
-                self.map_chunks(&written.moved, &file);
+            let new = written.facts.files.iter().find(|f| f.number == number);
+            let opened = new.map(|new| ChunkFile::open(self.fs.as_ref(), &dir, number, new.salt)).transpose();
+            // If the new file cannot be mapped, its chunks stay where they are, on the heap or in a sparse file, and go into
+            // the next one.
+            if let Ok(opened) = opened {
+                snapshots.files.retain(|number, _| written.facts.files.iter().any(|f| f.number == *number));
+                if let Some(file) = opened {
+                    let file = snapshots.add_file(file);
+                    self.map_chunks(&written.moved, &file);
+                }
             }
         }
         snapshots.last = Some(written.facts);
         *lock(&self.snapshot) = SnapshotNumbers { t, took: start.elapsed(), bytes: written.bytes, samples_before };
-        self.drop_unneeded(state, &dir)?;
-        self.blocks.set_named(state.snapshots.named_blocks());
-        Ok(())
+        self.drop_unneeded(state, &dir)
     }
 
     /// About what a snapshot adds: as much as the last one, and chunks of what is in the log since.
@@ -138,10 +135,11 @@ impl Db {
 
     /// Removes what none of the kept snapshots needs: other snapshots, chunk files, segments.
     fn drop_unneeded(&self, state: &mut MaintainState, dir: &std::path::Path) -> Result<(), IoAt> {
-        let kept = &state.snapshots.kept;
+        self.blocks.set_named(state.snapshots.named_blocks());
+        let Snapshots { kept, files, .. } = &state.snapshots;
         let is_needed = |name: Name| match name {
             Name::Snapshot(n) => kept.iter().any(|k| k.number == n),
-            Name::Chunks(n) => kept.iter().any(|k| k.files.iter().any(|f| f.number == n)),
+            Name::Chunks(n) => files.contains_key(&n) || kept.iter().any(|k| k.files.iter().any(|f| f.number == n)),
             Name::Temp(_) => false,
         };
         let mut removed = false;

@@ -116,6 +116,16 @@ fn a_damaged_index_costs_its_block() {
 }
 
 #[test]
+fn what_an_older_snapshot_still_has_of_a_damaged_block_is_brought_back() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(fill(dir.path()));
+    // The newest block: the last but one snapshot is from before it, and the log since is kept.
+    let index = files(&dir.path().join("blocks")).into_keys().rfind(|p| p.ends_with("index")).unwrap();
+    flip(&index, 40);
+    check(dir.path(), "samples of 200 series between 2023-11-1", 400 * 200);
+}
+
+#[test]
 fn a_damaged_record_of_the_log_is_gone_after_a_repair() {
     let dir = tempfile::tempdir().unwrap();
     // Closed, it would have a snapshot, and the next open no need of the log.
