@@ -6,6 +6,7 @@
 //! Invariant: a request reaches a handler only through a row of [`ROUTES`], after `auth` allowed that row's access.
 
 mod admin;
+mod admin_tsdb;
 mod answer;
 mod app;
 mod cairn;

@@ -22,7 +22,9 @@ impl FromRequest<Arc<App>> for Params {
         let (parts, body) = request.into_parts();
         let mut pairs = Vec::new();
         let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-        if parts.method == Method::POST && content_type.starts_with("application/x-www-form-urlencoded") {
+        if matches!(parts.method, Method::POST | Method::PUT)
+            && content_type.starts_with("application/x-www-form-urlencoded")
+        {
             pairs = parse(
                 &read_body(body, app.live().config.cairn.limits.query_body_bytes_max, "query_body_bytes_max").await?,
             );

@@ -9,7 +9,7 @@ use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::app::App;
-use super::{admin, cairn, dashboards, query, rules, series, status, targets, ui, write};
+use super::{admin, admin_tsdb, cairn, dashboards, query, rules, series, status, targets, ui, write};
 use crate::auth::Access;
 
 /// One row.
@@ -83,6 +83,10 @@ pub const ROUTES: &[Route] = &[
     // Pushes.
     route!("POST", "/api/v1/write", Push, write::push, "Prometheus remote write 1.0 (protobuf, snappy)."),
     route!("POST", "/api/v1/push", Push, write::push, "The same under Mimir's name."),
+    // Prometheus: administration of the store.
+    route!("POST PUT", "/api/v1/admin/tsdb/delete_series", Change, admin_tsdb::delete_series, "Delete the samples of the series that `match[]` selects, from `start` to `end`."),
+    route!("POST PUT", "/api/v1/admin/tsdb/clean_tombstones", Change, admin_tsdb::clean_tombstones, "Take what is deleted off the disk."),
+    route!("POST PUT", "/api/v1/admin/tsdb/snapshot", Change, admin_tsdb::snapshot, "Make a copy of the store below its directory, `snapshots/<name>`; `skip_head` leaves out what is not in blocks."),
     // Cairn's own.
     route!("GET", "/api/cairn/v1/status", Read, cairn::status, "The appliance at a glance: storage, targets, alerts."),
     route!("GET", "/api/cairn/v1/notifications", Read, rules::notifications, "The last deliveries to receivers, newest first."),

@@ -136,6 +136,8 @@ pub(super) async fn push(
                 ApiError::BadData(message).into_text()
             }
         },
+        // Said once by the tenant's keeper: a full disk refuses every push.
+        Err(e @ ApiError::Unavailable { .. }) => e.into_text(),
         Err(e) => {
             tracing::warn!(component = "remote_write", tenant = %caller.tenant, error = %e, "a push is refused");
             e.into_text()

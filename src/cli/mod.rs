@@ -9,6 +9,7 @@ mod accepted;
 mod check;
 mod flags;
 mod healthcheck;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -48,6 +49,15 @@ pub enum Command {
         /// The address to ask.
         #[arg(long, env = "CAIRN_HEALTHCHECK_URL", default_value = "http://127.0.0.1:9090/-/healthy")]
         url: String,
+    },
+    /// Read everything in a data directory that no server has open, and say what is damaged and what that costs.
+    /// Exits with 0 if all is well, 1 if something is damaged, 2 if the directory cannot be read.
+    Verify {
+        /// Set damaged pieces aside in quarantine/, so that the rest opens clean. Nothing is removed.
+        #[arg(long)]
+        repair: bool,
+        /// A data directory (the one with tenants/ in it), or one tenant's.
+        dir: PathBuf,
     },
     /// Print the version.
     Version,
@@ -117,6 +127,7 @@ pub fn run(command: &Command, out: &mut dyn Write) -> io::Result<u8> {
         Command::Check { what: Check::Config { files } } => check::configs(files, out),
         Command::Check { what: Check::Rules { files } } => check::rules(files, out),
         Command::Healthcheck { url } => healthcheck::run(url, out),
+        Command::Verify { repair, dir } => verify::run(dir, *repair, out),
         Command::Version => {
             writeln!(out, "{}", version())?;
             Ok(0)

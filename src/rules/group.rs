@@ -155,11 +155,12 @@ impl Group {
 
     fn record(&self, index: usize, started_at: i64, seconds: f64, error: Option<String>) {
         let rule = &self.config.rules[index];
-        if let Some(message) = &error {
-            tracing::warn!(group = %self.key, rule = %rule.name, error = %message, "rule evaluation failed");
-        }
         let mut state = lock(&self.state);
         let slot = &mut state.rules[index];
+        // An error that lasts is said once, not at every evaluation.
+        if let Some(message) = error.as_ref().filter(|_| slot.last_error.is_none()) {
+            tracing::warn!(group = %self.key, rule = %rule.name, error = %message, "rule evaluation failed");
+        }
         slot.health = if error.is_some() { Health::Bad } else { Health::Good };
         slot.last_error = error;
         slot.evaluation_seconds = seconds;

@@ -6,7 +6,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use storage::Stats;
+use storage::{Refusal, Stats};
 
 use super::Tenants;
 use crate::telemetry::put;
@@ -43,6 +43,20 @@ impl Collector for StorageCollector {
         )?;
         let help = "Damaged pieces of the stores that were set aside since start.";
         gauge("cairn_storage_quarantined", help, sum(|s| s.quarantined) as i64)?;
+        let help = "Bytes at the end of the write-ahead logs that were no whole record at start, and were cut.";
+        gauge("cairn_storage_wal_torn_bytes", help, sum(|s| s.wal_torn_bytes) as i64)?;
+        let help = "Samples of the write-ahead logs whose series' labels were lost with a damaged record.";
+        gauge("cairn_storage_orphaned_samples", help, sum(|s| s.orphaned_samples) as i64)?;
+        let help = "Series of blocks with samples that are deleted but still on the disk.";
+        gauge("cairn_storage_tombstones", help, sum(|s| s.tombstones) as i64)?;
+        let refusing = |why: Refusal| stats.iter().filter(|s| s.refuses == Some(why)).count() as i64;
+        let help = "Stores that refuse samples because the disk is full.";
+        gauge("cairn_storage_disk_full", help, refusing(Refusal::DiskFull))?;
+        let help = "Stores that refuse samples because writing to the disk failed.";
+        gauge("cairn_storage_write_failed", help, refusing(Refusal::Failed))?;
+        let help = "Appends and syncs that the disk refused.";
+        let failures = ConstCounter::new(sum(|s| s.append_failures));
+        put(&mut encoder, "cairn_storage_append_failures", help, &failures)?;
         let appended = ConstCounter::new(sum(|s| s.samples_appended));
         put(&mut encoder, "prometheus_tsdb_head_samples_appended", "Total number of appended samples.", &appended)
     }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use storage::{AppendError, Appended, Batch, Db, Durability, OpenError};
+use storage::{AppendError, Appended, Batch, Db, Durability, OpenError, Refusal};
 use tokio_util::sync::CancellationToken;
 
 use super::{MetadataStore, TenantId};
@@ -43,6 +43,15 @@ pub struct Tenant {
     /// What its metrics mean.
     pub metadata: MetadataStore,
     clock: Clock,
+    said: Mutex<Said>,
+}
+
+/// What the log was told about a tenant's store, so that it is told once.
+#[derive(Debug, Default)]
+struct Said {
+    refusal: Option<Refusal>,
+    maintenance_failed: bool,
+    damage: usize,
 }
 
 /// All tenants of this appliance.
@@ -155,8 +164,14 @@ impl Tenants {
         (options.retention_ms, options.retention_bytes) =
             *self.retention.lock().unwrap_or_else(PoisonError::into_inner);
         let db = Arc::new(Db::open(&dir, options)?);
-        let tenant =
-            Arc::new(Tenant { id: id.clone(), db, metadata: MetadataStore::default(), clock: self.clock.clone() });
+        let tenant = Arc::new(Tenant {
+            id: id.clone(),
+            db,
+            metadata: MetadataStore::default(),
+            clock: self.clock.clone(),
+            said: Mutex::default(),
+        });
+        tenant.say_damage();
         self.open.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), tenant.clone());
         Ok(tenant)
     }
@@ -207,18 +222,73 @@ impl Tenants {
 
     fn sync_all(&self) {
         for tenant in self.all() {
-            if let Err(e) = tenant.db.sync() {
-                tracing::error!(component = "storage", tenant = %tenant.id, error = %e, "samples cannot be made durable");
-            }
+            tenant.keep_writable();
+            tenant.say_damage();
         }
     }
 
     fn maintain_all(&self) {
         for tenant in self.all() {
-            if let Err(e) = tenant.db.maintain(self.clock.now_ms()) {
-                tracing::error!(component = "storage", tenant = %tenant.id, error = %e, "housekeeping failed; it is tried again");
-            }
+            tenant.maintain();
         }
+    }
+}
+
+impl Tenant {
+    /// Syncs; after a refusal tries whether the disk takes writes again. A refusal may last for hours, with thousands of
+    /// samples a second: the log hears of its begin and of its end.
+    fn keep_writable(&self) {
+        let synced = self.db.sync().map_err(|e| e.to_string());
+        let refused = self.db.refuses();
+        let recovered = self.db.recover().map_err(|e| e.to_string());
+        let refusal = if recovered.is_err() { refused.or(Some(Refusal::Failed)) } else { None };
+        let mut said = self.said();
+        // One that was over within a second is told as well.
+        let begun = refused.or(refusal);
+        let name = &self.id;
+        match (said.refusal, begun) {
+            (before, Some(now)) if before != Some(now) => {
+                let why = synced.err().or(recovered.err()).unwrap_or_default();
+                let what = match now {
+                    Refusal::DiskFull => "the disk is full: samples are refused, queries are answered; free some room",
+                    Refusal::Failed => "the disk does not take writes: samples are refused, queries are answered",
+                };
+                tracing::error!(component = "storage", tenant = %name, error = %why, "{what}");
+            }
+            _ => {}
+        }
+        if said.refusal.or(begun).is_some() && refusal.is_none() {
+            tracing::info!(component = "storage", tenant = %name, "the disk takes writes again; samples are stored");
+        }
+        said.refusal = refusal;
+    }
+
+    fn maintain(&self) {
+        let done = self.db.maintain(self.clock.now_ms());
+        let mut said = self.said();
+        match &done {
+            Err(e) if !said.maintenance_failed => {
+                tracing::error!(component = "storage", tenant = %self.id, error = %e, "housekeeping failed; it is tried again every half minute");
+            }
+            Ok(()) if said.maintenance_failed => {
+                tracing::info!(component = "storage", tenant = %self.id, "housekeeping works again");
+            }
+            _ => {}
+        }
+        said.maintenance_failed = done.is_err();
+    }
+
+    /// Each damaged piece is said once.
+    fn say_damage(&self) {
+        let mut said = self.said();
+        for what in self.db.damage_from(said.damage) {
+            said.damage += 1;
+            tracing::error!(component = "storage", tenant = %self.id, "{what}");
+        }
+    }
+
+    fn said(&self) -> std::sync::MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{OpenError, TimeRange};
 
 /// Directory of the blocks, below the `Db`'s.
 pub(crate) const BLOCKS_DIR: &str = "blocks";
-/// Begins the names of empty files that stand for blocks which retention removed: a snapshot that relies on such a block
+/// Begins the names of empty files that stand for blocks which retention or a deletion removed: a snapshot that relies on such a block
 /// is whole without it.
 const GONE_PREFIX: &str = "gone-";
 
@@ -43,7 +43,7 @@ pub(crate) struct Blocks {
 #[derive(Debug, Default)]
 struct Named {
     by_snapshots: BTreeSet<BlockId>,
-    /// Those that retention removed since; each has an empty file that says so.
+    /// Those that were removed on purpose since; each has an empty file that says so.
     gone: BTreeSet<BlockId>,
 }
 
@@ -64,7 +64,13 @@ impl Blocks {
             } else if let Some(id) = id_in(&entry.name, BLOCK_PREFIX) {
                 next_id = next_id.max(id.0 + 1);
                 match Block::open(fs.as_ref(), &path, &cache) {
-                    Ok(block) => list.push(Arc::new(block)),
+                    Ok(block) => {
+                        if let Some(what) = block.tombstone_damage() {
+                            let text = format!("{}; samples that were deleted may be in this answer again", what.0);
+                            damage.add(block.meta().range, text);
+                        }
+                        list.push(Arc::new(block));
+                    }
                     Err(BlockError::Version(path, found)) => {
                         return Err(OpenError::Version { path, found, known: BLOCK_VERSION });
                     }
@@ -137,9 +143,11 @@ impl Blocks {
         self.remove_files(block.meta().id)
     }
 
+    /// Says that snapshots are whole without this block, which is about to go for good.
+    ///
     /// Best effort: on a full disk removing is worth more than the note, without which the next open says that a snapshot
     /// misses the block.
-    fn note_gone(&self, block: &Block) {
+    pub(crate) fn note_gone(&self, block: &Block) {
         let mut named = lock(&self.named);
         let ids = block.meta().sources.iter().chain([&block.meta().id]);
         let gone: Vec<BlockId> = ids.filter(|id| named.by_snapshots.contains(id)).copied().collect();

@@ -18,9 +18,10 @@ use crate::block::meta::BlockId;
 use crate::block::writer::BlockWriter;
 use crate::block::{Block, ChunkRef, SeriesSamples};
 use crate::db::{Db, MaintainState, lock};
-use crate::fs::{IoAt, tree_bytes};
+use crate::fs::IoAt;
 use crate::index::{Damage, SeriesRef};
 use crate::merge::{Records, merge};
+use crate::tombstone::Tombstones;
 
 /// Lengths of merged blocks, in lengths of fresh ones: 8 h and a day for 2 h.
 const LEVELS: [i64; 2] = [4, 12];
@@ -37,7 +38,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// Why a merge was not done.
-enum Stop {
+pub(crate) enum Stop {
     Io(IoAt),
     Damage,
     /// The `Db` is closing.
@@ -72,11 +73,38 @@ impl Db {
     fn has_room_for(&self, group: &[Arc<Block>]) -> Result<bool, IoAt> {
         let Some(bytes_max) = lock(&self.retention).bytes else { return Ok(true) };
         let new: u64 = group.iter().map(|b| b.bytes()).sum();
-        Ok(tree_bytes(self.fs.as_ref(), &self.dir)?.saturating_add(new) <= bytes_max)
+        Ok(self.own_bytes()?.saturating_add(new) <= bytes_max)
     }
 
-    fn merge(&self, group: &[Arc<Block>]) -> Result<(), Stop> {
-        let sources = group.iter().map(Source::new).collect::<Result<Vec<_>, _>>().map_err(|_| Stop::Damage)?;
+    /// Writes the blocks of `group` as one, without what is deleted of them.
+    pub(crate) fn merge(&self, group: &[Arc<Block>]) -> Result<(), Stop> {
+        let ids: Vec<BlockId> = group.iter().map(|b| b.meta().id).collect();
+        let mut all: BTreeSet<BlockId> = ids.iter().copied().collect();
+        all.extend(group.iter().flat_map(|b| b.meta().sources.iter().copied()));
+        let all_ids: Vec<BlockId> = all.into_iter().collect();
+        let new = self.write_merged(group, &all_ids, false)?;
+        if new.is_none() {
+            group.iter().for_each(|block| self.blocks.note_gone(block));
+        }
+        self.blocks.replace(&ids, new.into_iter().collect());
+        ids.iter().try_for_each(|&old| self.blocks.remove_files(old)).map_err(Stop::Io)
+    }
+
+    /// What can be read of a block, as another one. It does not name the old one as its source: so a snapshot that relies
+    /// on the old one is passed over, and log and older snapshot bring back what they still have of it.
+    pub(crate) fn salvage(&self, block: &Arc<Block>) -> Result<Option<Arc<Block>>, Stop> {
+        self.write_merged(std::slice::from_ref(block), &block.meta().sources, true)
+    }
+
+    /// Writes the blocks of `group` as one that is not listed yet; `None` if all in them was deleted.
+    fn write_merged(
+        &self,
+        group: &[Arc<Block>],
+        ids: &[BlockId],
+        passes_over_damage: bool,
+    ) -> Result<Option<Arc<Block>>, Stop> {
+        let sources = group.iter().map(|block| Source::new(block, passes_over_damage));
+        let sources = sources.collect::<Result<Vec<_>, _>>().map_err(|_| Stop::Damage)?;
         let (symbols, sources) = unite(sources);
         let id = self.blocks.new_id();
         let mut writer = BlockWriter::new(self.fs.as_ref(), self.blocks.dir(), id, symbols).map_err(Stop::Io)?;
@@ -86,13 +114,8 @@ impl Db {
             return Err(stop);
         }
         let rank = group.iter().map(|b| b.meta().rank).min().unwrap_or(id.0);
-        let ids: Vec<BlockId> = group.iter().map(|b| b.meta().id).collect();
-        let mut all: BTreeSet<BlockId> = ids.iter().copied().collect();
-        all.extend(group.iter().flat_map(|b| b.meta().sources.iter().copied()));
-        writer.finish(rank, all.into_iter().collect()).map_err(Stop::Io)?;
-        let new = self.blocks.open_new(id).map_err(Stop::Io)?;
-        self.blocks.replace(&ids, vec![new]);
-        ids.iter().try_for_each(|&old| self.blocks.remove_files(old)).map_err(Stop::Io)
+        let meta = writer.finish(rank, ids.to_vec()).map_err(Stop::Io)?;
+        meta.map(|meta| self.blocks.open_new(meta.id)).transpose().map_err(Stop::Io)
     }
 }
 
@@ -147,19 +170,25 @@ struct Source {
     names: Vec<u32>,
     next: SeriesRef,
     page: Option<Arc<SeriesPage>>,
+    tombstones: Arc<Tombstones>,
+    /// Chunks that cannot be read are left out, instead of ending the merge.
+    passes_over_damage: bool,
 }
 
-/// One series of a source: labels in the united table, and where it is.
+/// One series of a source: labels in the united table, where it is, its number there.
 struct Next {
     labels: Vec<(u32, u32)>,
     chunks: Vec<ChunkRef>,
+    number: SeriesRef,
 }
 
 impl Source {
-    fn new(block: &Arc<Block>) -> Result<Source, Damage> {
+    fn new(block: &Arc<Block>, passes_over_damage: bool) -> Result<Source, Damage> {
         // The labels are read again when they get their places; here damage shows before anything is written.
         block.index().all_values(|_| {})?;
-        Ok(Source { block: block.clone(), rows: Vec::new(), names: Vec::new(), next: 0, page: None })
+        let tombstones = block.tombstones();
+        let (block, rows, names) = (block.clone(), Vec::new(), Vec::new());
+        Ok(Source { block, rows, names, next: 0, page: None, tombstones, passes_over_damage })
     }
 
     fn advance(&mut self) -> Result<Option<Next>, Damage> {
@@ -170,12 +199,25 @@ impl Source {
         if at == 0 || self.page.is_none() {
             self.page = Some(self.block.index().series_page(self.next as usize / SERIES)?);
         }
+        let number = self.next;
         self.next += 1;
         let Some((pairs, chunks)) = self.page.as_ref().and_then(|page| page.series(at)) else { return Ok(None) };
         let place = |&(name, row): &(u32, u32)| Some((*self.names.get(name as usize)?, *self.rows.get(row as usize)?));
         let labels = pairs.iter().map(place).collect::<Option<Vec<_>>>();
         let labels = labels.ok_or_else(|| Damage("a series uses a label that is not there".to_owned()))?;
-        Ok(Some(Next { labels, chunks: chunks.to_vec() }))
+        Ok(Some(Next { labels, chunks: chunks.to_vec(), number }))
+    }
+
+    /// All samples of a series but those that are deleted.
+    fn read(&self, next: &Next) -> Result<SeriesSamples, Stop> {
+        let mut samples = SeriesSamples::default();
+        if !self.block.read_series(&next.chunks, &mut samples).is_empty() && !self.passes_over_damage {
+            return Err(Stop::Damage);
+        }
+        if let Some(gone) = self.tombstones.of(next.number) {
+            samples.strip(gone);
+        }
+        Ok(samples)
     }
 }
 
@@ -223,16 +265,15 @@ fn merge_series(writer: &mut BlockWriter<'_>, mut sources: Vec<Source>, pace: &P
         let (mut floats, mut blobs) = (Vec::new(), Vec::new());
         for (head, source) in heads.iter_mut().zip(&mut sources) {
             let Some(next) = head.take_if(|next| next.labels == labels) else { continue };
-            let mut samples = SeriesSamples::default();
-            if !source.block.read_series(&next.chunks, &mut samples).is_empty() {
-                return Err(Stop::Damage);
-            }
+            let samples = source.read(&next)?;
             floats.push(samples.floats);
             blobs.push(Records::new(samples.blobs));
             *head = source.advance().map_err(|_| Stop::Damage)?;
         }
         let merged = SeriesSamples { floats: merge(floats), blobs: merge(blobs).into_pairs() };
-        writer.add_with_blobs(&labels, &merged).map_err(Stop::Io)?;
+        if !merged.is_empty() {
+            writer.add_with_blobs(&labels, &merged).map_err(Stop::Io)?;
+        }
     }
     Ok(())
 }

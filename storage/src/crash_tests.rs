@@ -93,6 +93,7 @@ fn live(dir: &Path, fs: &FaultyFs, oracle: &mut Oracle) -> Option<Db> {
                 if db.close().is_ok() {
                     oracle.synced.append(&mut oracle.written);
                 }
+                drop(db);
                 db = open()?;
             }
             _ => {}

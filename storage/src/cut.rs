@@ -56,9 +56,9 @@ impl Db {
         Ok(())
     }
 
-    fn cut(&self, state: &mut MaintainState, now: i64, cut_t: i64, advances: bool) -> Result<(), IoAt> {
+    pub(crate) fn cut(&self, state: &mut MaintainState, now: i64, cut_t: i64, advances: bool) -> Result<(), IoAt> {
         let ranges = self.take(cut_t);
-        let blocks = match self.write_blocks(&ranges, now).and_then(|blocks| self.list_blocks(blocks)) {
+        let blocks = match self.write_blocks(&ranges, state.retain_t).and_then(|blocks| self.list_blocks(blocks)) {
             Ok(blocks) => blocks,
             Err(e) => {
                 self.end_take(false, false, cut_t);
@@ -66,7 +66,9 @@ impl Db {
             }
         };
         let snapshot = self.write_snapshot(state, Order { now, cut_t, blocks, head_stays: true });
-        self.end_take(true, advances, cut_t);
+        // A series is forgotten only when both kept snapshots are from after its samples: else a deletion that does not know
+        // it any more would not be repeated when they come back.
+        self.end_take(true, advances && snapshot.is_ok(), cut_t);
         snapshot
     }
 
@@ -113,8 +115,8 @@ impl Db {
     }
 
     /// Writes one block for each range that retention still wants. After an error none of them is left.
-    fn write_blocks(&self, ranges: &Ranges, now: i64) -> Result<Vec<BlockId>, IoAt> {
-        let oldest = lock(&self.retention).ms.map_or(i64::MIN, |ms| now.saturating_sub(ms));
+    fn write_blocks(&self, ranges: &Ranges, retain_t: i64) -> Result<Vec<BlockId>, IoAt> {
+        let oldest = lock(&self.retention).ms.map_or(i64::MIN, |ms| retain_t.saturating_sub(ms));
         let mut written = Vec::new();
         for (&start, series) in ranges {
             let range = TimeRange::new(start, start + self.options.block_ms);

@@ -68,6 +68,11 @@ impl DamageLog {
         self.lock().count
     }
 
+    /// All that is kept, from the `from`-th on: for the log, which is to say each once.
+    pub(crate) fn notes_from(&self, from: usize) -> Vec<String> {
+        self.lock().notes.iter().skip(from).map(|n| n.text.clone()).collect()
+    }
+
     /// What a query over `range` must say.
     pub(crate) fn warnings(&self, range: TimeRange) -> Vec<String> {
         self.lock().notes.iter().filter(|n| n.range.overlaps(&range)).map(|n| n.text.clone()).collect()

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
@@ -23,12 +23,15 @@ use crate::head::series::Sealed;
 use crate::head::{self, Head};
 use crate::index::Damage;
 use crate::querier::{self, Piece};
+use crate::recover::RefusalCell;
+use crate::retention::{Anchor, STEP_MS};
 use crate::snapshot::load::load;
 use crate::snapshot::{HEAD_DIR, SnapshotNumbers, Snapshots};
 use crate::wal::Wal;
 use crate::wal::replay::{Start, list_segments, replay};
 use crate::{
-    AppendError, Appended, Batch, Cardinality, Labels, Matcher, OpenError, ReadError, Selection, Stats, TimeRange,
+    AppendError, Appended, Batch, Cardinality, Labels, Matcher, OpenError, ReadError, Refusal, Selection, Stats,
+    TimeRange,
 };
 
 const LOCK_FILE: &str = "lock";
@@ -69,7 +72,7 @@ pub enum Durability {
 
 /// An open database. All methods take `&self` and may be called from many threads; all may block on disk.
 ///
-/// Lock order: `writer`, then `head`; a select takes `head` and gives it back before it looks at blocks.
+/// Lock order: `maintain`, `writer`, `head`; a select takes `head` and gives it back before it looks at blocks.
 #[derive(Debug)]
 pub struct Db {
     pub(crate) dir: PathBuf,
@@ -85,8 +88,11 @@ pub struct Db {
     pub(crate) stopping: AtomicBool,
     /// Bytes of the WAL's segments when somebody last looked.
     segment_bytes: AtomicU64,
-    maintain: Mutex<MaintainState>,
+    pub(crate) maintain: Mutex<MaintainState>,
     pub(crate) snapshot: Mutex<SnapshotNumbers>,
+    /// [`MaintainState::retain_t`] for those who do not hold the lock; `i64::MAX` before the first maintenance.
+    believed_t: AtomicI64,
+    pub(crate) refusal: RefusalCell,
     appended: AtomicU64,
     replayed: ReplayNumbers,
     _lock: File,
@@ -105,6 +111,10 @@ pub(crate) struct MaintainState {
     pub(crate) snapshots: Snapshots,
     /// Blocks in which a merge met damage.
     pub(crate) never_merge: BTreeSet<BlockId>,
+    /// What age is measured from.
+    pub(crate) anchor: Anchor,
+    /// The same, as of the last maintenance; `i64::MIN` before the first.
+    pub(crate) retain_t: i64,
 }
 
 /// The limits, changeable while running.
@@ -140,7 +150,7 @@ impl Db {
         let wal_dir = dir.join(WAL_DIR);
         fs.create_dir_all(&wal_dir).at(&wal_dir)?;
         let lock_path = dir.join(LOCK_FILE);
-        let Some(lock) = fs.try_lock(&lock_path).at(&lock_path)? else {
+        let Some(open_lock) = fs.try_lock(&lock_path).at(&lock_path)? else {
             return Err(OpenError::Locked { path: dir.to_owned() });
         };
         let damage = DamageLog::new(fs.clone(), dir);
@@ -163,7 +173,7 @@ impl Db {
             Wal::new(fs.clone(), &wal_dir, replayed.segments, replayed.next_number, replayed.next_seq).at(&wal_dir)?;
         let segment_bytes = log.bytes();
         let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(Db {
+        let db = Db {
             dir: dir.to_owned(),
             fs,
             retention: Mutex::new(Retention { ms: options.retention_ms, bytes: options.retention_bytes }),
@@ -182,7 +192,11 @@ impl Db {
                 wal_written: 0,
                 snapshots: loaded.snapshots,
                 never_merge: BTreeSet::new(),
+                anchor: Anchor::new(None),
+                retain_t: i64::MIN,
             }),
+            believed_t: AtomicI64::new(i64::MAX),
+            refusal: RefusalCell::default(),
             appended: AtomicU64::new(0),
             replayed: ReplayNumbers {
                 ms,
@@ -190,8 +204,10 @@ impl Db {
                 samples: replayed.samples,
                 orphans: replayed.orphans,
             },
-            _lock: lock,
-        })
+            _lock: open_lock,
+        };
+        db.maintaining().anchor = Anchor::new(db.newest_t());
+        Ok(db)
     }
 
     /// The directory.
@@ -205,7 +221,16 @@ impl Db {
     /// With [`Durability::Synced`] an answer of success says that all of the batch is on the disk, samples that were
     /// duplicates included. An error says that it may not be, not that it is not.
     pub fn append(&self, batch: &mut Batch, now: i64, durability: Durability) -> Result<Appended, AppendError> {
-        let window = Window::new(now, lock(&self.retention).ms, self.options.future_ms_max);
+        let done = self.append_inner(batch, now, durability);
+        self.refusal.note(done.as_ref().err(), done.as_ref().is_ok_and(|done| done.accepted > 0));
+        done
+    }
+
+    fn append_inner(&self, batch: &mut Batch, now: i64, durability: Durability) -> Result<Appended, AppendError> {
+        let mut window = Window::new(now, lock(&self.retention).ms, self.options.future_ms_max);
+        // Senders whose clock is right are not refused while ours is ahead.
+        let believed_t = self.believed_t.load(Ordering::Relaxed).saturating_add(STEP_MS);
+        window.min_t = window.min_t.min(Window::new(believed_t, lock(&self.retention).ms, 0).min_t);
         let (done, lsn) = lock(&self.writer).append(&self.wal, &self.head, batch, window)?;
         self.appended.fetch_add(done.accepted, Ordering::Relaxed);
         if durability == Durability::Synced {
@@ -216,7 +241,9 @@ impl Db {
 
     /// Makes everything that was written durable (one fsync, shared).
     pub fn sync(&self) -> Result<(), AppendError> {
-        self.wal.sync_to(self.wal.written())
+        let done = self.wal.sync_to(self.wal.written());
+        self.refusal.note(done.as_ref().err(), false);
+        done
     }
 
     /// Housekeeping, to be called every minute or so: cuts full ranges of the head into blocks, writes a snapshot of the
@@ -228,13 +255,16 @@ impl Db {
         let mut state = self.maintaining();
         state.now = now;
         self.blocks.quarantine(&self.damage);
+        let retain_t = state.anchor.advance(now, self.newest_t(), self.options.future_ms_max);
+        state.retain_t = retain_t;
+        self.believed_t.store(retain_t, Ordering::Relaxed);
         // The log grew since the last call, and will as much until the next.
         let grown = self.wal.written().saturating_sub(state.wal_written);
         state.wal_written = self.wal.written();
         let room = self.make_room(grown);
         let cut = self.cut_if_due(&mut state, now);
         let snapshot = self.snapshot_if_due(&mut state, now);
-        let retained = self.retain(now);
+        let retained = self.retain(retain_t);
         let compacted = self.compact(&mut state);
         Ok(room.and(cut).and(snapshot).and(retained).and(compacted)?)
     }
@@ -277,13 +307,17 @@ impl Db {
         Ok(Selection { series: querier::join(found, range), warnings })
     }
 
-    fn blocks_in(&self, range: TimeRange) -> Vec<Arc<Block>> {
+    pub(crate) fn blocks_in(&self, range: TimeRange) -> Vec<Arc<Block>> {
         self.blocks.list().iter().filter(|b| b.meta().range.overlaps(&range)).cloned().collect()
     }
 
     /// The head's part of a selection, and what of it is damaged on the disk. Refs are resolved under one lock, samples
     /// copied in portions.
-    fn select_head(&self, matchers: &[Matcher], range: TimeRange) -> (Vec<(Labels, Vec<Piece>)>, Vec<String>) {
+    pub(crate) fn select_head(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> (Vec<(Labels, Vec<Piece>)>, Vec<String>) {
         let refs = head::select::select(&self.head, matchers);
         let (mut found, mut warnings) = (Vec::with_capacity(refs.len()), Vec::new());
         for portion in refs.chunks(SNAPSHOT_SERIES) {
@@ -406,11 +440,25 @@ impl Db {
             wal_torn_bytes: self.replayed.torn_bytes,
             orphaned_samples: self.replayed.orphans,
             replay_ms: self.replayed.ms,
+            tombstones: blocks.iter().map(|b| b.tombstones().series_count()).sum(),
+            refuses: self.refusal.get(),
+            append_failures: self.refusal.failures(),
             replayed_samples: self.replayed.samples,
             snapshot_t: snapshot.t,
             snapshot_ms: u64::try_from(snapshot.took.as_millis()).unwrap_or(u64::MAX),
             snapshot_bytes: snapshot.bytes,
         }
+    }
+
+    /// Why samples are refused now, if the last write failed; see [`Db::recover`].
+    pub fn refuses(&self) -> Option<Refusal> {
+        self.refusal.get()
+    }
+
+    /// What was found damaged since open, in words, from the `from`-th on: so that a log says each once. Only the first
+    /// some are kept; [`Stats::quarantined`] counts all.
+    pub fn damage_from(&self, from: usize) -> Vec<String> {
+        self.damage.notes_from(from)
     }
 
     /// The head's cardinality, each list cut to `limit`; walks the index.

@@ -65,6 +65,22 @@ pub enum AppendError {
     },
 }
 
+/// Why a deletion did not happen, or not all of it: what was found before the error may be gone.
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    /// A file could not be written.
+    #[error("{path}: {source}; try again, what is deleted already stays deleted")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The operating system's words.
+        source: std::io::Error,
+    },
+    /// The log did not take it.
+    #[error(transparent)]
+    Wal(#[from] AppendError),
+}
+
 /// Why a read failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use crate::mmap::Mapped;
 
+pub(crate) mod dry;
 #[cfg(test)]
 pub(crate) mod faulty;
 
@@ -42,6 +43,8 @@ pub(crate) trait Fs: Debug + Send + Sync {
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
     /// Renames a file or directory, replacing a file.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file that will not change any more a second name; a copy, durable, where the file system has no links.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes a directory and all in it.
@@ -120,6 +123,16 @@ impl Fs for RealFs {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match std::fs::hard_link(from, to) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound && e.kind() != io::ErrorKind::AlreadyExists => {
+                std::fs::copy(from, to)?;
+                File::open(to)?.sync_all()
+            }
+            done => done,
+        }
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

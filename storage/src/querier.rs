@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::block::{Block, ChunkRef};
 use crate::chunk;
 use crate::head::series::Sealed;
+use crate::tombstone::strip;
 use crate::{Columns, Labels, ReadError, TimeRange};
 
 /// The series that a [`crate::Db::select`] found, sorted by labels, and what could not be read.
@@ -39,14 +40,28 @@ pub(crate) enum Piece {
     Head(Sealed),
     /// In a block.
     Block(Arc<Block>, ChunkRef),
+    /// Another one less these ranges, which were deleted.
+    Without(Box<Piece>, Arc<[TimeRange]>),
 }
 
 impl Piece {
-    /// First and last sample.
-    fn span(&self) -> (i64, i64) {
+    /// The same less what is deleted.
+    pub(crate) fn without(self, gone: Option<&Arc<[TimeRange]>>) -> Piece {
+        let (min_t, max_t) = self.span();
+        match gone {
+            Some(gone) if gone.iter().any(|range| range.min_t <= max_t && min_t < range.max_t) => {
+                Piece::Without(Box::new(self), gone.clone())
+            }
+            _ => self,
+        }
+    }
+
+    /// First and last sample; of one with deletions, as before them.
+    pub(crate) fn span(&self) -> (i64, i64) {
         match self {
             Piece::Head(chunk) => (chunk.min_t, chunk.max_t),
             Piece::Block(_, chunk) => (chunk.min_t, chunk.max_t),
+            Piece::Without(piece, _) => piece.span(),
         }
     }
 
@@ -56,17 +71,24 @@ impl Piece {
                 chunk::decode_into(&c.bytes, c.count, range.min_t, range.max_t, out).ok_or_else(|| c.bytes.error())
             }
             Piece::Block(block, chunk) => block.read_chunk(chunk, range, out),
+            Piece::Without(piece, gone) => {
+                let from = out.len();
+                let read = piece.read_into(range, out);
+                strip(gone, out, from);
+                read
+            }
         }
     }
 
     /// Whether a sample lies in `range`; decodes only if the span does not tell.
     fn has_sample_in(&self, range: TimeRange) -> bool {
         let (min_t, max_t) = self.span();
-        if range.contains(min_t) || range.contains(max_t) {
+        let is_whole = !matches!(self, Piece::Without(..));
+        if is_whole && (range.contains(min_t) || range.contains(max_t)) {
             return true;
         }
         let mut found = Columns::default();
-        min_t < range.min_t && max_t >= range.max_t && self.read_into(range, &mut found).is_ok() && !found.is_empty()
+        min_t < range.max_t && range.min_t <= max_t && self.read_into(range, &mut found).is_ok() && !found.is_empty()
     }
 }
 

@@ -32,6 +32,12 @@ pub struct Stats {
     pub wal_torn_bytes: u64,
     /// Samples of the WAL whose series' labels were lost with a damaged record.
     pub orphaned_samples: u64,
+    /// Series of blocks with samples that are deleted but still on the disk, each counted in every such block.
+    pub tombstones: u64,
+    /// Why samples are refused now, if they are.
+    pub refuses: Option<Refusal>,
+    /// Appends and syncs that failed since open.
+    pub append_failures: u64,
     /// How long the last open took, snapshot and WAL together, in milliseconds.
     pub replay_ms: u64,
     /// Samples that the last open read from the WAL.
@@ -42,6 +48,15 @@ pub struct Stats {
     pub snapshot_ms: u64,
     /// Bytes of it, chunks that it refers to not included.
     pub snapshot_bytes: u64,
+}
+
+/// Why a `Db` takes no samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no room on the disk.
+    DiskFull,
+    /// Writing or syncing failed otherwise.
+    Failed,
 }
 
 /// Cardinality of the head, as `/api/v1/status/tsdb` shows it; each list is the `limit` largest, largest first.

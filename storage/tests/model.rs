@@ -1,7 +1,7 @@
 //! Random lives of a `Db` beside a naive model.
 //!
 //! In a life everything happens that the public face offers: appends in and out of order, repeated, contradicting, from the
-//! future, by labels and by id; cuts, merges, retention; closing, killing and opening again; clocks that go back; reads of all
+//! future, by labels and by id; cuts, merges, retention; deletions and copies; closing, killing and opening again; clocks that go back; reads of all
 //! kinds, and selections that are held while the rest goes on.
 //!
 //! A life follows from its seed. One that fails is cut down to the steps that it needs and printed with its seed.
@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use storage::{
-    Batch, Columns, Db, Durability, Labels, MatchOp, Matcher, Options, RefuseReason, Selection, SeriesId, TimeRange,
-    stale_nan,
+    Batch, Columns, Db, Durability, Labels, MatchOp, Matcher, Options, RefuseReason, Selection, SeriesId, SnapshotHead,
+    TimeRange, stale_nan,
 };
 use support::{Random, number, read_tree, temp_dir, write_tree};
 use tempfile::TempDir;
@@ -23,9 +23,6 @@ use tempfile::TempDir;
 const BLOCK_MS: i64 = 1000;
 const FUTURE_MS: i64 = 500;
 const SERIES: u64 = 6;
-/// A clock that goes back makes a checkpoint leave out series of which the log keeps samples: after opening they are said to
-/// be lost (seed 872). To be true once that is put right.
-const CLOCK_GOES_BACK: bool = false;
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -52,7 +49,15 @@ enum Op {
     },
     /// Names and values of labels.
     Labels,
-    // `delete_series`, `clean_tombstones` and snapshots belong here as further steps, and into `Life::step` below.
+    /// What is there goes; what comes later stays.
+    Delete {
+        range: Ages,
+        of: Which,
+    },
+    /// Blocks are written anew without what is deleted.
+    Clean,
+    /// A copy is made, opened and compared.
+    Copy,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -92,14 +97,20 @@ fn random_op(r: &mut Random) -> Op {
         61..64 => Op::Wait(1 + r.below(6000) as i64),
         64..65 => Op::Wait(-(r.below(3000) as i64)),
         65..77 => Op::Maintain,
-        77..81 => Op::Reopen,
-        81..85 => Op::Kill,
+        77..80 => Op::Reopen,
+        80..83 => Op::Kill,
+        83..85 => {
+            let of = [Which::All, Which::One(r.below(SERIES) as u8)][usize::from(r.below(4) > 0)];
+            Op::Delete { range: ages(r), of }
+        }
         85..95 => {
             let series = r.below(SERIES) as u8;
             let of = [Which::All, Which::One(series), Which::Regex, Which::NotOne(series)][r.below(4) as usize];
             Op::Read { range: ages(r), of }
         }
-        95..98 => Op::Hold { range: ages(r) },
+        95..97 => Op::Hold { range: ages(r) },
+        97..98 if r.below(2) == 0 => Op::Copy,
+        97..98 => Op::Clean,
         _ => Op::Labels,
     }
 }
@@ -128,6 +139,20 @@ fn value(v: u8) -> f64 {
 fn labels(series: u8) -> Labels {
     let name = ["m", "n"][usize::from(series % 2)];
     Labels::from_pairs([("__name__", name), ("s", series.to_string().as_str())]).unwrap()
+}
+
+fn matchers(of: Which) -> Vec<Matcher> {
+    let one = |op, s: u8| vec![Matcher::new(op, "s", s.to_string()).unwrap()];
+    match of {
+        Which::All => vec![],
+        Which::One(s) => one(MatchOp::Equal, s),
+        Which::NotOne(s) => one(MatchOp::NotEqual, s),
+        Which::Regex => vec![Matcher::new(MatchOp::Regex, "__name__", "n|x.*").unwrap()],
+    }
+}
+
+fn matches(labels: &Labels, matchers: &[Matcher]) -> bool {
+    matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or_default()))
 }
 
 /// Labels to time to bits: the first value that was stored stays.
@@ -202,6 +227,9 @@ impl Life {
                 self.held.push((found, range, self.model.clone(), self.floor));
             }
             Op::Labels => self.check_labels(),
+            Op::Delete { range, of } => self.delete(self.range(*range), *of),
+            Op::Clean => drop(self.db().clean_tombstones().unwrap()),
+            Op::Copy => self.copy(),
         }
     }
 
@@ -267,16 +295,29 @@ impl Life {
         }
     }
 
+    fn delete(&mut self, range: TimeRange, of: Which) {
+        let matchers = matchers(of);
+        self.db().delete_series(&matchers, range).unwrap();
+        for (labels, times) in &mut self.model {
+            if matches(labels, &matchers) {
+                times.retain(|t, _| !range.contains(*t));
+            }
+        }
+    }
+
+    fn copy(&self) {
+        let dir = temp_dir();
+        let path = dir.path().join("copy");
+        self.db().snapshot_to(&path, SnapshotHead::Written).unwrap();
+        let copy = Db::open(&path, Options { block_ms: BLOCK_MS, ..Options::default() }).unwrap();
+        check(&copy.select(&[], TimeRange::ALL).unwrap(), TimeRange::ALL, &self.model, self.floor);
+        assert_eq!(copy.stats().quarantined, 0);
+    }
+
     fn read(&self, range: TimeRange, of: Which) {
-        let one = |op, s: u8| vec![Matcher::new(op, "s", s.to_string()).unwrap()];
-        let matchers = match of {
-            Which::All => vec![],
-            Which::One(s) => one(MatchOp::Equal, s),
-            Which::NotOne(s) => one(MatchOp::NotEqual, s),
-            Which::Regex => vec![Matcher::new(MatchOp::Regex, "__name__", "n|x.*").unwrap()],
-        };
+        let matchers = matchers(of);
         let mut model = self.model.clone();
-        model.retain(|labels, _| matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or_default())));
+        model.retain(|labels, _| matches(labels, &matchers));
         check(&self.db().select(&matchers, range).unwrap(), range, &model, self.floor);
     }
 
@@ -373,10 +414,7 @@ fn lives(keep: impl Fn(&mut Random) -> Option<i64>, runs: u64) -> u64 {
     for seed in first..first + runs {
         let mut random = Random(seed);
         let keep_ms = keep(&mut random);
-        let mut ops: Vec<Op> = (0..10 + random.below(90)).map(|_| random_op(&mut random)).collect();
-        if !CLOCK_GOES_BACK {
-            ops.retain(|op| !matches!(op, Op::Wait(ms) if *ms < 0));
-        }
+        let ops: Vec<Op> = (0..10 + random.below(90)).map(|_| random_op(&mut random)).collect();
         merges += live(keep_ms, &ops).unwrap_or_else(|words| {
             // Hundreds of failures more are to come; one is enough to read.
             std::panic::set_hook(Box::new(|_| ()));

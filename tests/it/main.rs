@@ -5,8 +5,10 @@
 
 mod support;
 
+mod admin;
 mod alerting;
 mod config;
+mod disk_full;
 mod durability;
 mod exporter;
 mod garbage;

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use self::cache::{PageCache, Part};
 pub(crate) use self::data::ChunkRef;
@@ -26,6 +26,7 @@ use crate::fs::Fs;
 use crate::index::{Damage, SeriesRef};
 use crate::mmap::Mapped;
 use crate::querier::Piece;
+use crate::tombstone::{TombstoneError, Tombstones, is_gone, strip};
 use crate::{Columns, Labels, Matcher, ReadError, TimeRange};
 
 pub(crate) mod cache;
@@ -79,6 +80,24 @@ pub(crate) struct SeriesSamples {
     pub(crate) blobs: Vec<(i64, Vec<u8>)>,
 }
 
+impl SeriesSamples {
+    /// Whether there are none of either kind.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.floats.is_empty() && self.blobs.is_empty()
+    }
+
+    /// Samples of both kinds.
+    pub(crate) fn len(&self) -> usize {
+        self.floats.len() + self.blobs.len()
+    }
+
+    /// Takes what is deleted out.
+    pub(crate) fn strip(&mut self, gone: &[TimeRange]) {
+        strip(gone, &mut self.floats, 0);
+        self.blobs.retain(|&(t, _)| !is_gone(gone, t));
+    }
+}
+
 /// Why a directory is no block that can be read.
 #[derive(Debug)]
 pub(crate) enum BlockError {
@@ -103,6 +122,10 @@ pub(crate) struct Block {
     bad_pages: Mutex<BTreeSet<u32>>,
     /// The index is damaged and was counted so.
     is_counted: AtomicBool,
+    /// What is deleted of it. Replaced as a whole; whoever took it keeps what it was then.
+    tombstones: RwLock<Arc<Tombstones>>,
+    /// Why the file of tombstones could not be read at open.
+    tombstone_damage: Option<Damage>,
 }
 
 impl Block {
@@ -128,6 +151,11 @@ impl Block {
         if !chunks.bytes().starts_with(&file_header(CHUNKS_MAGIC)) {
             return Err(damaged(&chunks_path, "header is damaged".to_owned()));
         }
+        let (tombstones, tombstone_damage) = match Tombstones::load(fs, dir) {
+            Ok(found) => (found, None),
+            Err(TombstoneError::Damaged(what)) => (Tombstones::default(), Some(what)),
+            Err(TombstoneError::Version(path, found)) => return Err(BlockError::Version(path, found)),
+        };
         let owner = cache.owner();
         let index = Index::open(index_path.clone(), index_map, cache.clone(), owner).map_err(BlockError::Damaged)?;
         if u64::from(index.series_count()) != meta.series {
@@ -143,12 +171,29 @@ impl Block {
             verified: OnceLock::new(),
             bad_pages: Mutex::default(),
             is_counted: AtomicBool::new(false),
+            tombstones: RwLock::new(Arc::new(tombstones)),
+            tombstone_damage,
         })
     }
 
     /// What it says about itself.
     pub(crate) fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    /// What is deleted of it.
+    pub(crate) fn tombstones(&self) -> Arc<Tombstones> {
+        self.tombstones.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes reads honour `tombstones`, which are on the disk.
+    pub(crate) fn set_tombstones(&self, tombstones: Tombstones) {
+        *self.tombstones.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tombstones);
+    }
+
+    /// Why deleted samples of it may be read again, if that is so.
+    pub(crate) fn tombstone_damage(&self) -> Option<&Damage> {
+        self.tombstone_damage.as_ref()
     }
 
     /// Its directory.
@@ -194,15 +239,16 @@ impl Block {
         damage: &DamageLog,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<(Labels, Vec<Piece>)>, Damage> {
+        let tombstones = self.tombstones();
         let mut bad = BTreeMap::new();
         let mut found = Vec::new();
-        let selected = self.each_selected(matchers, |labels, chunks| {
+        let selected = self.each_selected(matchers, |series, labels, chunks| {
             let is_wanted = |c: &&ChunkRef| !c.is_blobs() && c.min_t < range.max_t && range.min_t <= c.max_t;
-            let chunks: Vec<ChunkRef> = chunks.iter().filter(is_wanted).copied().collect();
             let pieces: Vec<Piece> = chunks
-                .into_iter()
+                .iter()
+                .filter(is_wanted)
                 .filter(|c| self.is_good(c, &mut bad))
-                .map(|c| Piece::Block(self.clone(), c))
+                .map(|c| Piece::Block(self.clone(), *c).without(tombstones.of(series)))
                 .collect();
             if !pieces.is_empty() {
                 found.push((labels()?, pieces));
@@ -221,7 +267,7 @@ impl Block {
     /// Labels of the series that satisfy the matchers.
     pub(crate) fn select_labels(&self, matchers: &[Matcher], damage: &DamageLog) -> Result<Vec<Labels>, Damage> {
         let mut found = Vec::new();
-        let selected = self.each_selected(matchers, |labels, _| {
+        let selected = self.each_selected(matchers, |_, labels, _| {
             found.push(labels()?);
             Ok(())
         });
@@ -229,11 +275,35 @@ impl Block {
         selected.map(|()| found)
     }
 
-    /// Calls `each` with a way to the labels, and the chunks, of every series that satisfies the matchers.
+    /// The series that satisfy the matchers and have a chunk that reaches into `range`, with their labels. No chunk is
+    /// read: what is on a damaged page counts, too.
+    pub(crate) fn select_reaching(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        damage: &DamageLog,
+    ) -> Result<Vec<(SeriesRef, Labels)>, Damage> {
+        let mut found = Vec::new();
+        let selected = self.each_selected(matchers, |series, labels, chunks| {
+            if chunks.iter().any(|c| c.min_t < range.max_t && range.min_t <= c.max_t) {
+                found.push((series, labels()?));
+            }
+            Ok(())
+        });
+        self.count_damage(damage);
+        selected.map(|()| found)
+    }
+
+    /// Labels of a series, by what [`Block::series_at`] gave.
+    pub(crate) fn labels(&self, pairs: &[Pair]) -> Result<Labels, Damage> {
+        self.index.texts()?.labels(pairs)
+    }
+
+    /// Calls `each` with the number, a way to the labels, and the chunks of every series that satisfies the matchers.
     fn each_selected(
         &self,
         matchers: &[Matcher],
-        mut each: impl FnMut(&mut dyn FnMut() -> Result<Labels, Damage>, &[ChunkRef]) -> Result<(), Damage>,
+        mut each: impl FnMut(SeriesRef, &mut dyn FnMut() -> Result<Labels, Damage>, &[ChunkRef]) -> Result<(), Damage>,
     ) -> Result<(), Damage> {
         let mut texts = self.index.texts()?;
         let mut page: Option<(usize, Arc<SeriesPage>)> = None;
@@ -244,7 +314,7 @@ impl Block {
             }
             let found = page.as_ref().and_then(|(_, page)| page.series(series as usize % SERIES));
             if let Some((pairs, chunks)) = found {
-                each(&mut || texts.labels(pairs), chunks)?;
+                each(series, &mut || texts.labels(pairs), chunks)?;
             }
         }
         Ok(())
@@ -380,7 +450,6 @@ impl Block {
     }
 
     /// Labels (for [`index::Texts`]) and chunks of series number `series`, which is below the block's number of series.
-    #[cfg_attr(not(test), expect(dead_code, reason = "verification and deletion will use it"))]
     pub(crate) fn series_at(&self, series: SeriesRef) -> Result<(Vec<Pair>, Vec<ChunkRef>), Damage> {
         let page = self.index.series_page(series as usize / SERIES)?;
         let found = page.series(series as usize % SERIES).map(|(pairs, chunks)| (pairs.to_vec(), chunks.to_vec()));
@@ -403,7 +472,6 @@ impl Block {
     }
 
     /// Reads and checks every page: damage of the index, and each damaged page of the chunks file.
-    #[cfg_attr(not(test), expect(dead_code, reason = "verification and deletion will use it"))]
     pub(crate) fn verify(&self) -> (Option<Damage>, Vec<ReadError>) {
         let index = self.index.verify().err();
         let pages = self.index.directory().map_or(0, |d| d.data_pages.len());

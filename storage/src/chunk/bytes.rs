@@ -46,6 +46,17 @@ impl ChunkBytes {
         }
     }
 
+    /// Whether it is the same copy in the same place.
+    pub(crate) fn is_same(&self, other: &ChunkBytes) -> bool {
+        match (self, other) {
+            (ChunkBytes::Heap(a), ChunkBytes::Heap(b)) => Arc::ptr_eq(a, b),
+            (ChunkBytes::Mapped { file: a, offset, .. }, ChunkBytes::Mapped { file: b, offset: there, .. }) => {
+                a.number == b.number && offset == there
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the bytes are as they were written.
     pub(crate) fn is_whole(&self) -> bool {
         match self {

@@ -290,6 +290,17 @@ impl Fs for FaultyFs {
         Ok(())
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        state.check()?;
+        std::fs::hard_link(from, to)?;
+        let (dir, name) = self.place(&mut state, from)?;
+        let node = *state.entries(dir).get(name).ok_or(io::ErrorKind::NotFound)?;
+        let (dir, name) = self.place(&mut state, to)?;
+        state.entries(dir).insert(name.to_owned(), node);
+        Ok(())
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let _state = self.remove(path)?;
         std::fs::remove_file(path)

@@ -34,7 +34,7 @@ pub(crate) struct Place {
 pub(crate) struct Moved {
     series: SeriesRef,
     /// Which chunk; appends may have replaced it since.
-    bytes: Arc<[u8]>,
+    bytes: ChunkBytes,
     /// Offset in the chunk file.
     offset: u64,
 }
@@ -104,8 +104,8 @@ impl Exporter {
             let mut last_t = 0i64;
             for chunk in kept {
                 let (at, is_moved) = place(&chunk.bytes);
-                if let (true, ChunkBytes::Heap(bytes)) = (is_moved, &chunk.bytes) {
-                    moved.push(Moved { series, bytes: bytes.clone(), offset: at.offset });
+                if is_moved {
+                    moved.push(Moved { series, bytes: chunk.bytes.clone(), offset: at.offset });
                 }
                 put_sealed(&mut self.series, chunk, at, last_t);
                 last_t = chunk.max_t;
@@ -368,11 +368,11 @@ impl Head {
         (self.next_id(), self.page_count())
     }
 
-    /// Lets go of chunks on the heap that `file` has now.
+    /// Lets go of chunks on the heap or in a sparse file that `file` has now.
     pub(crate) fn map_chunks(&mut self, moved: &[Moved], file: &Arc<ChunkFile>) {
         for m in moved {
             if let Some(s) = self.pages.get_mut(m.series) {
-                let len = m.bytes.len() as u32;
+                let len = m.bytes.stored_len();
                 s.map_sealed(&m.bytes, ChunkBytes::Mapped { file: file.clone(), offset: m.offset, len });
             }
         }

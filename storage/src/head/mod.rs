@@ -231,7 +231,6 @@ impl Head {
         Some(verdict)
     }
 
-    #[allow(dead_code, reason = "for snapshots and deletion")]
     /// Takes the samples of a series with `min_t <= t < max_t` out; how many there were. Not while a cut runs.
     pub(crate) fn delete(&mut self, series: SeriesRef, min_t: i64, max_t: i64) -> u64 {
         let Some(s) = self.pages.get_mut(series) else { return 0 };

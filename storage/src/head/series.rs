@@ -8,8 +8,6 @@
 //! above the sealed ones; late samples may overlap anything, but no millisecond is held twice. While there is an open
 //! chunk, its last sample is the newest in-order sample of the series.
 
-use std::sync::Arc;
-
 use super::BlockWindow;
 use super::pairs::PairId;
 use crate::chunk::{self, ChunkBytes, Encoder};
@@ -121,8 +119,8 @@ impl Series {
     }
 
     /// Replaces the bytes of a finished chunk by an equal copy elsewhere, if it still has them.
-    pub(crate) fn map_sealed(&mut self, heap: &Arc<[u8]>, bytes: ChunkBytes) {
-        let is_same = |s: &&mut Sealed| matches!(&s.bytes, ChunkBytes::Heap(own) if Arc::ptr_eq(own, heap));
+    pub(crate) fn map_sealed(&mut self, old: &ChunkBytes, bytes: ChunkBytes) {
+        let is_same = |s: &&mut Sealed| s.bytes.is_same(old);
         if let Some(sealed) = self.more.iter_mut().flat_map(|m| &mut m.sealed).find(is_same) {
             sealed.bytes = bytes;
         }
@@ -345,6 +343,8 @@ fn find_in(bytes: &[u8], count: u32, t: i64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     const BLOCK: i64 = 1000;
@@ -411,8 +411,8 @@ mod tests {
         [1, 2, 1001].into_iter().for_each(|t| assert_eq!(push(&mut s, t, 0.5), Verdict::Accept));
         let ChunkBytes::Heap(old) = s.sealed()[0].bytes.clone() else { panic!("it begins in memory") };
         let (copy, other): (Arc<[u8]>, Arc<[u8]>) = (old[..].into(), old[..].into());
-        s.map_sealed(&old, ChunkBytes::Heap(copy.clone()));
-        s.map_sealed(&old, ChunkBytes::Heap(other));
+        s.map_sealed(&ChunkBytes::Heap(old.clone()), ChunkBytes::Heap(copy.clone()));
+        s.map_sealed(&ChunkBytes::Heap(old), ChunkBytes::Heap(other));
         assert!(matches!(&s.sealed()[0].bytes, ChunkBytes::Heap(now) if Arc::ptr_eq(now, &copy)), "only the same one");
         assert_eq!(samples(&s), [1, 2, 1001]);
     }

@@ -15,7 +15,7 @@ use super::format::{
     FACTS_COPIES, FILE_HEADER_BYTES, Facts, FileHeader, KIND_END, NeededFile, PLAIN, SNAPSHOT_MAGIC, facts_bytes,
     put_frame, series_payload,
 };
-use super::{HEAD_DIR, KEPT, Kept, Name, Since, SnapshotNumbers, parse_name, snapshot_name, temp_name};
+use super::{HEAD_DIR, KEPT, Kept, Name, Since, SnapshotNumbers, Snapshots, parse_name, snapshot_name, temp_name};
 use crate::block::meta::BlockId;
 use crate::chunk::ChunkBytes;
 use crate::db::{Db, MaintainState, lock};
@@ -105,13 +105,16 @@ impl Db {
         snapshots.sparse = sparse(&written.facts.files, &written.live);
         let t = Some(written.facts.now);
         if written.head_stays {
-            snapshots.files.retain(|number, _| written.facts.files.iter().any(|f| f.number == *number));
-            // If the new file cannot be mapped, its chunks stay on the heap, and go into the next one.
-            if let Some(new) = written.facts.files.iter().find(|f| f.number == number)
-                && let Ok(file) = ChunkFile::open(self.fs.as_ref(), &dir, number, new.salt)
-            {
-                let file = snapshots.add_file(file);
-                self.map_chunks(&written.moved, &file);
+            let new = written.facts.files.iter().find(|f| f.number == number);
+            let opened = new.map(|new| ChunkFile::open(self.fs.as_ref(), &dir, number, new.salt)).transpose();
+            // If the new file cannot be mapped, its chunks stay where they are, on the heap or in a sparse file, and go into
+            // the next one.
+            if let Ok(opened) = opened {
+                snapshots.files.retain(|number, _| written.facts.files.iter().any(|f| f.number == *number));
+                if let Some(file) = opened {
+                    let file = snapshots.add_file(file);
+                    self.map_chunks(&written.moved, &file);
+                }
             }
         }
         snapshots.last = Some(written.facts);
@@ -133,10 +136,10 @@ impl Db {
     /// Removes what none of the kept snapshots needs: other snapshots, chunk files, segments.
     fn drop_unneeded(&self, state: &mut MaintainState, dir: &std::path::Path) -> Result<(), IoAt> {
         self.blocks.set_named(state.snapshots.named_blocks());
-        let kept = &state.snapshots.kept;
+        let Snapshots { kept, files, .. } = &state.snapshots;
         let is_needed = |name: Name| match name {
             Name::Snapshot(n) => kept.iter().any(|k| k.number == n),
-            Name::Chunks(n) => kept.iter().any(|k| k.files.iter().any(|f| f.number == n)),
+            Name::Chunks(n) => files.contains_key(&n) || kept.iter().any(|k| k.files.iter().any(|f| f.number == n)),
             Name::Temp(_) => false,
         };
         let mut removed = false;

@@ -198,6 +198,10 @@ impl Run<'_> {
                 ));
                 self.out.orphans += decoded.lost;
             }
+            if let Some(delete) = &decoded.delete {
+                let range = TimeRange::new(delete.min_t, delete.max_t.saturating_add(1));
+                delete.ids.iter().for_each(|&id| self.delete(id, range));
+            }
         }
         self.decoded = decoded;
     }
@@ -230,6 +234,14 @@ impl Run<'_> {
             // A duplicate or conflict was refused the first time, too, or came with the snapshot.
             Some(series) => drop(self.head.push(series, t, v)),
             None => self.out.orphans += 1,
+        }
+    }
+
+    fn delete(&mut self, id: u64, range: TimeRange) {
+        self.see(id);
+        let series = self.aliases.get(&id).copied().or_else(|| self.head.resolve(SeriesId(id)));
+        if let Some(series) = series {
+            self.head.delete(series, range.min_t, range.max_t);
         }
     }
 
