@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::block::meta::{BlockId, checked};
 use crate::block::writer::BlockWriter;
@@ -329,10 +329,6 @@ impl Db {
     /// A function of its own, so that the guard is gone before a loop over the pages begins.
     fn page_count(&self) -> usize {
         self.head().page_count()
-    }
-
-    fn head_mut(&self) -> std::sync::RwLockWriteGuard<'_, crate::head::Head> {
-        self.head.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

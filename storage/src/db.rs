@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use crate::append::{Window, Writer};
@@ -47,11 +47,22 @@ pub struct Options {
     pub block_ms: i64,
     /// Samples further ahead of "now" than this are refused.
     pub future_ms_max: i64,
+    /// Most exemplars kept, the newest of all series; 0 keeps none.
+    pub exemplars_max: usize,
+    /// Most metrics whose type, help and unit are kept.
+    pub metadata_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { retention_ms: None, retention_bytes: None, block_ms: 2 * 3_600_000, future_ms_max: 600_000 }
+        Options {
+            retention_ms: None,
+            retention_bytes: None,
+            block_ms: 2 * 3_600_000,
+            future_ms_max: 600_000,
+            exemplars_max: 100_000,
+            metadata_max: 50_000,
+        }
     }
 }
 
@@ -140,6 +151,7 @@ impl Db {
         fs.sync_dir(dir).at(dir)?;
         mark.iter().flat_map(|m| &m.blocks).chain(&blocks.known_ids()).for_each(|&id| blocks.skip_ids(id));
         let mut head = Head::new(options.block_ms);
+        head.set_limits(options.exemplars_max, options.metadata_max);
         let done = mark.as_ref().and_then(|m| m.honoured(&blocks));
         let replayed = replay(&fs, &wal_dir, &mut head, done, &damage)?;
         // Segments that the last cut skips are never begun again, even if it left none behind to count on from: what is
@@ -243,7 +255,10 @@ impl Db {
         for portion in refs.chunks(SNAPSHOT_SERIES) {
             let head = self.head();
             let series = portion.iter().filter_map(|&series| head.snapshot(series, range));
-            found.extend(series.map(|s| (s.labels, s.chunks.into_iter().map(Piece::Head).collect())));
+            found.extend(series.map(|s| {
+                let histograms = s.histograms.into_iter().map(Piece::Histograms);
+                (s.labels, s.chunks.into_iter().map(Piece::Head).chain(histograms).collect())
+            }));
         }
         found
     }
@@ -352,6 +367,11 @@ impl Db {
     /// Syncs and closes. Dropping does the same but cannot report an error.
     pub fn close(self) -> Result<(), AppendError> {
         self.sync()
+    }
+
+    /// The head, to change it.
+    pub(crate) fn head_mut(&self) -> RwLockWriteGuard<'_, Head> {
+        self.head.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The head, for reading.

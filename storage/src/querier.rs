@@ -12,7 +12,8 @@ use std::sync::Arc;
 use crate::block::{Block, ChunkRef};
 use crate::chunk;
 use crate::head::series::Sealed;
-use crate::{Columns, Labels, ReadError, TimeRange};
+use crate::histogram::head::HistogramChunk;
+use crate::{Columns, HistogramColumns, Labels, ReadError, TimeRange};
 
 /// The series that a [`crate::Db::select`] found, sorted by labels, and what could not be read.
 #[derive(Debug, Default)]
@@ -37,6 +38,8 @@ pub struct SelectedSeries {
 pub(crate) enum Piece {
     /// In the head.
     Head(Sealed),
+    /// Native histograms in the head.
+    Histograms(HistogramChunk),
     /// In a block.
     Block(Arc<Block>, ChunkRef),
 }
@@ -46,6 +49,7 @@ impl Piece {
     fn span(&self) -> (i64, i64) {
         match self {
             Piece::Head(chunk) => (chunk.min_t, chunk.max_t),
+            Piece::Histograms(chunk) => (chunk.min_t, chunk.max_t),
             Piece::Block(_, chunk) => (chunk.min_t, chunk.max_t),
         }
     }
@@ -57,8 +61,19 @@ impl Piece {
                     .expect("a chunk in memory is as it was encoded");
                 Ok(())
             }
+            Piece::Histograms(_) => Ok(()),
             Piece::Block(block, chunk) => block.read_chunk(chunk, range, out),
         }
+    }
+
+    fn read_histograms_into(&self, range: TimeRange, out: &mut HistogramColumns) {
+        if let Piece::Histograms(c) = self {
+            c.read_into(range, out).expect("a chunk in memory is as it was encoded");
+        }
+    }
+
+    fn is_histograms(&self) -> bool {
+        matches!(self, Piece::Histograms(_))
     }
 
     /// Whether a sample lies in `range`; decodes only if the span does not tell.
@@ -66,6 +81,11 @@ impl Piece {
         let (min_t, max_t) = self.span();
         if range.contains(min_t) || range.contains(max_t) {
             return true;
+        }
+        if self.is_histograms() {
+            let mut found = HistogramColumns::default();
+            self.read_histograms_into(range, &mut found);
+            return !found.is_empty();
         }
         let mut found = Columns::default();
         min_t < range.min_t && max_t >= range.max_t && self.read_into(range, &mut found).is_ok() && !found.is_empty()
@@ -78,11 +98,24 @@ impl SelectedSeries {
         &self.labels
     }
 
-    /// Appends the samples in the selected range to `out`, oldest first, at most one per millisecond;
+    /// Appends the native histograms in the selected range to `out`, oldest first, at most one per millisecond and none
+    /// where there is a float; staleness markers included.
+    pub fn read_histograms_into(&self, out: &mut HistogramColumns) -> Result<(), ReadError> {
+        // Only the head has any so far, and its chunks come in order and do not overlap.
+        self.pieces.iter().for_each(|piece| piece.read_histograms_into(self.range, out));
+        Ok(())
+    }
+
+    /// Whether the series may have native histograms in the selected range: most have none, and need not be asked.
+    pub fn has_histograms(&self) -> bool {
+        self.pieces.iter().any(Piece::is_histograms)
+    }
+
+    /// Appends the samples that are floats in the selected range to `out`, oldest first, at most one per millisecond;
     /// staleness markers included.
     /// Decodes only chunks that overlap the range. After an error `out` holds the good samples before it.
     pub fn read_into(&self, out: &mut Columns) -> Result<(), ReadError> {
-        let mut order: Vec<&Piece> = self.pieces.iter().collect();
+        let mut order: Vec<&Piece> = self.pieces.iter().filter(|piece| !piece.is_histograms()).collect();
         // Stable: pieces that begin together keep their rank.
         order.sort_by_key(|p| p.span().0);
         let is_disjoint = order.windows(2).all(|pair| pair[0].span().1 < pair[1].span().0);

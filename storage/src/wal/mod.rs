@@ -135,7 +135,6 @@ impl Wal {
     }
 
     /// Writes a record of another kind; as [`Wal::append`].
-    #[expect(dead_code, reason = "its users are being built")]
     pub(crate) fn append_record(&self, at: &mut Appender, record: Record<'_>) -> Result<Lsn, AppendError> {
         let max_t = record.max_t().unwrap_or(i64::MIN);
         self.write(at, max_t, |encoder, buf, place| encoder.put_record(buf, place, record))

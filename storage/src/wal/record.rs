@@ -96,7 +96,7 @@ pub(crate) struct WalMetadata<S> {
 
 /// A record that is no batch.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(not(test), expect(dead_code, reason = "their writers are being built"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "deletion is being built"))]
 pub(crate) enum Record<'a> {
     /// See [`Delete`].
     Delete(&'a Delete),

@@ -11,14 +11,16 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::checkpoint::CHECKPOINT_TEMP;
-use super::record::{Decoded, Decoder};
+use super::record::{Blob, Decoded, Decoder};
 use super::scan::{Header, Piece, VERSION, decode_header, scan};
 use super::{Segment, segment_name};
+use crate::bytes::Reader;
 use crate::damage::DamageLog;
 use crate::fs::{AtPath, Fs};
 use crate::head::Head;
+use crate::histogram::codec;
 use crate::index::SeriesRef;
-use crate::{Labels, OpenError, SeriesId, TimeRange};
+use crate::{Exemplar, ExemplarsAppended, Labels, MetadataAppended, MetricMetadata, OpenError, SeriesId, TimeRange};
 
 /// Files that hold the labels of live series, for when the segments that named them first are gone.
 pub(crate) const CHECKPOINT_PREFIX: &str = "checkpoint-";
@@ -244,6 +246,11 @@ impl Run<'_> {
                 *max_t = (*max_t).max(s.t);
                 self.sample(s.id, s.t, s.v, origin);
             }
+            for blob in &decoded.blobs {
+                *max_t = (*max_t).max(blob.t);
+                self.histogram(path, blob);
+            }
+            self.extras(&decoded);
             if decoded.lost > 0 {
                 self.note(format!(
                     "{}: {} samples differ from values in a damaged record and are lost; of series {:?}",
@@ -285,12 +292,48 @@ impl Run<'_> {
         {
             return;
         }
-        let alias = if self.aliases.is_empty() { None } else { self.aliases.get(&id).copied() };
-        match alias.or_else(|| self.head.resolve(SeriesId(id))) {
+        match self.series_of(id) {
             // A duplicate or conflict was refused the first time, too.
             Some(series) => drop(self.head.push(series, t, v)),
             None => self.out.orphans += 1,
         }
+    }
+
+    /// Blocks hold no histograms, so there is no cut to heed.
+    fn histogram(&mut self, path: &Path, blob: &Blob<Vec<u8>>) {
+        self.see(blob.id);
+        self.times = Some(self.times.map_or((blob.t, blob.t), |(min, max)| (min.min(blob.t), max.max(blob.t))));
+        let mut r = Reader::new(&blob.bytes);
+        let histogram = codec::decode(&mut r, None).filter(|h| r.is_at_end() && h.validate().is_ok());
+        match (self.series_of(blob.id), histogram) {
+            // A duplicate or conflict was refused the first time, too.
+            (Some(series), Some(histogram)) => drop(self.head.push_histogram(series, blob.t, &histogram)),
+            (None, _) => self.out.orphans += 1,
+            (Some(_), None) => {
+                self.note(format!("{}: a histogram at {} cannot be understood; skipped", path.display(), blob.t));
+            }
+        }
+    }
+
+    /// Exemplars and metadata: refusals were counted the first time.
+    fn extras(&mut self, decoded: &Decoded) {
+        for e in &decoded.exemplars {
+            self.see(e.id);
+            let labels = self.series_of(e.id).and_then(|series| self.head.labels(series));
+            if let Some(labels) = labels {
+                let exemplar = Exemplar { labels: e.labels.clone(), t: e.t, v: e.v };
+                self.head.exemplars_mut().push(&labels, exemplar, &mut ExemplarsAppended::default());
+            }
+        }
+        for m in &decoded.metadata {
+            let meaning = MetricMetadata::new(&m.kind, &m.help, &m.unit);
+            self.head.metadata_mut().set(&m.metric, meaning, &mut MetadataAppended::default());
+        }
+    }
+
+    fn series_of(&self, id: u64) -> Option<SeriesRef> {
+        let alias = if self.aliases.is_empty() { None } else { self.aliases.get(&id).copied() };
+        alias.or_else(|| self.head.resolve(SeriesId(id)))
     }
 
     fn see(&mut self, id: u64) {
