@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::block::cache::{CACHE_BYTES_MAX, PageCache};
 use crate::block::meta::{BLOCK_VERSION, BlockId};
 use crate::block::{BLOCK_PREFIX, Block, BlockError, BlockPaths, TEMP_PREFIX};
 use crate::damage::DamageLog;
@@ -29,6 +30,8 @@ pub(crate) struct Blocks {
     /// By rising rank.
     list: RwLock<Arc<Vec<Arc<Block>>>>,
     next_id: AtomicU64,
+    /// Shared by all blocks.
+    cache: Arc<PageCache>,
 }
 
 impl Blocks {
@@ -37,6 +40,7 @@ impl Blocks {
         fs.create_dir_all(dir).at(dir)?;
         let mut list = Vec::new();
         let mut next_id = 1;
+        let cache = Arc::new(PageCache::new(CACHE_BYTES_MAX));
         for entry in fs.list(dir).at(dir)?.into_iter().filter(|entry| entry.is_dir) {
             let path = dir.join(&entry.name);
             if entry.name.starts_with(TEMP_PREFIX) {
@@ -44,7 +48,7 @@ impl Blocks {
             } else if let Some(id) = entry.name.strip_prefix(BLOCK_PREFIX).and_then(|n| u64::from_str_radix(n, 16).ok())
             {
                 next_id = next_id.max(id + 1);
-                match Block::open(fs.as_ref(), &path) {
+                match Block::open(fs.as_ref(), &path, &cache) {
                     Ok(block) => list.push(Arc::new(block)),
                     Err(BlockError::Version(path, found)) => {
                         return Err(OpenError::Version { path, found, known: BLOCK_VERSION });
@@ -54,7 +58,13 @@ impl Blocks {
             }
         }
         list.sort_by_key(|b| b.meta().rank);
-        Ok(Blocks { fs, dir: dir.to_owned(), list: RwLock::new(Arc::new(list)), next_id: AtomicU64::new(next_id) })
+        Ok(Blocks {
+            fs,
+            dir: dir.to_owned(),
+            list: RwLock::new(Arc::new(list)),
+            next_id: AtomicU64::new(next_id),
+            cache,
+        })
     }
 
     /// The directory.
@@ -67,9 +77,14 @@ impl Blocks {
         BlockId(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Makes sure that no number up to `id` is given out any more.
-    pub(crate) fn skip_ids(&self, id: BlockId) {
-        self.next_id.fetch_max(id.0 + 1, Ordering::Relaxed);
+    /// The number that the next block gets.
+    pub(crate) fn next_id(&self) -> BlockId {
+        BlockId(self.next_id.load(Ordering::Relaxed))
+    }
+
+    /// Makes sure that no number before `next` is given out any more.
+    pub(crate) fn skip_ids(&self, next: BlockId) {
+        self.next_id.fetch_max(next.0, Ordering::Relaxed);
     }
 
     /// The blocks now, by rising rank.
@@ -80,7 +95,7 @@ impl Blocks {
     /// Opens a block that was just published.
     pub(crate) fn open_new(&self, id: BlockId) -> Result<Arc<Block>, IoAt> {
         let paths = BlockPaths::new(&self.dir, id);
-        match Block::open(self.fs.as_ref(), &paths.dir) {
+        match Block::open(self.fs.as_ref(), &paths.dir, &self.cache) {
             Ok(block) => Ok(Arc::new(block)),
             Err(e) => Err(std::io::Error::new(
                 std::io::ErrorKind::InvalidData,
@@ -119,7 +134,7 @@ impl Blocks {
             if let Some(what) = block.index_damage() {
                 self.replace(&[block.meta().id], Vec::new());
                 let name = block.dir().file_name().and_then(|n| n.to_str()).unwrap_or("block");
-                damage.forget_one();
+                block.uncount_damage(damage);
                 set_aside(damage, block.dir(), name, block.meta().range, what);
             }
         }

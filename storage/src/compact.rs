@@ -1,23 +1,26 @@
 //! Compaction: several blocks become one.
 //!
 //! Here: which blocks belong together, and merging them series by series.
-//! Elsewhere: merging one series' chunks (`merge`), writing (`block::writer`).
+//! Elsewhere: merging one series' samples (`merge`), writing (`block::writer`).
 //!
 //! Invariant: the new block is published and listed before the old ones go, and names them as its sources. A block with
 //! damage is never merged: what could be saved from it later must not be lost now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use crate::block::Block;
-use crate::block::index::Index;
+use rustc_hash::FxHashMap;
+
+use crate::block::index::series::{SERIES, SeriesPage};
 use crate::block::meta::BlockId;
 use crate::block::writer::BlockWriter;
+use crate::block::{Block, ChunkRef, SeriesSamples};
 use crate::db::{Db, MaintainState, lock};
 use crate::fs::{IoAt, tree_bytes};
-use crate::head::series::Sealed;
 use crate::index::{Damage, SeriesRef};
-use crate::merge::merge_chunks;
+use crate::merge::{Records, merge};
 
 /// Lengths of merged blocks, in lengths of fresh ones: 8 h and a day for 2 h.
 const LEVELS: [i64; 2] = [4, 12];
@@ -26,10 +29,19 @@ const BLOCKS_MAX: usize = 8;
 /// Merged blocks are at most this part of retention long, so that age removes them in small steps.
 const RETENTION_PARTS: i64 = 10;
 
+/// Bytes of chunks that merging writes in a second: far more than it needs to keep up, but not the whole disk.
+const COMPACTION_BYTES_PER_SECOND: u64 = 32 << 20;
+/// Shorter waits are saved up.
+const PAUSE_MIN: Duration = Duration::from_millis(2);
+/// Whether to stop is looked at this often while waiting.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+
 /// Why a merge was not done.
 enum Stop {
     Io(IoAt),
     Damage,
+    /// The `Db` is closing.
+    Closing,
 }
 
 impl Db {
@@ -48,6 +60,7 @@ impl Db {
                 match self.merge(&group) {
                     Ok(()) => {}
                     Err(Stop::Io(e)) => return Err(e),
+                    Err(Stop::Closing) => return Ok(()),
                     Err(Stop::Damage) => state.never_merge.extend(group.iter().map(|b| b.meta().id)),
                 }
             }
@@ -63,11 +76,12 @@ impl Db {
     }
 
     fn merge(&self, group: &[Arc<Block>]) -> Result<(), Stop> {
-        let sources = group.iter().map(|b| self.source(b)).collect::<Result<Vec<_>, _>>().map_err(|_| Stop::Damage)?;
-        let (symbols, sources) = unite(sources).map_err(|_| Stop::Damage)?;
+        let sources = group.iter().map(Source::new).collect::<Result<Vec<_>, _>>().map_err(|_| Stop::Damage)?;
+        let (symbols, sources) = unite(sources);
         let id = self.blocks.new_id();
         let mut writer = BlockWriter::new(self.fs.as_ref(), self.blocks.dir(), id, symbols).map_err(Stop::Io)?;
-        if let Err(stop) = merge_series(&mut writer, sources) {
+        let pace = Pace { stop: &self.stopping, bytes_per_second: COMPACTION_BYTES_PER_SECOND, begun: Instant::now() };
+        if let Err(stop) = merge_series(&mut writer, sources, &pace) {
             writer.abandon();
             return Err(stop);
         }
@@ -79,12 +93,6 @@ impl Db {
         let new = self.blocks.open_new(id).map_err(Stop::Io)?;
         self.blocks.replace(&ids, vec![new]);
         ids.iter().try_for_each(|&old| self.blocks.remove_files(old)).map_err(Stop::Io)
-    }
-
-    fn source(&self, block: &Arc<Block>) -> Result<Source, Damage> {
-        let index = block.index(&self.damage)?;
-        let symbols = (0..index.symbol_count()).map(|s| index.symbol(s).map(str::to_owned));
-        Ok(Source { block: block.clone(), symbols: symbols.collect::<Result<_, _>>()?, ranks: Vec::new(), next: 0 })
     }
 }
 
@@ -110,77 +118,121 @@ fn is_worth(group: &[Arc<Block>]) -> bool {
     group.len() >= BLOCKS_MAX || (group.len() >= 2 && (bytes - largest) * 4 >= largest)
 }
 
+/// How fast a merge goes, and whether it should end.
+struct Pace<'a> {
+    stop: &'a AtomicBool,
+    bytes_per_second: u64,
+    begun: Instant,
+}
+
+impl Pace<'_> {
+    /// Whether to go on; waits if `written` bytes came too early.
+    fn goes_on(&self, written: u64) -> bool {
+        let due = Duration::from_micros(written.saturating_mul(1_000_000) / self.bytes_per_second.max(1));
+        while let Some(early) = due.checked_sub(self.begun.elapsed()).filter(|early| *early > PAUSE_MIN) {
+            if self.stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            std::thread::park_timeout(early.min(PAUSE_MAX));
+        }
+        !self.stop.load(Ordering::Relaxed)
+    }
+}
+
 /// A block on its way into a merge.
 struct Source {
     block: Arc<Block>,
-    symbols: Vec<String>,
-    /// By the block's symbol: the place in the united table.
-    ranks: Vec<u32>,
+    /// By the block's row and name: the place in the united table.
+    rows: Vec<u32>,
+    names: Vec<u32>,
     next: SeriesRef,
+    page: Option<Arc<SeriesPage>>,
 }
 
 /// One series of a source: labels in the united table, and where it is.
 struct Next {
     labels: Vec<(u32, u32)>,
-    chunks: Vec<crate::block::ChunkRef>,
+    chunks: Vec<ChunkRef>,
 }
 
 impl Source {
-    fn index(&self) -> Result<&Index, Damage> {
-        match self.block.index_damage() {
-            Some(damage) => Err(damage.clone()),
-            None => Ok(self.block.index_unchecked()),
-        }
+    fn new(block: &Arc<Block>) -> Result<Source, Damage> {
+        // The labels are read again when they get their places; here damage shows before anything is written.
+        block.index().all_values(|_| {})?;
+        Ok(Source { block: block.clone(), rows: Vec::new(), names: Vec::new(), next: 0, page: None })
     }
 
     fn advance(&mut self) -> Result<Option<Next>, Damage> {
-        if u64::from(self.next) >= self.block.meta().series {
+        if self.next >= self.block.index().series_count() {
             return Ok(None);
         }
-        let (labels, chunks) = self.index()?.series(self.next)?;
+        let at = self.next as usize % SERIES;
+        if at == 0 || self.page.is_none() {
+            self.page = Some(self.block.index().series_page(self.next as usize / SERIES)?);
+        }
         self.next += 1;
-        let rank = |symbol: u32| self.ranks.get(symbol as usize).copied();
-        let labels = labels.iter().map(|&(n, v)| Some((rank(n)?, rank(v)?))).collect::<Option<Vec<_>>>();
-        let labels = labels.ok_or_else(|| Damage("a series uses a symbol that is not there".to_owned()))?;
-        Ok(Some(Next { labels, chunks }))
+        let Some((pairs, chunks)) = self.page.as_ref().and_then(|page| page.series(at)) else { return Ok(None) };
+        let place = |&(name, row): &(u32, u32)| Some((*self.names.get(name as usize)?, *self.rows.get(row as usize)?));
+        let labels = pairs.iter().map(place).collect::<Option<Vec<_>>>();
+        let labels = labels.ok_or_else(|| Damage("a series uses a label that is not there".to_owned()))?;
+        Ok(Some(Next { labels, chunks: chunks.to_vec() }))
     }
 }
 
-/// The union of the sources' symbols, and each source's places in it.
-fn unite(mut sources: Vec<Source>) -> Result<(Vec<Arc<str>>, Vec<Source>), Damage> {
-    let united: BTreeSet<&str> = sources.iter().flat_map(|s| s.symbols.iter().map(String::as_str)).collect();
-    let united: Vec<Arc<str>> = united.into_iter().map(Arc::from).collect();
+/// The union of the sources' names and values, and each source's places in it.
+fn unite(mut sources: Vec<Source>) -> (Vec<Arc<str>>, Vec<Source>) {
+    let mut known: FxHashMap<Arc<str>, u32> = FxHashMap::default();
+    let mut texts: Vec<Arc<str>> = Vec::new();
     for source in &mut sources {
-        let place = |text: &String| united.binary_search_by(|there| (**there).cmp(text.as_str()));
-        let ranks = std::mem::take(&mut source.symbols);
-        source.ranks = ranks.iter().map(|text| place(text).map_or(0, |at| at as u32)).collect();
+        let mut number = |text: &str| {
+            if let Some(&number) = known.get(text) {
+                return number;
+            }
+            let text: Arc<str> = text.into();
+            texts.push(text.clone());
+            known.insert(text, texts.len() as u32 - 1);
+            texts.len() as u32 - 1
+        };
+        let (mut rows, mut names) = (Vec::new(), Vec::new());
+        let index = source.block.index();
+        // Read without damage a moment ago.
+        let _: Result<(), Damage> = index.all_values(|value| rows.push(number(value)));
+        let _: Result<(), Damage> = index.names(|name| names.push(number(name)));
+        (source.rows, source.names) = (rows, names);
     }
-    Ok((united, sources))
+    drop(known);
+    let mut order: Vec<u32> = (0..texts.len() as u32).collect();
+    order.sort_unstable_by(|&a, &b| texts[a as usize].cmp(&texts[b as usize]));
+    let mut ranks = vec![0; texts.len()];
+    order.iter().enumerate().for_each(|(rank, &number)| ranks[number as usize] = rank as u32);
+    for source in &mut sources {
+        source.rows.iter_mut().chain(&mut source.names).for_each(|number| *number = ranks[*number as usize]);
+    }
+    (order.into_iter().map(|number| texts[number as usize].clone()).collect(), sources)
 }
 
-fn merge_series(writer: &mut BlockWriter<'_>, mut sources: Vec<Source>) -> Result<(), Stop> {
+fn merge_series(writer: &mut BlockWriter<'_>, mut sources: Vec<Source>, pace: &Pace<'_>) -> Result<(), Stop> {
     let mut heads = Vec::with_capacity(sources.len());
     for source in &mut sources {
         heads.push(source.advance().map_err(|_| Stop::Damage)?);
     }
     while let Some(labels) = heads.iter().flatten().map(|next| &next.labels).min().cloned() {
-        let mut chunks = Vec::new();
+        if !pace.goes_on(writer.bytes()) {
+            return Err(Stop::Closing);
+        }
+        let (mut floats, mut blobs) = (Vec::new(), Vec::new());
         for (head, source) in heads.iter_mut().zip(&mut sources) {
-            if head.as_ref().is_none_or(|next| next.labels != labels) {
-                continue;
+            let Some(next) = head.take_if(|next| next.labels == labels) else { continue };
+            let mut samples = SeriesSamples::default();
+            if !source.block.read_series(&next.chunks, &mut samples).is_empty() {
+                return Err(Stop::Damage);
             }
-            for chunk in head.take().into_iter().flat_map(|next| next.chunks) {
-                chunks.push(copy_chunk(&source.block, &chunk).ok_or(Stop::Damage)?);
-            }
+            floats.push(samples.floats);
+            blobs.push(Records::new(samples.blobs));
             *head = source.advance().map_err(|_| Stop::Damage)?;
         }
-        let merged = merge_chunks(chunks).ok_or(Stop::Damage)?;
-        writer.add(&labels, &merged).map_err(Stop::Io)?;
+        let merged = SeriesSamples { floats: merge(floats), blobs: merge(blobs).into_pairs() };
+        writer.add_with_blobs(&labels, &merged).map_err(Stop::Io)?;
     }
     Ok(())
-}
-
-fn copy_chunk(block: &Block, chunk: &crate::block::ChunkRef) -> Option<Sealed> {
-    let bytes = block.chunk_bytes(chunk).ok()?;
-    Some(Sealed { min_t: chunk.min_t, max_t: chunk.max_t, count: chunk.count, is_taken: false, bytes: bytes.into() })
 }

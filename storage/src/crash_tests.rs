@@ -1,7 +1,6 @@
 //! What crashes and failing disks may cost: nothing that was acknowledged, and nothing is invented.
 //!
-//! Here: one scripted life of a `Db` (appends, late samples, cuts, compaction, retention of the WAL), run again
-//! for every
+//! Here: one scripted life of a `Db` (appends, late samples, cuts, snapshots, merges, stops and opens), run again for every
 //! step at which the file system can fail.
 //! Elsewhere: the file system that fails (`fs::faulty`), random lives (`tests/model.rs`).
 
@@ -70,17 +69,36 @@ impl Oracle {
     }
 }
 
-/// A life in which everything happens that writes. Errors of maintenance are the file system's and ignored.
-fn live(db: &Db, oracle: &mut Oracle) {
-    for round in 0..7i64 {
+/// A life in which everything happens that writes: late samples, cuts, snapshots, merges, closing and opening again.
+/// Errors of maintenance are the file system's and ignored. The `Db` at its end; `None` if it could not be opened.
+fn live(dir: &Path, fs: &FaultyFs, oracle: &mut Oracle) -> Option<Db> {
+    let open = || Db::open_with(dir, options(), Arc::new(fs.clone())).ok();
+    let mut db = open()?;
+    for round in 0..10i64 {
         let now = 10_000 + round * 700;
-        oracle.append(db, &[(0, now), (1, now), (2, now + 1)], now, Durability::Synced);
-        oracle.append(db, &[(round, now + 5), (3, now - 2500)], now, Durability::Written);
+        oracle.append(&db, &[(0, now), (1, now), (2, now + 1)], now, Durability::Synced);
+        oracle.append(&db, &[(round, now + 5), (3, now - 2500)], now, Durability::Written);
         if round % 2 == 0 {
-            oracle.sync(db);
+            oracle.sync(&db);
         }
         let _ = db.maintain(now);
+        match round {
+            3 | 9 => drop(db.snapshot_now(now)),
+            // A stop that nobody prepared.
+            4 => {
+                drop(db);
+                db = open()?;
+            }
+            6 => {
+                if db.close().is_ok() {
+                    oracle.synced.append(&mut oracle.written);
+                }
+                db = open()?;
+            }
+            _ => {}
+        }
     }
+    Some(db)
 }
 
 fn read_all(db: &Db) -> (Samples, Vec<String>) {
@@ -131,12 +149,14 @@ fn check_reopened(dir: &Path, acknowledged: &[&Samples], oracle_sent: &Samples, 
 fn steps() -> u64 {
     let dir = temp_dir();
     let fs = FaultyFs::new(dir.path(), None);
-    let db = Db::open_with(dir.path(), options(), Arc::new(fs.clone())).unwrap();
     let mut oracle = Oracle::default();
-    live(&db, &mut oracle);
+    let db = live(dir.path(), &fs, &mut oracle).unwrap();
     let stats = db.stats();
     assert!(stats.blocks >= 2, "the script cuts blocks: {stats:?}");
-    assert!(read_dir_names(&dir.path().join("wal")).iter().any(|n| n.starts_with("checkpoint-")), "and drops segments");
+    let wal = read_dir_names(&dir.path().join("wal"));
+    assert!(!wal.contains(&"00000001.wal".to_owned()), "and drops segments: {wal:?}");
+    let head = read_dir_names(&dir.path().join("head"));
+    assert!(head.iter().any(|n| n.starts_with("snap-")) && head.iter().any(|n| n.starts_with("chunks-")), "{head:?}");
     check(&db, &[&oracle.synced, &oracle.written], &oracle.sent, "no fault");
     drop(db);
     fs.steps()
@@ -151,9 +171,7 @@ fn crash_at_every_step(after: After) {
         let dir = temp_dir();
         let fs = FaultyFs::new(dir.path(), Some((step, Fault::Crash)));
         let mut oracle = Oracle::default();
-        if let Ok(db) = Db::open_with(dir.path(), options(), Arc::new(fs.clone())) {
-            live(&db, &mut oracle);
-        }
+        drop(live(dir.path(), &fs, &mut oracle));
         let copy = temp_dir();
         fs.copy_after(after, copy.path());
         let acknowledged: &[&Samples] =
@@ -180,17 +198,15 @@ fn a_power_cut_that_tears_writes_loses_nothing_synced() {
 #[test]
 fn an_error_at_any_step_loses_nothing_acknowledged() {
     for step in 1..=steps() {
-        for kind in [ErrorKind::StorageFull, ErrorKind::Other] {
-            let context = format!("{kind:?} at step {step}");
-            let dir = temp_dir();
-            let fs = FaultyFs::new(dir.path(), Some((step, Fault::Error(kind))));
-            let mut oracle = Oracle::default();
-            if let Ok(db) = Db::open_with(dir.path(), options(), Arc::new(fs.clone())) {
-                live(&db, &mut oracle);
-                check(&db, &[&oracle.synced, &oracle.written], &oracle.sent, &context);
-            }
-            check_reopened(dir.path(), &[&oracle.synced, &oracle.written], &oracle.sent, &context);
+        let kind = if step % 2 == 0 { ErrorKind::StorageFull } else { ErrorKind::Other };
+        let context = format!("{kind:?} at step {step}");
+        let dir = temp_dir();
+        let fs = FaultyFs::new(dir.path(), Some((step, Fault::Error(kind))));
+        let mut oracle = Oracle::default();
+        if let Some(db) = live(dir.path(), &fs, &mut oracle) {
+            check(&db, &[&oracle.synced, &oracle.written], &oracle.sent, &context);
         }
+        check_reopened(dir.path(), &[&oracle.synced, &oracle.written], &oracle.sent, &context);
     }
 }
 
@@ -202,8 +218,7 @@ fn a_disk_that_fails_for_a_while_loses_nothing_acknowledged() {
         let dir = temp_dir();
         let fs = FaultyFs::new(dir.path(), Some((step, Fault::Errors(ErrorKind::StorageFull, 25))));
         let mut oracle = Oracle::default();
-        if let Ok(db) = Db::open_with(dir.path(), options(), Arc::new(fs)) {
-            live(&db, &mut oracle);
+        if let Some(db) = live(dir.path(), &fs, &mut oracle) {
             check(&db, &[&oracle.synced, &oracle.written], &oracle.sent, &context);
         }
         check_reopened(dir.path(), &[&oracle.synced, &oracle.written], &oracle.sent, &context);

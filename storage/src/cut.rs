@@ -1,108 +1,34 @@
-//! Cutting: the head's older samples become blocks, and the WAL is let go.
+//! Cutting: the head's older samples become blocks.
 //!
-//! Here: the order of steps, the mark that says what was cut, the checkpoint of labels.
-//! Elsewhere: what the head gives (`head::series`), writing a block (`block::writer`), replay (`wal::replay`).
+//! Here: when it is time, the order of steps, sorting series for a block.
+//! Elsewhere: what the head gives (`head::series`), writing a block (`block::writer`), the snapshot that ends a cut and
+//! lets the WAL go (`snapshot`).
 //!
-//! Invariant: at every moment each sample is in a whole block or in a WAL segment that replay will read, and for
-//! readers in a listed block or in the head. So: a new segment begins, samples are taken, blocks are published and
-//! listed, the mark is published, the head lets go, and segments leave one cut later than they could (so that a copy
-//! of the live directory made meanwhile is whole).
+//! Invariant: for readers each sample is in a listed block or in the head. So: samples are taken, blocks are published
+//! and listed, a snapshot without those samples is published, the head lets go. If the snapshot fails, the head lets go
+//! all the same: the blocks are on the disk, and what a replay brings back is merged away by readers.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use crate::block::meta::{BlockId, checked};
+use crate::block::meta::BlockId;
 use crate::block::writer::BlockWriter;
-use crate::blocks::Blocks;
-use crate::bytes::Reader;
-use crate::damage::DamageLog;
 use crate::db::{Db, MaintainState, lock};
-use crate::fs::{AtPath, Fs, IoAt, publish};
+use crate::fs::IoAt;
 use crate::head::SymbolPairs;
 use crate::head::series::Sealed;
 use crate::head::symbols::Symbol;
 use crate::index::SeriesRef;
-use crate::merge::merge_chunks;
-use crate::wal::Segment;
-use crate::wal::replay::Done;
-use crate::{OpenError, TimeRange};
+use crate::merge::merge;
+use crate::snapshot::write::Order;
+use crate::{Columns, TimeRange, chunk};
 
-/// Name of the mark, in the `Db`'s directory.
-pub(crate) const MARK_FILE: &str = "cut";
-/// First bytes of the mark.
-pub(crate) const MARK_MAGIC: [u8; 8] = *b"CAIRNCUT";
-/// Version of the mark.
-pub(crate) const MARK_VERSION: u32 = 1;
 /// So many samples from before the last cut start another one before its time.
 const OLD_SAMPLES_MAX: u64 = 1 << 20;
 /// "Now" that lies so many block lengths behind the last cut was put right; less is an ordinary step.
 const CLOCK_BLOCKS: i64 = 2;
-/// Samples in one record when samples are logged anew.
-const RELOG_SAMPLES: usize = 10_000;
 /// The head's lock is released after so many series while a block is written.
 const PORTION: usize = 256;
-
-/// What the last cut moved to blocks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mark {
-    /// The samples.
-    pub(crate) done: Done,
-    /// The blocks that hold them.
-    pub(crate) blocks: Vec<BlockId>,
-}
-
-impl Mark {
-    /// The whole file.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = MARK_MAGIC.to_vec();
-        out.extend_from_slice(&MARK_VERSION.to_le_bytes());
-        out.extend_from_slice(&self.done.segment.to_le_bytes());
-        out.extend_from_slice(&self.done.cut_t.to_le_bytes());
-        let count = u32::try_from(self.blocks.len()).expect("a cut makes far fewer than four billion blocks");
-        out.extend_from_slice(&count.to_le_bytes());
-        self.blocks.iter().for_each(|id| out.extend_from_slice(&id.0.to_le_bytes()));
-        let crc = crc32fast::hash(&out);
-        out.extend_from_slice(&crc.to_le_bytes());
-        out
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Mark> {
-        let mut r = Reader::new(bytes.get(12..bytes.len().checked_sub(4)?)?);
-        let done = Done { segment: r.u64()?, cut_t: r.i64()? };
-        let mut blocks = Vec::new();
-        for _ in 0..r.u32()? {
-            blocks.push(BlockId(r.u64()?));
-        }
-        r.is_at_end().then_some(Mark { done, blocks })
-    }
-
-    /// The mark in `dir`; `None` if there is none or it is damaged: then replay reads everything, and what blocks hold
-    /// already is merged away by readers.
-    pub(crate) fn load(fs: &dyn Fs, dir: &Path, damage: &DamageLog) -> Result<Option<Mark>, OpenError> {
-        let path = dir.join(MARK_FILE);
-        let bytes = match fs.read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(OpenError::Io { path, source }),
-        };
-        match checked(&bytes, MARK_MAGIC) {
-            Some(MARK_VERSION) => Ok(Mark::decode(&bytes)),
-            Some(found) => Err(OpenError::Version { path, found, known: MARK_VERSION }),
-            None => {
-                damage.add(TimeRange::ALL, format!("{}: checksum does not hold; nothing is lost", path.display()));
-                Ok(None)
-            }
-        }
-    }
-
-    /// What replay may skip: nothing if a block of the cut is missing (set aside as damaged, or not in a copy of the
-    /// directory), for then the WAL is the only place that has its samples.
-    pub(crate) fn honoured(&self, blocks: &Blocks) -> Option<Done> {
-        let known = blocks.known_ids();
-        self.blocks.iter().all(|id| known.contains(id)).then_some(self.done)
-    }
-}
 
 /// One range of one cut: where its block begins, and the series that have samples there.
 type Ranges = BTreeMap<i64, Vec<SeriesRef>>;
@@ -131,39 +57,36 @@ impl Db {
     }
 
     fn cut(&self, state: &mut MaintainState, now: i64, cut_t: i64, advances: bool) -> Result<(), IoAt> {
-        let segment = {
-            let mut writer = lock(&self.writer);
-            self.wal.rotate(&mut writer.log)
-        };
         let ranges = self.take(cut_t);
-        let written = self.write_blocks(&ranges, now);
-        if let Ok(blocks) = &written {
-            let opened = blocks.iter().map(|&id| self.blocks.open_new(id)).collect::<Result<Vec<_>, _>>();
-            match opened {
-                Ok(opened) => self.blocks.replace(&[], opened),
-                Err(e) => {
-                    self.end_take(false, false, cut_t);
-                    return Err(e);
-                }
-            }
-        }
-        let blocks = match written {
+        let blocks = match self.write_blocks(&ranges, now).and_then(|blocks| self.list_blocks(blocks)) {
             Ok(blocks) => blocks,
             Err(e) => {
                 self.end_take(false, false, cut_t);
                 return Err(e);
             }
         };
-        let mark = Mark { done: Done { segment, cut_t }, blocks };
-        let marked = publish(self.fs.as_ref(), &self.dir, MARK_FILE, &mark.encode());
-        // The blocks are on the disk and listed: the head may let go even if the mark failed.
+        let snapshot = self.write_snapshot(state, Order { now, cut_t, blocks, head_stays: true });
         self.end_take(true, advances, cut_t);
-        marked?;
-        if advances {
-            self.relog_future(segment, now.saturating_add(self.options.future_ms_max))?;
-            self.drop_segments(state, segment, cut_t)?;
+        snapshot
+    }
+
+    /// Opens and lists new blocks; after an error none of them is left.
+    fn list_blocks(&self, blocks: Vec<BlockId>) -> Result<Vec<BlockId>, IoAt> {
+        match blocks.iter().map(|&id| self.blocks.open_new(id)).collect::<Result<Vec<_>, _>>() {
+            Ok(opened) => self.blocks.replace(&[], opened),
+            Err(e) => {
+                self.remove_blocks(blocks);
+                return Err(e);
+            }
         }
-        Ok(())
+        Ok(blocks)
+    }
+
+    /// Best effort: left behind, they hold the same samples as the head, which readers merge.
+    fn remove_blocks(&self, blocks: Vec<BlockId>) {
+        for id in blocks {
+            let _ = self.blocks.remove_files(id);
+        }
     }
 
     /// Takes everything before `cut_t`, page by page, so that appends wait for one page at most.
@@ -201,10 +124,7 @@ impl Db {
             match self.write_block(range, series) {
                 Ok(id) => written.extend(id),
                 Err(e) => {
-                    for id in written {
-                        // Best effort: left behind, they hold the same samples as the head, which readers merge.
-                        let _ = self.blocks.remove_files(id);
-                    }
+                    self.remove_blocks(written);
                     return Err(e);
                 }
             }
@@ -232,16 +152,29 @@ impl Db {
                 let head = self.head();
                 portion.iter().map(|(_, series)| head.taken(*series, range)).collect()
             };
-            for ((symbols, _), chunks) in portion.iter().zip(chunks) {
-                let chunks = merge_chunks(chunks).expect("chunks in memory are as they were encoded");
-                if !chunks.is_empty() {
+            for ((symbols, _), mut chunks) in portion.iter().zip(chunks) {
+                chunks.retain(|chunk| self.is_usable(chunk));
+                let samples = merge(chunks.iter().map(decoded).collect());
+                if !samples.is_empty() {
                     labels.clear();
                     labels.extend(symbols.iter().map(|&pair| sorted.rank_pair(pair)));
-                    writer.add(&labels, &chunks)?;
+                    writer.add(&labels, &samples)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether a chunk can go into a block. One whose bytes on the disk are damaged ends here, and that is said.
+    fn is_usable(&self, chunk: &Sealed) -> bool {
+        let is_whole = chunk.bytes.is_whole();
+        if !is_whole {
+            let count = chunk.count;
+            let text = format!("{}; its {count} samples are missing from the block of that time", chunk.bytes.error());
+            chunk.bytes.is_news();
+            self.damage.add(TimeRange::new(chunk.min_t, chunk.max_t.saturating_add(1)), text);
+        }
+        is_whole
     }
 
     /// Series by their labels' texts. Symbols in use cannot change meanwhile: only maintenance, which this is, forgets.
@@ -273,63 +206,17 @@ impl Db {
         sorted
     }
 
-    /// Samples from a clock that ran ahead stay in the head until time catches up, and would keep their segments and all
-    /// after them: they are logged once more, so that only the newest segment waits for them.
-    fn relog_future(&self, segment: u64, far_t: i64) -> Result<(), IoAt> {
-        let is_waiting = |s: &Segment| s.number < segment && s.max_t > far_t;
-        if !lock(&self.writer).log.segments().iter().any(is_waiting) {
-            return Ok(());
-        }
-        let mut samples = Vec::new();
-        for page in 0..self.page_count() {
-            self.head().samples_after(page, far_t, &mut samples);
-        }
-        let logged = samples.chunks(RELOG_SAMPLES).try_for_each(|part| {
-            let mut writer = lock(&self.writer);
-            self.wal.append(&mut writer.log, [].into_iter(), part).map(|_| ())
-        });
-        let synced = logged.and_then(|()| self.wal.sync_to(self.wal.written()));
-        synced.map_err(std::io::Error::other).at(self.wal.dir())?;
-        lock(&self.writer).log.lower_max_t(segment, far_t);
-        Ok(())
-    }
-
-    /// Removes the segments in front that an earlier cut had emptied, after a checkpoint of all labels still in use.
-    fn drop_segments(&self, state: &mut MaintainState, segment: u64, cut_t: i64) -> Result<(), IoAt> {
-        let emptied: Vec<u64> = {
-            let writer = lock(&self.writer);
-            let front = writer.log.segments().iter().take_while(|s| s.number < segment && s.max_t < cut_t);
-            front.map(|s| s.number).collect()
-        };
-        let gone: Vec<u64> = emptied.iter().copied().filter(|n| state.emptied.contains(n)).collect();
-        if let Some(last) = gone.last() {
-            let bytes = self.write_checkpoint(last + 1)?;
-            self.checkpoint_bytes.store(bytes, std::sync::atomic::Ordering::Relaxed);
-            self.wal.drop_segments(&gone).at(self.wal.dir())?;
-            lock(&self.writer).log.forget(&gone);
-        }
-        state.emptied = emptied.into_iter().filter(|n| !gone.contains(n)).collect();
-        Ok(())
-    }
-
-    /// Labels of all series of the head, standing for the segments before `number`.
-    fn write_checkpoint(&self, number: u64) -> Result<u64, IoAt> {
-        let mut checkpoint = self.wal.begin_checkpoint(number)?;
-        let mut series = Vec::new();
-        for page in 0..self.page_count() {
-            series.clear();
-            self.head().declarations(page, &mut series);
-            checkpoint.put(&series)?;
-        }
-        let aliases = self.head().alias_declarations();
-        checkpoint.put(&aliases)?;
-        checkpoint.finish()
-    }
-
     /// A function of its own, so that the guard is gone before a loop over the pages begins.
     fn page_count(&self) -> usize {
         self.head().page_count()
     }
+}
+
+fn decoded(chunk: &Sealed) -> Columns {
+    let mut out = Columns::default();
+    chunk::decode_into(&chunk.bytes, chunk.count, i64::MIN, i64::MAX, &mut out)
+        .expect("chunks in memory are as they were encoded");
+    out
 }
 
 /// Series in the order of a block.

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
@@ -17,14 +17,16 @@ use crate::block::Block;
 use crate::block::index::Index;
 use crate::block::meta::BlockId;
 use crate::blocks::{BLOCKS_DIR, Blocks};
-use crate::cut::Mark;
 use crate::damage::DamageLog;
 use crate::fs::{AtPath, Fs, RealFs};
+use crate::head::series::Sealed;
 use crate::head::{self, Head};
 use crate::index::Damage;
 use crate::querier::{self, Piece};
+use crate::snapshot::load::load;
+use crate::snapshot::{HEAD_DIR, SnapshotNumbers, Snapshots};
 use crate::wal::Wal;
-use crate::wal::replay::replay;
+use crate::wal::replay::{Start, list_segments, replay};
 use crate::{
     AppendError, Appended, Batch, Cardinality, Labels, Matcher, OpenError, ReadError, Selection, Stats, TimeRange,
 };
@@ -90,10 +92,12 @@ pub struct Db {
     pub(crate) head: RwLock<Head>,
     pub(crate) blocks: Blocks,
     pub(crate) damage: DamageLog,
+    /// A merge that runs should end soon.
+    pub(crate) stopping: AtomicBool,
     /// Bytes of the WAL's segments when somebody last looked.
     segment_bytes: AtomicU64,
-    pub(crate) checkpoint_bytes: AtomicU64,
     maintain: Mutex<MaintainState>,
+    pub(crate) snapshot: Mutex<SnapshotNumbers>,
     appended: AtomicU64,
     replayed: ReplayNumbers,
     _lock: File,
@@ -104,8 +108,12 @@ pub struct Db {
 pub(crate) struct MaintainState {
     /// End of the last cut.
     pub(crate) cut_t: i64,
-    /// Segments whose samples are all in blocks since an earlier cut.
-    pub(crate) emptied: Vec<u64>,
+    /// What the last call was told.
+    pub(crate) now: i64,
+    /// Position of the log then.
+    pub(crate) wal_written: u64,
+    /// Snapshots of the head.
+    pub(crate) snapshots: Snapshots,
     /// Blocks in which a merge met damage.
     pub(crate) never_merge: BTreeSet<BlockId>,
 }
@@ -123,6 +131,7 @@ pub(crate) struct Retention {
 struct ReplayNumbers {
     ms: u64,
     torn_bytes: u64,
+    samples: u64,
     orphans: u64,
 }
 
@@ -146,19 +155,24 @@ impl Db {
             return Err(OpenError::Locked { path: dir.to_owned() });
         };
         let damage = DamageLog::new(fs.clone(), dir);
-        let mark = Mark::load(fs.as_ref(), dir, &damage)?;
         let blocks = Blocks::open(fs.clone(), &dir.join(BLOCKS_DIR), &damage)?;
+        let head_dir = dir.join(HEAD_DIR);
+        fs.create_dir_all(&head_dir).at(&head_dir)?;
         fs.sync_dir(dir).at(dir)?;
-        mark.iter().flat_map(|m| &m.blocks).chain(&blocks.known_ids()).for_each(|&id| blocks.skip_ids(id));
+        let segments = list_segments(fs.as_ref(), &wal_dir)?;
         let mut head = Head::new(options.block_ms);
         head.set_limits(options.exemplars_max, options.metadata_max);
-        let done = mark.as_ref().and_then(|m| m.honoured(&blocks));
-        let replayed = replay(&fs, &wal_dir, &mut head, done, &damage)?;
-        // Segments that the last cut skips are never begun again, even if it left none behind to count on from: what is
-        // appended now belongs to no block yet.
-        let next_number = replayed.next_number.max(mark.as_ref().map_or(0, |m| m.done.segment));
+        let loaded = load(fs.as_ref(), &head_dir, &mut head, &blocks, &segments, &damage)?;
+        let facts = loaded.facts.as_ref();
+        let known_ids = blocks.known_ids().last().map_or(0, |last| last.0 + 1);
+        blocks.skip_ids(BlockId(facts.map_or(0, |facts| facts.next_block).max(known_ids)));
+        let from = match facts {
+            Some(facts) => Start { segment: facts.segment, next_seq: Some(facts.next_seq) },
+            None => Start { segment: 0, next_seq: (!loaded.is_lost).then_some(0) },
+        };
+        let replayed = replay(&fs, &wal_dir, &segments, &mut head, from, &damage)?;
         let (wal, log) =
-            Wal::new(fs.clone(), &wal_dir, replayed.segments, next_number, replayed.next_seq).at(&wal_dir)?;
+            Wal::new(fs.clone(), &wal_dir, replayed.segments, replayed.next_number, replayed.next_seq).at(&wal_dir)?;
         let segment_bytes = log.bytes();
         let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Db {
@@ -171,15 +185,23 @@ impl Db {
             head: RwLock::new(head),
             blocks,
             damage,
+            stopping: AtomicBool::new(false),
             segment_bytes: AtomicU64::new(segment_bytes),
-            checkpoint_bytes: AtomicU64::new(replayed.checkpoint_bytes),
+            snapshot: Mutex::new(loaded.numbers),
             maintain: Mutex::new(MaintainState {
-                cut_t: done.map_or(i64::MIN, |done| done.cut_t),
-                emptied: Vec::new(),
+                cut_t: facts.map_or(i64::MIN, |facts| facts.cut_t),
+                now: facts.map_or(i64::MIN, |facts| facts.now),
+                wal_written: 0,
+                snapshots: loaded.snapshots,
                 never_merge: BTreeSet::new(),
             }),
             appended: AtomicU64::new(0),
-            replayed: ReplayNumbers { ms, torn_bytes: replayed.torn_bytes, orphans: replayed.orphans },
+            replayed: ReplayNumbers {
+                ms,
+                torn_bytes: replayed.torn_bytes,
+                samples: replayed.samples,
+                orphans: replayed.orphans,
+            },
             _lock: lock,
         })
     }
@@ -209,18 +231,41 @@ impl Db {
         self.wal.sync_to(self.wal.written())
     }
 
-    /// Housekeeping, to be called every minute or so: cuts full ranges of the head into blocks, drops what
-    /// retention ends.
+    /// Housekeeping, to be called every minute or so: cuts full ranges of the head into blocks, writes a snapshot of the
+    /// head every few minutes, drops what retention ends.
     ///
     /// May take long; appends and selects go on meanwhile. An error leaves everything readable, and the next call tries
     /// again; limits on size are enforced all the same.
     pub fn maintain(&self, now: i64) -> Result<(), OpenError> {
-        let mut state = lock(&self.maintain);
+        let mut state = self.maintaining();
+        state.now = now;
         self.blocks.quarantine(&self.damage);
+        // The log grew since the last call, and will as much until the next.
+        let grown = self.wal.written().saturating_sub(state.wal_written);
+        state.wal_written = self.wal.written();
+        let room = self.make_room(grown);
         let cut = self.cut_if_due(&mut state, now);
+        let snapshot = self.snapshot_if_due(&mut state, now);
         let retained = self.retain(now);
         let compacted = self.compact(&mut state);
-        Ok(cut.and(retained).and(compacted)?)
+        Ok(room.and(cut).and(snapshot).and(retained).and(compacted)?)
+    }
+
+    /// Tells maintenance that runs on another thread to end early: a long merge is given up and done another time.
+    /// For good; to be called before [`Db::close`].
+    pub fn stop_maintenance(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Db::maintain`] should not wait for its turn: a start after a kill would have much to replay. Cheap; to be
+    /// asked every second or so.
+    pub fn is_maintenance_due(&self) -> bool {
+        self.since_snapshot(0).is_much()
+    }
+
+    /// Samples accepted since open, and those that the open replayed.
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended.load(Ordering::Relaxed) + self.replayed.samples
     }
 
     /// Changes retention while running (configuration reload).
@@ -231,8 +276,8 @@ impl Db {
     /// Series that satisfy all `matchers` and have a sample in `range`; a snapshot that later appends do not change.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, ReadError> {
         // Head first: a cut lists its blocks before the head lets go, so nothing falls between the two.
-        let head = self.select_head(matchers, range);
-        let mut warnings = self.damage.warnings(range);
+        let (head, mut warnings) = self.select_head(matchers, range);
+        warnings.extend(self.damage.warnings(range));
         let mut found = Vec::new();
         for block in self.blocks_in(range) {
             match block.select(matchers, range, &self.damage, &mut warnings) {
@@ -248,19 +293,35 @@ impl Db {
         self.blocks.list().iter().filter(|b| b.meta().range.overlaps(&range)).cloned().collect()
     }
 
-    /// The head's part of a selection. Refs are resolved under one lock, samples copied in portions.
-    fn select_head(&self, matchers: &[Matcher], range: TimeRange) -> Vec<(Labels, Vec<Piece>)> {
+    /// The head's part of a selection, and what of it is damaged on the disk. Refs are resolved under one lock, samples
+    /// copied in portions.
+    fn select_head(&self, matchers: &[Matcher], range: TimeRange) -> (Vec<(Labels, Vec<Piece>)>, Vec<String>) {
         let refs = head::select::select(&self.head, matchers);
-        let mut found = Vec::with_capacity(refs.len());
+        let (mut found, mut warnings) = (Vec::with_capacity(refs.len()), Vec::new());
         for portion in refs.chunks(SNAPSHOT_SERIES) {
-            let head = self.head();
-            let series = portion.iter().filter_map(|&series| head.snapshot(series, range));
-            found.extend(series.map(|s| {
+            let series: Vec<_> = {
+                let head = self.head();
+                portion.iter().filter_map(|&series| head.snapshot(series, range)).collect()
+            };
+            for mut s in series {
+                s.chunks.retain(|chunk| self.is_good(chunk, &mut warnings));
                 let histograms = s.histograms.into_iter().map(Piece::Histograms);
-                (s.labels, s.chunks.into_iter().map(Piece::Head).chain(histograms).collect())
-            }));
+                found.push((s.labels, s.chunks.into_iter().map(Piece::Head).chain(histograms).collect()));
+            }
         }
-        found
+        (found, warnings)
+    }
+
+    /// Whether a chunk's bytes, if they are on the disk, are whole. Damage is counted once and told each time.
+    fn is_good(&self, chunk: &Sealed, warnings: &mut Vec<String>) -> bool {
+        let is_whole = chunk.bytes.is_whole();
+        if !is_whole {
+            if chunk.bytes.is_news() {
+                self.damage.count_one();
+            }
+            warnings.push(format!("{}; its {} samples are missing from this answer", chunk.bytes.error(), chunk.count));
+        }
+        is_whole
     }
 
     /// Names of the labels of the series that `matchers` select in `range`, sorted. `range` is honoured to the block:
@@ -324,11 +385,12 @@ impl Db {
         for block in self.blocks_in(range) {
             // A damaged index is counted at its first use and set aside by the next `maintain`, which warns selects.
             let _: Result<(), Damage> = match matchers {
-                [] => block.index(&self.damage).and_then(|index| visit(Part::Index(index))),
+                [] => visit(Part::Index(block.index())),
                 _ => block
                     .select_labels(matchers, &self.damage)
                     .and_then(|found| found.iter().try_for_each(|labels| visit(Part::Series(labels)))),
             };
+            block.count_damage(&self.damage);
         }
     }
 
@@ -338,7 +400,8 @@ impl Db {
         if let Ok(writer) = self.writer.try_lock() {
             self.segment_bytes.store(writer.log.bytes(), Ordering::Relaxed);
         }
-        let wal_bytes = self.segment_bytes.load(Ordering::Relaxed) + self.checkpoint_bytes.load(Ordering::Relaxed);
+        let wal_bytes = self.segment_bytes.load(Ordering::Relaxed);
+        let snapshot = *lock(&self.snapshot);
         let blocks = self.blocks.list();
         let head = self.head();
         let oldest_block = blocks.iter().map(|b| b.meta().range.min_t).min();
@@ -356,6 +419,10 @@ impl Db {
             wal_torn_bytes: self.replayed.torn_bytes,
             orphaned_samples: self.replayed.orphans,
             replay_ms: self.replayed.ms,
+            replayed_samples: self.replayed.samples,
+            snapshot_t: snapshot.t,
+            snapshot_ms: u64::try_from(snapshot.took.as_millis()).unwrap_or(u64::MAX),
+            snapshot_bytes: snapshot.bytes,
         }
     }
 
@@ -364,19 +431,28 @@ impl Db {
         self.head().cardinality(limit)
     }
 
-    /// Syncs and closes. Dropping does the same but cannot report an error.
+    /// Syncs, writes a snapshot of the head so that the next open is quick, and closes. Dropping only syncs, and cannot
+    /// report an error.
     pub fn close(self) -> Result<(), AppendError> {
-        self.sync()
+        self.sync()?;
+        // Without it the next open replays the WAL instead: that costs time, no sample.
+        let _ = self.snapshot_at_close(&mut self.maintaining());
+        Ok(())
     }
 
-    /// The head, to change it.
-    pub(crate) fn head_mut(&self) -> RwLockWriteGuard<'_, Head> {
-        self.head.write().unwrap_or_else(PoisonError::into_inner)
+    /// What maintenance remembers; whoever holds it keeps cuts and snapshots away.
+    pub(crate) fn maintaining(&self) -> MutexGuard<'_, MaintainState> {
+        lock(&self.maintain)
     }
 
     /// The head, for reading.
     pub(crate) fn head(&self) -> RwLockReadGuard<'_, Head> {
         read(&self.head)
+    }
+
+    /// The head, to change it.
+    pub(crate) fn head_mut(&self) -> RwLockWriteGuard<'_, Head> {
+        self.head.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -17,6 +17,7 @@ mod block;
 mod blocks;
 mod bytes;
 mod chunk;
+mod column;
 mod compact;
 #[cfg(test)]
 mod crash_tests;
@@ -29,6 +30,8 @@ mod extras;
 #[cfg(test)]
 mod format_tests;
 mod fs;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 mod histogram;
 mod index;
@@ -40,14 +43,9 @@ mod mmap;
 mod querier;
 mod retention;
 mod sample;
+mod snapshot;
 mod stats;
 mod wal;
-
-/// Ways in for fuzz targets and benches: no part of the interface.
-#[doc(hidden)]
-pub mod fuzzing {
-    pub use crate::wal::fuzzing::{WalProbe, fuzz_payload, fuzz_segment};
-}
 
 pub use batch::{Appended, Batch, RefuseReason, Refused};
 pub use db::{Db, Durability, Options};

@@ -1,90 +1,116 @@
-//! Merging the chunks of one series from several sources into one rising row.
+//! Merging the samples of one series from several sources into one rising row.
 //!
-//! Here: [`merge_chunks`].
-//! Elsewhere: the same for queries, without encoding (`querier`).
+//! Here: [`merge`].
+//! Elsewhere: the same for queries (`querier`), writing what comes out (`block::writer`).
 //!
-//! Invariant: of samples with the same time the one from the earlier source stays; chunks that overlap nothing are
-//! passed on as they are, so most of a merge is copying.
+//! Invariant: of samples with the same time the one from the earlier source stays.
 
-use crate::chunk;
-use crate::head::series::{CHUNK_SAMPLES_MAX, Sealed, encode_run};
+use crate::Columns;
 
-/// Rising, disjoint chunks from `chunks`, which come by rank. `None` if one of them cannot be decoded.
-pub(crate) fn merge_chunks(chunks: Vec<Sealed>) -> Option<Vec<Sealed>> {
-    let mut order: Vec<(usize, Sealed)> = chunks.into_iter().enumerate().collect();
-    order.sort_by_key(|(rank, c)| (c.min_t, *rank));
-    let mut out = Vec::with_capacity(order.len());
-    let mut rest = order.into_iter().peekable();
-    while let Some(first) = rest.next() {
-        let mut end = first.1.max_t;
-        let mut group = vec![first];
-        while let Some(next) = rest.next_if(|(_, c)| c.min_t <= end) {
-            end = end.max(next.1.max_t);
-            group.push(next);
-        }
-        match group.as_slice() {
-            [(_, alone)] => out.push(alone.clone()),
-            _ => recode(group, &mut out)?,
-        }
-    }
-    Some(out)
+/// A row of samples that rises in time.
+pub(crate) trait Row: Default {
+    /// Its times.
+    fn times(&self) -> &[i64];
+    /// Moves sample `at` to the end of `out`.
+    fn give(&mut self, at: usize, out: &mut Self);
 }
 
-fn recode(mut group: Vec<(usize, Sealed)>, out: &mut Vec<Sealed>) -> Option<()> {
-    group.sort_by_key(|(rank, _)| *rank);
-    let mut samples: Vec<(i64, u64)> = Vec::new();
-    for (_, c) in &group {
-        chunk::decode(&c.bytes, c.count, |t, v| {
-            samples.push((t, v.to_bits()));
-            true
-        })?;
+impl Row for Columns {
+    fn times(&self) -> &[i64] {
+        &self.t
     }
-    // Stable: of equal times the one of the lowest rank comes first and stays.
-    samples.sort_by_key(|&(t, _)| t);
-    samples.dedup_by_key(|&mut (t, _)| t);
-    out.extend(samples.chunks(CHUNK_SAMPLES_MAX as usize).filter_map(encode_run));
-    Some(())
+
+    fn give(&mut self, at: usize, out: &mut Self) {
+        out.push(self.t[at], self.v[at]);
+    }
+}
+
+/// Opaque records, apart from their times.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    /// Strictly rising.
+    pub(crate) t: Vec<i64>,
+    /// As many.
+    pub(crate) bytes: Vec<Vec<u8>>,
+}
+
+impl Records {
+    /// From pairs of time and record.
+    pub(crate) fn new(blobs: Vec<(i64, Vec<u8>)>) -> Records {
+        let (t, bytes) = blobs.into_iter().unzip();
+        Records { t, bytes }
+    }
+
+    /// Back to pairs.
+    pub(crate) fn into_pairs(self) -> Vec<(i64, Vec<u8>)> {
+        self.t.into_iter().zip(self.bytes).collect()
+    }
+}
+
+impl Row for Records {
+    fn times(&self) -> &[i64] {
+        &self.t
+    }
+
+    fn give(&mut self, at: usize, out: &mut Self) {
+        out.t.push(self.t[at]);
+        out.bytes.push(std::mem::take(&mut self.bytes[at]));
+    }
+}
+
+/// One row of all samples in `rows`, which come by rank; each of them may hold several rising parts, one behind the
+/// other, as the chunks of the head do.
+pub(crate) fn merge<R: Row>(mut rows: Vec<R>) -> R {
+    rows.retain(|row| !row.times().is_empty());
+    if rows.len() == 1 && rows[0].times().windows(2).all(|w| w[0] < w[1]) {
+        return rows.remove(0);
+    }
+    let mut order: Vec<(i64, u32, u32)> = Vec::with_capacity(rows.iter().map(|row| row.times().len()).sum());
+    for (rank, row) in rows.iter().enumerate() {
+        order.extend(row.times().iter().enumerate().map(|(at, &t)| (t, rank as u32, at as u32)));
+    }
+    // Fast on runs that are sorted already, and the earlier source comes first among equal times.
+    order.sort();
+    let mut out = R::default();
+    let mut last = None;
+    for (t, rank, at) in order {
+        if last.replace(t) != Some(t) {
+            rows[rank as usize].give(at as usize, &mut out);
+        }
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn run(samples: &[(i64, f64)]) -> Sealed {
-        encode_run(&samples.iter().map(|&(t, v)| (t, v.to_bits())).collect::<Vec<_>>()).unwrap()
+    fn row(samples: &[(i64, f64)]) -> Columns {
+        let (t, v) = samples.iter().copied().unzip();
+        Columns { t, v }
     }
 
     #[track_caller]
-    fn check(chunks: Vec<Sealed>, chunk_count: usize, expected: &[(i64, f64)]) {
-        let merged = merge_chunks(chunks).unwrap();
-        assert_eq!(merged.len(), chunk_count);
-        let mut found = Vec::new();
-        for c in &merged {
-            chunk::decode(&c.bytes, c.count, |t, v| {
-                found.push((t, v));
-                true
-            })
-            .unwrap();
-        }
-        assert_eq!(found, expected);
+    fn check(rows: Vec<Columns>, expected: &[(i64, f64)]) {
+        assert_eq!(merge(rows), row(expected));
     }
 
     #[test]
     fn earlier_sources_win_and_order_is_by_time() {
-        check(vec![run(&[(5, 1.0)]), run(&[(1, 2.0), (2, 2.0)])], 2, &[(1, 2.0), (2, 2.0), (5, 1.0)]);
+        check(vec![row(&[(5, 1.0)]), row(&[(1, 2.0), (2, 2.0)])], &[(1, 2.0), (2, 2.0), (5, 1.0)]);
         check(
-            vec![run(&[(1, 1.0), (5, 1.0)]), run(&[(0, 2.0), (1, 2.0), (3, 2.0)])],
-            1,
+            vec![row(&[(1, 1.0), (5, 1.0)]), row(&[(0, 2.0), (1, 2.0), (3, 2.0)])],
             &[(0, 2.0), (1, 1.0), (3, 2.0), (5, 1.0)],
         );
-        check(vec![run(&[(1, 1.0)]), run(&[(1, 2.0)])], 1, &[(1, 1.0)]);
-        check(vec![], 0, &[]);
+        check(vec![row(&[(1, 1.0)]), row(&[(1, 2.0)])], &[(1, 1.0)]);
+        check(vec![row(&[(3, 1.0), (4, 1.0), (1, 2.0), (4, 2.0)])], &[(1, 2.0), (3, 1.0), (4, 1.0)]);
+        check(vec![], &[]);
     }
 
     #[test]
-    fn a_chunk_that_cannot_be_decoded_stops_the_merge() {
-        let mut bad = run(&[(1, 1.0), (9, 2.0)]);
-        bad.bytes = bad.bytes[..3].into();
-        assert!(merge_chunks(vec![bad, run(&[(2, 1.0)])]).is_none());
+    fn records_keep_their_times() {
+        let records = |t: i64, b: &[u8]| Records::new(vec![(t, b.to_vec())]);
+        let merged = merge(vec![records(2, b"b"), records(1, b"a"), records(2, b"c")]);
+        assert_eq!(merged.into_pairs(), [(1, b"a".to_vec()), (2, b"b".to_vec())]);
     }
 }

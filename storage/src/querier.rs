@@ -57,9 +57,7 @@ impl Piece {
     fn read_into(&self, range: TimeRange, out: &mut Columns) -> Result<(), ReadError> {
         match self {
             Piece::Head(c) => {
-                chunk::decode_into(&c.bytes, c.count, range.min_t, range.max_t, out)
-                    .expect("a chunk in memory is as it was encoded");
-                Ok(())
+                chunk::decode_into(&c.bytes, c.count, range.min_t, range.max_t, out).ok_or_else(|| c.bytes.error())
             }
             Piece::Histograms(_) => Ok(()),
             Piece::Block(block, chunk) => block.read_chunk(chunk, range, out),

@@ -4,7 +4,7 @@
 //! Elsewhere: samples refused as too old (`append`), ranges not written at all (`cut`).
 //!
 //! Invariant: by age only blocks go whose newest sample is too old; by size the oldest go first, one at a time, and
-//! none once the directory is within its limit.
+//! none once the directory is within its limit. Room is made before something is written, not after.
 
 use crate::damage::QUARANTINE_DIR;
 use crate::db::{Db, lock};
@@ -22,11 +22,14 @@ impl Db {
             // Blocks hold none yet: they stay in the head until retention ends them.
             self.head_mut().histograms_mut().drop_before(oldest, self.options.block_ms);
         }
-        limits.bytes.map_or(Ok(()), |bytes| self.retain_bytes(bytes))
+        self.make_room(0)
     }
 
-    fn retain_bytes(&self, bytes_max: u64) -> Result<(), IoAt> {
-        let mut bytes = tree_bytes(self.fs.as_ref(), &self.dir)?;
+    /// Before `more` bytes are written: removes the oldest blocks until they fit the limit. The whole directory counts:
+    /// log, snapshots and chunk files, blocks, quarantine.
+    pub(crate) fn make_room(&self, more: u64) -> Result<(), IoAt> {
+        let Some(bytes_max) = lock(&self.retention).bytes else { return Ok(()) };
+        let mut bytes = tree_bytes(self.fs.as_ref(), &self.dir)?.saturating_add(more);
         let quarantine = self.dir.join(QUARANTINE_DIR);
         let quarantined = tree_bytes(self.fs.as_ref(), &quarantine)?;
         if bytes > bytes_max && quarantined > 0 {

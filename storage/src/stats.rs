@@ -32,8 +32,16 @@ pub struct Stats {
     pub wal_torn_bytes: u64,
     /// Samples of the WAL whose series' labels were lost with a damaged record.
     pub orphaned_samples: u64,
-    /// How long the last open took to replay the WAL, in milliseconds.
+    /// How long the last open took, snapshot and WAL together, in milliseconds.
     pub replay_ms: u64,
+    /// Samples that the last open read from the WAL.
+    pub replayed_samples: u64,
+    /// "Now" of the [`crate::Db::maintain`] that wrote the newest snapshot of the head; `None` if there is none.
+    pub snapshot_t: Option<i64>,
+    /// How long writing it took, in milliseconds; 0 if that was before the last open.
+    pub snapshot_ms: u64,
+    /// Bytes of it, chunks that it refers to not included.
+    pub snapshot_bytes: u64,
 }
 
 /// Cardinality of the head, as `/api/v1/status/tsdb` shows it; each list is the `limit` largest, largest first.

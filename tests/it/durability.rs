@@ -2,7 +2,7 @@
 
 use crate::support::Cairn;
 
-mod push {
+pub mod push {
     //! The smallest remote-write sender.
 
     use prost::Message;
@@ -46,6 +46,11 @@ mod push {
                 samples: vec![Sample { value, timestamp: t }],
             })
             .collect();
+        pack(timeseries)
+    }
+
+    /// A snappy body with these series.
+    pub fn pack(timeseries: Vec<TimeSeries>) -> Vec<u8> {
         snap::raw::Encoder::new().compress_vec(&WriteRequest { timeseries }.encode_to_vec()).unwrap()
     }
 }

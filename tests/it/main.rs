@@ -11,4 +11,5 @@ mod durability;
 mod exporter;
 mod garbage;
 mod http;
+mod kill;
 mod remote_write;

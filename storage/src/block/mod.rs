@@ -1,29 +1,44 @@
 //! Blocks: immutable directories of older samples, read through maps.
 //!
 //! Here: opening a block, selecting in it, reading its chunks; finding the pages that are damaged.
-//! Elsewhere: writing (`block::writer`), the index (`block::index`), which blocks there are (`blocks`).
+//! Elsewhere: writing (`writer`), the index (`index`), pages and their contents (`page`, `data`), which blocks there are
+//! (`blocks`).
 //!
 //! Invariant: a byte of a block is used only after the checksum over it held since the block was opened. A damaged
-//! page costs the chunks on it; a damaged index costs the block.
+//! page of the chunks file costs the chunks that use it; a damaged page of the index costs the block.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use self::cache::{PageCache, Part};
+pub(crate) use self::data::ChunkRef;
+use self::data::{DataPage, Place, TimesPage};
 use self::index::Index;
+use self::index::series::{Pair, SERIES, SeriesPage};
 use self::meta::{BlockId, META_FILE, Meta, MetaError};
-use self::writer::{CHUNKS_MAGIC, PAGE_BYTES, PAGE_HEADER_BYTES, file_header, page_crc};
-use crate::bytes::Reader;
+use self::page::{BadPage, PageKind};
+use self::writer::{CHUNKS_MAGIC, file_header};
 use crate::damage::DamageLog;
 use crate::fs::Fs;
 use crate::index::{Damage, SeriesRef};
 use crate::mmap::Mapped;
 use crate::querier::Piece;
-use crate::{Columns, Labels, Matcher, ReadError, TimeRange, chunk};
+use crate::{Columns, Labels, Matcher, ReadError, TimeRange};
 
+pub(crate) mod cache;
+pub(crate) mod columns;
+pub(crate) mod data;
+pub(crate) mod fuzz;
 pub(crate) mod index;
 pub(crate) mod meta;
+pub(crate) mod page;
+#[cfg(test)]
+mod size_tests;
+#[cfg(test)]
+mod tests;
 pub(crate) mod writer;
 
 /// Name of the file of pages.
@@ -55,21 +70,13 @@ impl BlockPaths {
     }
 }
 
-/// Where a chunk lies in the chunks file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ChunkRef {
-    /// First sample.
-    pub(crate) min_t: i64,
-    /// Last sample.
-    pub(crate) max_t: i64,
-    /// Samples.
-    pub(crate) count: u32,
-    /// Its page's place in the file.
-    pub(crate) page: u64,
-    /// Its place in the page's contents.
-    pub(crate) offset: u32,
-    /// Its length.
-    pub(crate) len: u32,
+/// Samples of one series in both kinds. A time occurs once in each.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct SeriesSamples {
+    /// The floats.
+    pub(crate) floats: Columns,
+    /// Opaque records (native histograms) with their times, which rise strictly.
+    pub(crate) blobs: Vec<(i64, Vec<u8>)>,
 }
 
 /// Why a directory is no block that can be read.
@@ -88,18 +95,19 @@ pub(crate) struct Block {
     dir: PathBuf,
     index: Index,
     chunks: Mapped,
-    /// Whether the index's checksums hold; found out at first use.
-    index_state: OnceLock<Result<(), Damage>>,
-    /// One bit for each `PAGE_BYTES` of the file: the page that begins there was verified. Pages are longer than that,
-    /// so no two share a bit.
-    verified: Vec<AtomicU64>,
+    cache: Arc<PageCache>,
+    owner: u64,
+    /// One bit for each page of the chunks file that was verified; made at first use.
+    verified: OnceLock<Box<[AtomicU64]>>,
     /// Damaged pages met so far, so that each is counted once.
-    bad_pages: Mutex<BTreeSet<u64>>,
+    bad_pages: Mutex<BTreeSet<u32>>,
+    /// The index is damaged and was counted so.
+    is_counted: AtomicBool,
 }
 
 impl Block {
     /// Opens the block in `dir`; reads its meta file and the ends of the others.
-    pub(crate) fn open(fs: &dyn Fs, dir: &Path) -> Result<Block, BlockError> {
+    pub(crate) fn open(fs: &dyn Fs, dir: &Path, cache: &Arc<PageCache>) -> Result<Block, BlockError> {
         let damaged = |path: &Path, what: String| BlockError::Damaged(Damage(format!("{}: {what}", path.display())));
         let meta_path = dir.join(META_FILE);
         let bytes = fs.read(&meta_path).map_err(|e| damaged(&meta_path, e.to_string()))?;
@@ -120,15 +128,21 @@ impl Block {
         if !chunks.bytes().starts_with(&file_header(CHUNKS_MAGIC)) {
             return Err(damaged(&chunks_path, "header is damaged".to_owned()));
         }
-        let bits = chunks.bytes().len() / PAGE_BYTES + 1;
+        let owner = cache.owner();
+        let index = Index::open(index_path.clone(), index_map, cache.clone(), owner).map_err(BlockError::Damaged)?;
+        if u64::from(index.series_count()) != meta.series {
+            return Err(damaged(&index_path, format!("has {} series, expected {}", index.series_count(), meta.series)));
+        }
         Ok(Block {
             meta,
             dir: dir.to_owned(),
-            index: Index::open(index_path, index_map).map_err(BlockError::Damaged)?,
+            index,
             chunks,
-            index_state: OnceLock::new(),
-            verified: (0..bits.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            cache: cache.clone(),
+            owner,
+            verified: OnceLock::new(),
             bad_pages: Mutex::default(),
+            is_counted: AtomicBool::new(false),
         })
     }
 
@@ -147,30 +161,32 @@ impl Block {
         self.meta.index_bytes + self.meta.chunks_bytes + self.meta.encode().len() as u64
     }
 
-    /// The index, if its checksums hold. Damage is counted when it is found.
-    pub(crate) fn index(&self, damage: &DamageLog) -> Result<&Index, Damage> {
-        let state = self.index_state.get_or_init(|| {
-            let state = self.index.verify();
-            if state.is_err() {
-                damage.count_one();
-            }
-            state
-        });
-        state.clone().map(|()| &self.index)
-    }
-
-    /// The index of a block whose checksums were seen to hold ([`Block::index`] succeeded).
-    pub(crate) fn index_unchecked(&self) -> &Index {
+    /// The index. What is damaged in it shows when it is read.
+    pub(crate) fn index(&self) -> &Index {
         &self.index
     }
 
     /// Whether the index is known to be damaged.
     pub(crate) fn index_damage(&self) -> Option<&Damage> {
-        self.index_state.get().and_then(|state| state.as_ref().err())
+        self.index.damage()
     }
 
-    /// Series that satisfy the matchers with the chunks that overlap `range`, sorted by labels. Damaged pages are left
-    /// out and named in `warnings`.
+    /// Counts the damage of the index, once.
+    pub(crate) fn count_damage(&self, damage: &DamageLog) {
+        if self.index_damage().is_some() && !self.is_counted.swap(true, Ordering::Relaxed) {
+            damage.count_one();
+        }
+    }
+
+    /// Takes back what [`Block::count_damage`] counted.
+    pub(crate) fn uncount_damage(&self, damage: &DamageLog) {
+        if self.is_counted.swap(false, Ordering::Relaxed) {
+            damage.forget_one();
+        }
+    }
+
+    /// Series that satisfy the matchers with the chunks of floats that overlap `range`, sorted by labels. Damaged pages
+    /// are left out and named in `warnings`.
     pub(crate) fn select(
         self: &Arc<Self>,
         matchers: &[Matcher],
@@ -178,87 +194,223 @@ impl Block {
         damage: &DamageLog,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<(Labels, Vec<Piece>)>, Damage> {
-        let index = self.index(damage)?;
-        let mut bad = BTreeSet::new();
+        let mut bad = BTreeMap::new();
         let mut found = Vec::new();
-        for series in crate::index::select(index, matchers)? {
-            let (symbols, mut chunks) = index.series(series)?;
-            chunks.retain(|c| c.min_t < range.max_t && range.min_t <= c.max_t && self.is_good(c.page, &mut bad));
-            if !chunks.is_empty() {
-                let pieces = chunks.into_iter().map(|c| Piece::Block(self.clone(), c)).collect();
-                found.push((index.labels(&symbols)?, pieces));
+        let selected = self.each_selected(matchers, |labels, chunks| {
+            let is_wanted = |c: &&ChunkRef| !c.is_blobs() && c.min_t < range.max_t && range.min_t <= c.max_t;
+            let chunks: Vec<ChunkRef> = chunks.iter().filter(is_wanted).copied().collect();
+            let pieces: Vec<Piece> = chunks
+                .into_iter()
+                .filter(|c| self.is_good(c, &mut bad))
+                .map(|c| Piece::Block(self.clone(), c))
+                .collect();
+            if !pieces.is_empty() {
+                found.push((labels()?, pieces));
             }
-        }
-        for error in bad {
-            self.note_page(error.0, damage);
-            warnings.push(format!("{}; what it held is missing from this answer", self.page_error(error)));
+            Ok(())
+        });
+        self.count_damage(damage);
+        selected?;
+        for (page, sums) in bad {
+            self.note_page(page, damage);
+            warnings.push(format!("{}; what it held is missing from this answer", self.page_error(page, sums)));
         }
         Ok(found)
     }
 
     /// Labels of the series that satisfy the matchers.
     pub(crate) fn select_labels(&self, matchers: &[Matcher], damage: &DamageLog) -> Result<Vec<Labels>, Damage> {
-        let index = self.index(damage)?;
-        let refs: Vec<SeriesRef> = crate::index::select(index, matchers)?;
-        refs.into_iter().map(|series| index.labels(&index.series(series)?.0)).collect()
+        let mut found = Vec::new();
+        let selected = self.each_selected(matchers, |labels, _| {
+            found.push(labels()?);
+            Ok(())
+        });
+        self.count_damage(damage);
+        selected.map(|()| found)
     }
 
-    fn note_page(&self, page: u64, damage: &DamageLog) {
+    /// Calls `each` with a way to the labels, and the chunks, of every series that satisfies the matchers.
+    fn each_selected(
+        &self,
+        matchers: &[Matcher],
+        mut each: impl FnMut(&mut dyn FnMut() -> Result<Labels, Damage>, &[ChunkRef]) -> Result<(), Damage>,
+    ) -> Result<(), Damage> {
+        let mut texts = self.index.texts()?;
+        let mut page: Option<(usize, Arc<SeriesPage>)> = None;
+        for series in crate::index::select(&self.index, matchers)? {
+            let number = series as usize / SERIES;
+            if page.as_ref().is_none_or(|(there, _)| *there != number) {
+                page = Some((number, self.index.series_page(number)?));
+            }
+            let found = page.as_ref().and_then(|(_, page)| page.series(series as usize % SERIES));
+            if let Some((pairs, chunks)) = found {
+                each(&mut || texts.labels(pairs), chunks)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_page(&self, page: u32, damage: &DamageLog) {
         if self.bad_pages.lock().unwrap_or_else(PoisonError::into_inner).insert(page) {
             damage.count_one();
         }
     }
 
-    fn is_good(&self, page: u64, bad: &mut BTreeSet<(u64, u32, u32)>) -> bool {
-        match self.page(page) {
-            Ok(_) => true,
-            Err((found, expected)) => {
-                bad.insert((page, found, expected));
-                false
+    /// Whether the pages of a chunk's values and times are whole.
+    fn is_good(&self, chunk: &ChunkRef, bad: &mut BTreeMap<u32, BadPage>) -> bool {
+        let times = self.time_page(chunk.column).map(|(page, _)| page);
+        let mut is_good = times.is_some();
+        for page in chunk.page().into_iter().chain(times) {
+            if let Err(sums) = self.page(page) {
+                bad.insert(page, sums);
+                is_good = false;
             }
         }
+        is_good
     }
 
-    fn page_error(&self, (page, found, expected): (u64, u32, u32)) -> ReadError {
-        ReadError::Checksum { path: self.dir.join(CHUNKS_FILE), offset: page, found, expected }
+    fn time_page(&self, column: u32) -> Option<(u32, u32)> {
+        self.index.directory().ok()?.time_page(column)
     }
 
-    /// The contents of the page at `at`; on damage the checksums found and expected.
-    fn page(&self, at: u64) -> Result<&[u8], (u32, u32)> {
-        let Some((len, expected, contents)) = self.page_parts(at) else { return Err((0, 0)) };
-        let bit = at as usize / PAGE_BYTES;
-        let Some(word) = self.verified.get(bit / 64) else { return Err((0, expected)) };
-        if word.load(Ordering::Relaxed) & 1 << (bit % 64) != 0 {
-            return Ok(contents);
+    fn offset(&self, page: u32) -> Option<u64> {
+        self.index.directory().ok()?.data_pages.get(page as usize).copied()
+    }
+
+    fn page_error(&self, page: u32, (found, expected): BadPage) -> ReadError {
+        let offset = self.offset(page).unwrap_or(0);
+        ReadError::Checksum { path: self.dir.join(CHUNKS_FILE), offset, found, expected }
+    }
+
+    /// The body of a page of the chunks file; on damage the checksums found and expected.
+    fn page(&self, page: u32) -> Result<&[u8], BadPage> {
+        let at = self.offset(page).ok_or((0, 0))?;
+        let words = self.verified.get_or_init(|| {
+            let pages = self.index.directory().map_or(0, |d| d.data_pages.len());
+            (0..pages.div_ceil(64)).map(|_| AtomicU64::new(0)).collect()
+        });
+        let word = words.get(page as usize / 64).ok_or((0, 0))?;
+        let bit = 1 << (page % 64);
+        if word.load(Ordering::Relaxed) & bit != 0 {
+            return page::body(self.chunks.bytes(), at);
         }
-        let found = page_crc(len, contents);
-        if found != expected {
-            return Err((found, expected));
-        }
-        word.fetch_or(1 << (bit % 64), Ordering::Relaxed);
-        Ok(contents)
+        let body = page::verified(self.chunks.bytes(), at)?;
+        word.fetch_or(bit, Ordering::Relaxed);
+        Ok(body)
     }
 
-    fn page_parts(&self, at: u64) -> Option<([u8; 4], u32, &[u8])> {
-        let rest = self.chunks.bytes().get(usize::try_from(at).ok()?..)?;
-        let len: [u8; 4] = rest.get(..4)?.try_into().ok()?;
-        let expected = Reader::new(rest.get(4..)?).u32()?;
-        let contents = rest.get(PAGE_HEADER_BYTES..)?.get(..u32::from_le_bytes(len) as usize)?;
-        Some((len, expected, contents))
+    fn data_page(&self, page: u32, kind: PageKind) -> Result<Arc<DataPage>, ReadError> {
+        self.cache.get((self.owner, Part::Data, u64::from(page)), || {
+            let body = self.page(page).map_err(|sums| self.page_error(page, sums))?;
+            let parsed = DataPage::parse(body, kind).ok_or_else(|| self.page_error(page, (0, 0)))?;
+            let bytes = parsed.bytes();
+            Ok((parsed, bytes))
+        })
     }
 
-    /// The encoded bytes of a chunk.
-    pub(crate) fn chunk_bytes(&self, chunk: &ChunkRef) -> Result<&[u8], ReadError> {
-        let contents = self.page(chunk.page).map_err(|(f, e)| self.page_error((chunk.page, f, e)))?;
-        let start = chunk.offset as usize;
-        let bytes = start.checked_add(chunk.len as usize).and_then(|end| contents.get(start..end));
-        bytes.ok_or_else(|| self.page_error((chunk.page, 0, 0)))
+    /// The times of a column.
+    fn column(&self, column: u32) -> Result<Arc<Vec<i64>>, ReadError> {
+        self.cache.get((self.owner, Part::Column, u64::from(column)), || {
+            let (page, slot) = self.time_page(column).ok_or_else(|| self.page_error(u32::MAX, (0, 0)))?;
+            let parsed = self.cache.get((self.owner, Part::Data, u64::from(page)), || {
+                let body = self.page(page).map_err(|sums| self.page_error(page, sums))?;
+                let parsed = TimesPage::parse(body).ok_or_else(|| self.page_error(page, (0, 0)))?;
+                let bytes = parsed.size();
+                Ok((parsed, bytes))
+            })?;
+            let times = parsed.column(slot).ok_or_else(|| self.page_error(page, (0, 0)))?;
+            let bytes = times.len() * 8;
+            Ok((times, bytes))
+        })
     }
 
-    /// Appends a chunk's samples in `range` to `out`.
+    /// Appends a chunk's samples in `range` to `out`. After an error `out` is as it was.
     pub(crate) fn read_chunk(&self, chunk: &ChunkRef, range: TimeRange, out: &mut Columns) -> Result<(), ReadError> {
-        let bytes = self.chunk_bytes(chunk)?;
-        chunk::decode_into(bytes, chunk.count, range.min_t, range.max_t, out)
-            .ok_or_else(|| self.page_error((chunk.page, 0, 0)))
+        let column = self.column(chunk.column)?;
+        let times = self.times_of(chunk, &column)?;
+        let (from, to) = (times.partition_point(|&t| t < range.min_t), times.partition_point(|&t| t < range.max_t));
+        let (from, len) = (from, to.saturating_sub(from));
+        match chunk.place {
+            Place::Constant(bits) => out.v.resize(out.v.len() + len, f64::from_bits(bits)),
+            Place::Values { page, slot, .. } => {
+                thread_local! {
+                    static NUMBERS: RefCell<Vec<i64>> = const { RefCell::new(Vec::new()) };
+                }
+                let start = out.v.len();
+                let parsed = self.data_page(page, PageKind::Values)?;
+                let count = chunk.count as usize;
+                let read = NUMBERS.with_borrow_mut(|numbers| parsed.values(slot, count, numbers, &mut out.v));
+                if read.is_none() {
+                    out.v.truncate(start);
+                    return Err(self.page_error(page, (0, 0)));
+                }
+                out.v.truncate(start + from + len);
+                out.v.drain(start..start + from);
+            }
+            Place::Blobs { .. } => return Ok(()),
+        }
+        out.t.extend_from_slice(&times[from..from + len]);
+        Ok(())
+    }
+
+    /// Appends a chunk's records in `range` to `out`.
+    pub(crate) fn read_blobs(
+        &self,
+        chunk: &ChunkRef,
+        range: TimeRange,
+        out: &mut Vec<(i64, Vec<u8>)>,
+    ) -> Result<(), ReadError> {
+        let Place::Blobs { page, slot } = chunk.place else { return Ok(()) };
+        let column = self.column(chunk.column)?;
+        let times = self.times_of(chunk, &column)?;
+        let parsed = self.data_page(page, PageKind::Blobs)?;
+        let records = parsed.blobs(slot, chunk.count as usize).ok_or_else(|| self.page_error(page, (0, 0)))?;
+        let wanted = times.iter().zip(records).filter(|&(&t, _)| range.contains(t));
+        out.extend(wanted.map(|(&t, record)| (t, record.to_vec())));
+        Ok(())
+    }
+
+    /// The chunk's slice of its column, which must begin and end as the index says.
+    fn times_of<'c>(&self, chunk: &ChunkRef, column: &'c [i64]) -> Result<&'c [i64], ReadError> {
+        let start = chunk.start as usize;
+        let times = column.get(start..).and_then(|rest| rest.get(..chunk.count as usize));
+        let times = times.filter(|t| t.first() == Some(&chunk.min_t) && t.last() == Some(&chunk.max_t));
+        let page = self.time_page(chunk.column).map_or(u32::MAX, |(page, _)| page);
+        times.ok_or_else(|| self.page_error(page, (0, 0)))
+    }
+
+    /// Labels (for [`index::Texts`]) and chunks of series number `series`, which is below the block's number of series.
+    #[cfg_attr(not(test), expect(dead_code, reason = "verification and deletion will use it"))]
+    pub(crate) fn series_at(&self, series: SeriesRef) -> Result<(Vec<Pair>, Vec<ChunkRef>), Damage> {
+        let page = self.index.series_page(series as usize / SERIES)?;
+        let found = page.series(series as usize % SERIES).map(|(pairs, chunks)| (pairs.to_vec(), chunks.to_vec()));
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Appends all samples of these chunks to `out`. Chunks that cannot be read are left out and returned, one error for
+    /// each.
+    pub(crate) fn read_series(&self, chunks: &[ChunkRef], out: &mut SeriesSamples) -> Vec<ReadError> {
+        let mut errors = Vec::new();
+        for chunk in chunks {
+            let read = if chunk.is_blobs() {
+                self.read_blobs(chunk, TimeRange::ALL, &mut out.blobs)
+            } else {
+                self.read_chunk(chunk, TimeRange::ALL, &mut out.floats)
+            };
+            errors.extend(read.err());
+        }
+        errors
+    }
+
+    /// Reads and checks every page: damage of the index, and each damaged page of the chunks file.
+    #[cfg_attr(not(test), expect(dead_code, reason = "verification and deletion will use it"))]
+    pub(crate) fn verify(&self) -> (Option<Damage>, Vec<ReadError>) {
+        let index = self.index.verify().err();
+        let pages = self.index.directory().map_or(0, |d| d.data_pages.len());
+        let check = |page: u32| {
+            let checked = self.offset(page).ok_or((0, 0)).and_then(|at| page::verified(self.chunks.bytes(), at));
+            checked.err().map(|sums| self.page_error(page, sums))
+        };
+        (index, (0..pages as u32).filter_map(check).collect())
     }
 }

@@ -1,54 +1,50 @@
 //! Writing a block.
 //!
-//! Here: [`BlockWriter`], which takes series in order of their labels and streams their chunks to the disk.
-//! Elsewhere: reading (`block::index`, `block`), who calls it (`cut`, `compact`), the layout (`FORMAT.md`).
+//! Here: [`BlockWriter`], which takes series in order of their labels, splits them into chunks and streams these to the
+//! disk.
+//! Elsewhere: pages of chunks (`data`), the index (`index::write`), reading (`block`), who calls it (`cut`, `compact`),
+//! the layout (`FORMAT.md`).
 //!
 //! Invariant: the directory gets its name only when all three files are complete and on the disk.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::columns::{Columns as TimeColumns, Slice};
+use super::data::{ChunkRef, DataWriter};
+use super::index::directory::Directory;
+use super::index::write::IndexWriter;
 use super::meta::{BLOCK_VERSION, BlockId, META_FILE, Meta};
-use super::{BlockPaths, ChunkRef};
-use crate::TimeRange;
-use crate::bytes::{put_signed, put_varint};
-use crate::fs::{AtPath, Fs, FsFile, IoAt};
-use crate::head::series::Sealed;
+use super::{BlockPaths, SeriesSamples};
+use crate::column::CHUNK_SAMPLES_MAX;
+use crate::fs::{AtPath, Fs, IoAt};
+use crate::{Columns, TimeRange};
 
 /// First bytes of a chunks file.
 pub(crate) const CHUNKS_MAGIC: [u8; 8] = *b"CAIRNCHK";
-/// First bytes of an index file.
-pub(crate) const INDEX_MAGIC: [u8; 8] = *b"CAIRNIDX";
 /// Magic, version, checksum of both.
 pub(crate) const FILE_HEADER_BYTES: usize = 16;
-/// A page ends with the chunk that brings its contents to this size.
-pub(crate) const PAGE_BYTES: usize = 4096;
-/// Length of the contents and checksum of length and contents.
-pub(crate) const PAGE_HEADER_BYTES: usize = 8;
-/// Three sections (offset, length, checksum), three counts, checksum.
-pub(crate) const INDEX_FOOTER_BYTES: usize = 3 * 20 + 3 * 4 + 4;
-/// One row of the pairs' table: name, value, place of the list, its length.
-pub(crate) const PAIR_ROW_BYTES: usize = 16;
-
-const WRITE_BYTES: usize = 256 << 10;
 
 /// A block in the making. Dropped without [`BlockWriter::finish`], its temporary directory is removed at the next open.
+///
+/// Memory: a page of each class, the index in compact form (some 40 bytes a series), the symbols.
 #[derive(Debug)]
 pub(crate) struct BlockWriter<'a> {
     fs: &'a dyn Fs,
     paths: BlockPaths,
     temp: PathBuf,
     id: BlockId,
-    chunks: PageFile,
+    data: DataWriter,
+    times: TimeColumns,
+    index: IndexWriter,
     symbols: Vec<Arc<str>>,
-    series_ends: Vec<u32>,
-    series: Vec<u8>,
-    postings: BTreeMap<(u32, u32), Vec<u32>>,
     range: Option<(i64, i64)>,
     samples: u64,
     chunk_count: u64,
     last_labels: Vec<(u32, u32)>,
+    /// The chunks of the series being added.
+    chunks: Vec<ChunkRef>,
+    slices: Vec<Slice>,
 }
 
 impl<'a> BlockWriter<'a> {
@@ -63,7 +59,7 @@ impl<'a> BlockWriter<'a> {
         let paths = BlockPaths::new(blocks_dir, id);
         let temp = paths.temp.clone();
         fs.create_dir_all(&temp).at(&temp)?;
-        let chunks = PageFile::create(fs, &paths.temp.join(super::CHUNKS_FILE)).inspect_err(|_| {
+        let data = DataWriter::create(fs, &paths.temp.join(super::CHUNKS_FILE)).inspect_err(|_| {
             let _ = fs.remove_dir_all(&temp);
         })?;
         Ok(BlockWriter {
@@ -71,58 +67,99 @@ impl<'a> BlockWriter<'a> {
             paths,
             temp,
             id,
-            chunks,
+            data,
+            times: TimeColumns::default(),
+            index: IndexWriter::default(),
             symbols,
-            series_ends: Vec::new(),
-            series: Vec::new(),
-            postings: BTreeMap::new(),
             range: None,
             samples: 0,
             chunk_count: 0,
             last_labels: Vec::new(),
+            chunks: Vec::new(),
+            slices: Vec::new(),
         })
     }
 
-    /// Adds a series with its chunks, which rise and do not overlap. Series come in rising order of their labels,
-    /// given as indices into the symbols.
-    pub(crate) fn add(&mut self, labels: &[(u32, u32)], chunks: &[Sealed]) -> Result<(), IoAt> {
-        assert!(
-            self.series_ends.is_empty() || self.last_labels.as_slice() < labels,
-            "series of a block rise by labels"
-        );
-        assert!(chunks.windows(2).all(|w| w[0].max_t < w[1].min_t), "chunks of a series rise");
-        assert!(!chunks.is_empty(), "a series of a block has samples");
+    /// Adds a series of floats. Series come in rising order of their labels, given as indices into the symbols; times
+    /// rise strictly.
+    pub(crate) fn add(&mut self, labels: &[(u32, u32)], samples: &Columns) -> Result<(), IoAt> {
+        self.begin(labels);
+        self.put_floats(samples)?;
+        self.end(labels)
+    }
+
+    /// Adds a series that may have opaque records (histograms), as well or only.
+    pub(crate) fn add_with_blobs(&mut self, labels: &[(u32, u32)], samples: &SeriesSamples) -> Result<(), IoAt> {
+        self.begin(labels);
+        self.put_floats(&samples.floats)?;
+        self.put_blobs(&samples.blobs)?;
+        self.end(labels)
+    }
+
+    /// Bytes of chunks written so far: what a merge is paced by.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.data.bytes()
+    }
+
+    fn begin(&mut self, labels: &[(u32, u32)]) {
+        assert!(self.index.series() == 0 || self.last_labels.as_slice() < labels, "series of a block rise by labels");
         self.last_labels.clear();
         self.last_labels.extend_from_slice(labels);
-        let number = self.series_ends.len() as u32;
-        put_varint(&mut self.series, labels.len() as u64);
-        for &(name, value) in labels {
-            put_varint(&mut self.series, u64::from(name));
-            put_varint(&mut self.series, u64::from(value));
-            self.postings.entry((name, value)).or_default().push(number);
+        self.chunks.clear();
+    }
+
+    fn put_floats(&mut self, samples: &Columns) -> Result<(), IoAt> {
+        assert_eq!(samples.t.len(), samples.v.len(), "each time has a value");
+        self.place(&samples.t)?;
+        let mut at = 0;
+        for slice in std::mem::take(&mut self.slices) {
+            for (column_at, len) in pieces(slice) {
+                let place = self.data.put_values(&samples.v[at..at + len])?;
+                self.push(&samples.t[at..at + len], slice.column, column_at, place);
+                at += len;
+            }
         }
-        put_varint(&mut self.series, chunks.len() as u64);
-        let (mut last_t, mut last_page) = (0i64, 0u64);
-        for chunk in chunks {
-            let placed = self.chunks.put(chunk)?;
-            put_chunk_ref(&mut self.series, &placed, last_t, last_page);
-            (last_t, last_page) = (placed.max_t, placed.page);
-            self.samples += u64::from(chunk.count);
-            self.chunk_count += 1;
-            let span = (chunk.min_t, chunk.max_t);
-            self.range = Some(self.range.map_or(span, |(a, b)| (a.min(span.0), b.max(span.1))));
-        }
-        self.series_ends.push(self.offset32(self.series.len())?);
         Ok(())
     }
 
-    /// Offsets inside a section are 32 bit; a section that would outgrow them is refused, not wrapped.
-    fn offset32(&self, offset: usize) -> Result<u32, IoAt> {
-        u32::try_from(offset)
-            .map_err(|_| {
-                std::io::Error::new(std::io::ErrorKind::FileTooLarge, "the index of one block would pass 4 GiB")
-            })
-            .at(&self.temp)
+    fn put_blobs(&mut self, blobs: &[(i64, Vec<u8>)]) -> Result<(), IoAt> {
+        let times: Vec<i64> = blobs.iter().map(|&(t, _)| t).collect();
+        self.place(&times)?;
+        let mut at = 0;
+        for slice in std::mem::take(&mut self.slices) {
+            for (column_at, len) in pieces(slice) {
+                let place = self.data.put_blobs(blobs[at..at + len].iter().map(|(_, record)| record.as_slice()))?;
+                self.push(&times[at..at + len], slice.column, column_at, place);
+                at += len;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `slices`.
+    fn place(&mut self, times: &[i64]) -> Result<(), IoAt> {
+        assert!(times.windows(2).all(|w| w[0] < w[1]), "samples of a series rise");
+        self.slices.clear();
+        let data = &mut self.data;
+        self.times.place(times, &mut self.slices, |column| data.put_times(column))
+    }
+
+    fn push(&mut self, times: &[i64], column: u32, start: u32, place: super::data::Place) {
+        let (min_t, max_t) = (times[0], times[times.len() - 1]);
+        self.chunks.push(ChunkRef { min_t, max_t, count: times.len() as u32, column, start, place });
+        self.samples += times.len() as u64;
+        self.chunk_count += 1;
+        self.range = Some(self.range.map_or((min_t, max_t), |(a, b)| (a.min(min_t), b.max(max_t))));
+    }
+
+    fn end(&mut self, labels: &[(u32, u32)]) -> Result<(), IoAt> {
+        assert!(!self.chunks.is_empty(), "a series of a block has samples");
+        if self.index.series() == u32::MAX - 1 {
+            let full = std::io::Error::new(std::io::ErrorKind::FileTooLarge, "one block holds too many series");
+            return Err(full).at(&self.temp);
+        }
+        self.index.add(labels, &self.chunks);
+        Ok(())
     }
 
     /// Completes the files and publishes the block; `None` if no series was added. After an error nothing is
@@ -144,17 +181,24 @@ impl<'a> BlockWriter<'a> {
     }
 
     fn publish(&mut self, (min_t, max_t): (i64, i64), rank: u64, sources: Vec<BlockId>) -> Result<Meta, IoAt> {
-        let chunks_bytes = self.chunks.finish()?;
-        let index = self.index()?;
-        self.write_file(super::INDEX_FILE, &index)?;
+        let chunks_bytes = self.data.finish()?;
+        let mut directory = Directory { data_pages: std::mem::take(&mut self.data.offsets), ..Directory::default() };
+        for &(page, columns) in &self.data.time_pages {
+            directory.time_pages.push((page, directory.columns));
+            directory.columns += columns;
+        }
+        let index = std::mem::take(&mut self.index);
+        let series = u64::from(index.series());
+        let index_path = self.temp.join(super::INDEX_FILE);
+        let index_bytes = index.finish(self.fs, &index_path, &self.symbols, directory)?;
         let meta = Meta {
             id: self.id,
             rank,
-            range: TimeRange::new(min_t, max_t + 1),
-            series: self.series_ends.len() as u64,
+            range: TimeRange::new(min_t, max_t.saturating_add(1)),
+            series,
             samples: self.samples,
             chunks: self.chunk_count,
-            index_bytes: index.len() as u64,
+            index_bytes,
             chunks_bytes,
             sources,
         };
@@ -176,76 +220,19 @@ impl<'a> BlockWriter<'a> {
         file.write_at(bytes, 0).at(&path)?;
         file.sync().at(&path)
     }
-
-    fn index(&mut self) -> Result<Vec<u8>, IoAt> {
-        let mut out = file_header(INDEX_MAGIC).to_vec();
-        let symbols = self.symbols_section()?;
-        let series = self.series_section();
-        let (postings, pairs) = self.postings_section()?;
-        let mut footer = Vec::with_capacity(INDEX_FOOTER_BYTES);
-        for section in [&symbols, &series, &postings] {
-            footer.extend_from_slice(&(out.len() as u64).to_le_bytes());
-            footer.extend_from_slice(&(section.len() as u64).to_le_bytes());
-            footer.extend_from_slice(&crc32fast::hash(section).to_le_bytes());
-            out.extend_from_slice(section);
-        }
-        for count in [self.symbols.len() as u32, self.series_ends.len() as u32, pairs] {
-            footer.extend_from_slice(&count.to_le_bytes());
-        }
-        let crc = crc32fast::hash(&footer);
-        footer.extend_from_slice(&crc.to_le_bytes());
-        out.extend_from_slice(&footer);
-        Ok(out)
-    }
-
-    /// Ends of the texts, then the texts.
-    fn symbols_section(&self) -> Result<Vec<u8>, IoAt> {
-        let (mut out, mut end) = (Vec::new(), 0usize);
-        for symbol in &self.symbols {
-            end += symbol.len();
-            out.extend_from_slice(&self.offset32(end)?.to_le_bytes());
-        }
-        self.symbols.iter().for_each(|symbol| out.extend_from_slice(symbol.as_bytes()));
-        Ok(out)
-    }
-
-    /// Ends of the entries, then the entries.
-    fn series_section(&mut self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.series_ends.len() * 4 + self.series.len());
-        for end in &self.series_ends {
-            out.extend_from_slice(&end.to_le_bytes());
-        }
-        out.append(&mut self.series);
-        out
-    }
-
-    /// The table of pairs, then their lists.
-    fn postings_section(&mut self) -> Result<(Vec<u8>, u32), IoAt> {
-        let (mut out, mut lists) = (Vec::new(), Vec::new());
-        let postings = std::mem::take(&mut self.postings);
-        let pairs = postings.len() as u32;
-        for ((name, value), list) in postings {
-            for field in [name, value, self.offset32(lists.len())?, list.len() as u32] {
-                out.extend_from_slice(&field.to_le_bytes());
-            }
-            let mut last = 0;
-            for series in list {
-                put_varint(&mut lists, u64::from(series - last));
-                last = series;
-            }
-        }
-        out.append(&mut lists);
-        Ok((out, pairs))
-    }
 }
 
-fn put_chunk_ref(out: &mut Vec<u8>, chunk: &ChunkRef, last_t: i64, last_page: u64) {
-    put_signed(out, chunk.min_t.wrapping_sub(last_t));
-    put_varint(out, chunk.max_t.wrapping_sub(chunk.min_t) as u64);
-    put_varint(out, u64::from(chunk.count));
-    put_varint(out, chunk.page.wrapping_sub(last_page));
-    put_varint(out, u64::from(chunk.offset));
-    put_varint(out, u64::from(chunk.len));
+/// The chunks of a slice, as place in the column and length. They end where the column's own chunks do, so that series
+/// which begin late do not need more of them.
+fn pieces(slice: Slice) -> impl Iterator<Item = (u32, usize)> {
+    let end = slice.start as usize + slice.len;
+    let mut at = slice.start as usize;
+    std::iter::from_fn(move || {
+        let len = (CHUNK_SAMPLES_MAX - at % CHUNK_SAMPLES_MAX).min(end - at);
+        let piece = (at as u32, len);
+        at += len;
+        (len > 0).then_some(piece)
+    })
 }
 
 /// Magic, version, checksum.
@@ -256,77 +243,4 @@ pub(crate) fn file_header(magic: [u8; 8]) -> [u8; FILE_HEADER_BYTES] {
     let crc = crc32fast::hash(&out[..12]);
     out[12..].copy_from_slice(&crc.to_le_bytes());
     out
-}
-
-/// The chunks file: pages of whole chunks.
-#[derive(Debug)]
-struct PageFile {
-    path: PathBuf,
-    file: Arc<dyn FsFile>,
-    /// Bytes in the file.
-    written: u64,
-    /// Whole pages not yet in the file.
-    ready: Vec<u8>,
-    /// Contents of the page being filled.
-    page: Vec<u8>,
-}
-
-impl PageFile {
-    fn create(fs: &dyn Fs, path: &Path) -> Result<Self, IoAt> {
-        let file = fs.create(path).at(path)?;
-        let ready = file_header(CHUNKS_MAGIC).to_vec();
-        Ok(PageFile { path: path.to_owned(), file, written: 0, ready, page: Vec::new() })
-    }
-
-    fn put(&mut self, chunk: &Sealed) -> Result<ChunkRef, IoAt> {
-        let placed = ChunkRef {
-            min_t: chunk.min_t,
-            max_t: chunk.max_t,
-            count: chunk.count,
-            page: self.written + self.ready.len() as u64,
-            offset: self.page.len() as u32,
-            len: chunk.bytes.len() as u32,
-        };
-        self.page.extend_from_slice(&chunk.bytes);
-        if self.page.len() >= PAGE_BYTES {
-            self.end_page();
-        }
-        if self.ready.len() >= WRITE_BYTES {
-            self.flush()?;
-        }
-        Ok(placed)
-    }
-
-    fn end_page(&mut self) {
-        if self.page.is_empty() {
-            return;
-        }
-        let len = (self.page.len() as u32).to_le_bytes();
-        let crc = page_crc(len, &self.page);
-        self.ready.extend_from_slice(&len);
-        self.ready.extend_from_slice(&crc.to_le_bytes());
-        self.ready.append(&mut self.page);
-    }
-
-    fn flush(&mut self) -> Result<(), IoAt> {
-        self.file.write_at(&self.ready, self.written).at(&self.path)?;
-        self.written += self.ready.len() as u64;
-        self.ready.clear();
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<u64, IoAt> {
-        self.end_page();
-        self.flush()?;
-        self.file.sync().at(&self.path)?;
-        Ok(self.written)
-    }
-}
-
-/// Checksum of a page: its length and its contents.
-pub(crate) fn page_crc(len: [u8; 4], contents: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&len);
-    hasher.update(contents);
-    hasher.finalize()
 }

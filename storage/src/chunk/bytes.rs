@@ -1,55 +1,76 @@
 //! The bytes of a finished chunk, wherever they are.
 //!
-//! Here: [`ChunkBytes`], on the heap or in a mapped file.
-//! Elsewhere: who writes such a file (`snapshot`), what the bytes mean (`chunk`).
+//! Here: [`ChunkBytes`], on the heap or in a chunk file.
+//! Elsewhere: such files (`snapshot::chunks`), what the bytes mean (`chunk`).
 //!
-//! Invariant: the range of a mapped chunk lies inside its file: checked when it is made.
+//! Invariant: bytes of a file are handed out only if their checksum holds at that moment; else there are none.
 
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::mmap::Mapped;
+use crate::ReadError;
+use crate::snapshot::chunks::ChunkFile;
 
-/// Cloning shares the bytes.
+/// Cloning shares the bytes. Dereferencing verifies what is on the disk; damaged bytes are none.
 #[derive(Debug, Clone)]
-#[allow(dead_code, reason = "snapshots map chunks")]
 pub(crate) enum ChunkBytes {
-    /// On the heap.
+    /// In memory.
     Heap(Arc<[u8]>),
-    /// Part of a file; costs no heap.
+    /// In a chunk file; costs no heap.
     Mapped {
         /// The file.
-        file: Arc<Mapped>,
-        /// First byte.
-        start: u64,
-        /// Number of bytes.
+        file: Arc<ChunkFile>,
+        /// Where the chunk's checksum stands.
+        offset: u64,
+        /// Length without the checksum.
         len: u32,
     },
 }
 
-#[allow(dead_code, reason = "snapshots map chunks")]
 impl ChunkBytes {
-    /// A part of `file`; `None` if it lies outside.
-    pub(crate) fn mapped(file: &Arc<Mapped>, start: u64, len: u32) -> Option<Self> {
-        let end = start.checked_add(u64::from(len))?;
-        (end <= file.bytes().len() as u64).then(|| ChunkBytes::Mapped { file: file.clone(), start, len })
-    }
-
     /// The bytes.
     #[inline]
     pub(crate) fn as_slice(&self) -> &[u8] {
         match self {
             ChunkBytes::Heap(bytes) => bytes,
-            ChunkBytes::Mapped { file, start, len } => {
-                let start = usize::try_from(*start).unwrap_or(usize::MAX);
-                file.bytes().get(start..start.saturating_add(*len as usize)).unwrap_or_default()
-            }
+            ChunkBytes::Mapped { file, offset, len } => file.bytes(*offset, *len).unwrap_or_default(),
         }
     }
 
-    /// Whether they cost heap.
-    pub(crate) fn is_heap(&self) -> bool {
-        matches!(self, ChunkBytes::Heap(_))
+    /// Length, known without verifying.
+    pub(crate) fn stored_len(&self) -> u32 {
+        match self {
+            ChunkBytes::Heap(bytes) => bytes.len() as u32,
+            ChunkBytes::Mapped { len, .. } => *len,
+        }
+    }
+
+    /// Whether the bytes are as they were written.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            ChunkBytes::Heap(_) => true,
+            ChunkBytes::Mapped { file, offset, len } => file.bytes(*offset, *len).is_ok(),
+        }
+    }
+
+    /// Whether nobody has met this damage before.
+    pub(crate) fn is_news(&self) -> bool {
+        match self {
+            ChunkBytes::Heap(_) => false,
+            ChunkBytes::Mapped { file, offset, .. } => file.is_news(*offset),
+        }
+    }
+
+    /// What to say about bytes that cannot be used.
+    pub(crate) fn error(&self) -> ReadError {
+        let (path, offset, (found, expected)) = match self {
+            ChunkBytes::Heap(_) => (PathBuf::from("memory"), 0, (0, 0)),
+            ChunkBytes::Mapped { file, offset, len } => {
+                (file.path().to_owned(), *offset, file.bytes(*offset, *len).err().unwrap_or_default())
+            }
+        };
+        ReadError::Checksum { path, offset, found, expected }
     }
 }
 
@@ -63,22 +84,6 @@ impl Deref for ChunkBytes {
 
 impl From<&[u8]> for ChunkBytes {
     fn from(bytes: &[u8]) -> Self {
-        ChunkBytes::Heap(Arc::from(bytes))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_of_a_file_stays_inside_it() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), b"0123456789").unwrap();
-        let map = Arc::new(Mapped::open(file.path()).unwrap());
-        let part = ChunkBytes::mapped(&map, 3, 4).unwrap();
-        assert_eq!((part.as_slice(), part.is_heap()), (&b"3456"[..], false));
-        assert!(ChunkBytes::mapped(&map, 3, 8).is_none() && ChunkBytes::mapped(&map, u64::MAX, 2).is_none());
-        assert!(ChunkBytes::from(part.as_slice()).is_heap());
+        ChunkBytes::Heap(bytes.into())
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! Invariant: the fields beside the bytes are what a decoder knows after reading them.
 
+#[cfg(test)]
 use super::decoder::walk;
 use super::{
     CODE_DECIMAL, CODE_DIFF_END, CODE_RUN, CODE_TIME, CODE_WIDE, CODE_XOR, DIFF_BIAS, EXPONENT_MAX, POWERS, RUN_MAX,
@@ -256,7 +257,6 @@ impl Encoder {
     }
 }
 
-#[allow(dead_code, reason = "a snapshot writes and reads open chunks by their parts")]
 impl Encoder {
     /// What a snapshot keeps beside the bytes.
     pub(crate) fn parts(&self) -> Parts {
@@ -297,6 +297,7 @@ impl Encoder {
     }
 
     /// The same from the bytes alone, by reading them; `None` if they are not such a chunk.
+    #[cfg(test)]
     pub(crate) fn restore(bytes: &[u8], count: u32) -> Option<Self> {
         let state = walk(bytes, count, |_, _| true)??;
         let flags = u8::from(state.is_decimal) * IS_DECIMAL + u8::from(state.in_run) * IN_RUN;

@@ -17,7 +17,6 @@ mod encoder;
 
 pub(crate) use bytes::ChunkBytes;
 pub(crate) use decoder::decode;
-#[allow(unused_imports, reason = "a snapshot writes and reads open chunks by their parts")]
 pub(crate) use encoder::{Encoder, Parts};
 
 /// Codes below this: the integer changed by `code - DIFF_BIAS`, the step is the same.

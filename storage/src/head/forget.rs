@@ -37,7 +37,6 @@ pub(crate) fn end_cut(lock: &RwLock<Head>, counts_idle: bool, cut_t: i64) -> usi
     }
     let gone = drop_series(lock, &idle);
     let mut head = write(lock);
-    head.aliases.retain(|(_, series)| gone.binary_search(series).is_err());
     head.end_range(range);
     gone.len()
 }

@@ -18,10 +18,10 @@ use self::symbols::Symbol;
 use self::table::{HashIndex, Pages};
 use crate::histogram::head::HistogramChunk;
 use crate::index::SeriesRef;
-use crate::wal::record::WalSample;
 use crate::{Labels, SeriesId, TimeRange};
 
 mod cardinality;
+pub(crate) mod export;
 mod extras;
 pub(crate) mod forget;
 mod pairs;
@@ -44,8 +44,6 @@ pub(crate) struct Head {
     by_labels: HashIndex,
     window: BlockWindow,
     next_id: u64,
-    /// Older numbers of live series, which WAL records before the last replay use.
-    aliases: Vec<(u64, SeriesRef)>,
     range: Option<(i64, i64)>,
     samples: u64,
     chunks: u64,
@@ -111,7 +109,6 @@ impl Head {
             by_labels: HashIndex::default(),
             window: BlockWindow::new(block_ms),
             next_id: 0,
-            aliases: Vec::new(),
             range: None,
             samples: 0,
             chunks: 0,
@@ -193,11 +190,6 @@ impl Head {
         Some(series)
     }
 
-    /// Remembers that WAL records call this series by another number, too.
-    pub(crate) fn add_alias(&mut self, id: u64, series: SeriesRef) {
-        self.aliases.push((id, series));
-    }
-
     /// What would become of a sample; changes nothing.
     #[inline]
     pub(crate) fn check(&self, series: SeriesRef, t: i64, v: f64) -> Verdict {
@@ -240,30 +232,6 @@ impl Head {
         self.chunks = self.chunks + s.chunk_count() as u64 - chunks as u64;
         self.samples -= deleted;
         deleted
-    }
-
-    #[allow(dead_code, reason = "for snapshots and deletion")]
-    /// Fills a series that has no samples, as a snapshot has it; see [`Series::restore`].
-    pub(crate) fn restore(&mut self, series: SeriesRef, fill: impl FnOnce(&mut Series)) {
-        let Some(s) = self.pages.get_mut(series) else { return };
-        fill(s);
-        self.chunks += s.chunk_count() as u64;
-        self.samples += s.sample_count();
-        if let Some((min, max)) = s.range() {
-            self.range = Some(self.range.map_or((min, max), |(a, b)| (a.min(min), b.max(max))));
-        }
-    }
-
-    #[allow(dead_code, reason = "for snapshots and deletion")]
-    /// A series, to look at.
-    pub(crate) fn series(&self, series: SeriesRef) -> Option<&Series> {
-        self.pages.get(series)
-    }
-
-    #[allow(dead_code, reason = "for snapshots and deletion")]
-    /// A series, to change where its samples are but not which they are.
-    pub(crate) fn series_mut(&mut self, series: SeriesRef) -> Option<&mut Series> {
-        self.pages.get_mut(series)
     }
 
     /// The series of one page, by rising number.
@@ -371,34 +339,6 @@ impl Head {
             self.samples -= samples - s.sample_count();
             self.chunks -= (chunks - s.chunk_count()) as u64;
         }
-    }
-
-    /// The samples of one page's series after `t`.
-    pub(crate) fn samples_after(&self, page: usize, t: i64, out: &mut Vec<WalSample>) {
-        let mut chunks = Vec::new();
-        for (series, s) in self.pages.page(page) {
-            chunks.clear();
-            s.snapshot(t.saturating_add(1), i64::MAX, &mut chunks);
-            for c in &chunks {
-                let decoded = crate::chunk::decode(&c.bytes, c.count, |at, v| {
-                    if at > t {
-                        out.push(WalSample { id: u64::from(series), t: at, v });
-                    }
-                    true
-                });
-                assert!(decoded.is_some(), "a chunk in memory is as it was encoded");
-            }
-        }
-    }
-
-    /// Number and labels of the series of one page, and their older numbers: what a checkpoint keeps.
-    pub(crate) fn declarations(&self, page: usize, out: &mut Vec<(SeriesId, Labels)>) {
-        out.extend(self.pages.page(page).map(|(series, _)| (SeriesId(u64::from(series)), self.labels_of(series))));
-    }
-
-    /// Older numbers and labels of series; see [`Head::add_alias`].
-    pub(crate) fn alias_declarations(&self) -> Vec<(SeriesId, Labels)> {
-        self.aliases.iter().filter_map(|&(id, series)| Some((SeriesId(id), self.labels(series)?))).collect()
     }
 }
 

@@ -25,7 +25,8 @@ impl Series {
         }
         let mut samples = std::mem::take(&mut more.late);
         more.sealed.retain(|s| {
-            let is_kept = s.is_taken || s.max_t < min_t || max_t < s.min_t;
+            // What is damaged on the disk stays as it is, to be told about.
+            let is_kept = s.is_taken || s.max_t < min_t || max_t < s.min_t || !s.bytes.is_whole();
             if !is_kept {
                 samples_of(s, &mut samples);
             }
@@ -42,7 +43,9 @@ impl Series {
         let is_kept = |&(t, _): &(i64, u64)| t < min_t || max_t <= t;
         if let Some(more) = &mut self.more {
             more.late.retain(is_kept);
-            let (hit, kept) = std::mem::take(&mut more.sealed).into_iter().partition(|s| is_hit(s.min_t, s.max_t));
+            let (hit, kept) = std::mem::take(&mut more.sealed)
+                .into_iter()
+                .partition(|s| is_hit(s.min_t, s.max_t) && s.bytes.is_whole());
             more.sealed = kept;
             for chunk in Vec::into_iter(hit) {
                 let mut left = Vec::new();

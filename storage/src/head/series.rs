@@ -8,6 +8,8 @@
 //! above the sealed ones; late samples may overlap anything, but no millisecond is held twice. While there is an open
 //! chunk, its last sample is the newest in-order sample of the series.
 
+use std::sync::Arc;
+
 use super::BlockWindow;
 use super::pairs::PairId;
 use crate::chunk::{self, ChunkBytes, Encoder};
@@ -100,13 +102,11 @@ impl Series {
         self.more.as_ref().map_or(&[], |m| &m.late)
     }
 
-    #[allow(dead_code, reason = "for snapshots")]
     /// Time of the newest in-order sample ever seen, `i64::MIN` before the first.
     pub(crate) fn last_t(&self) -> i64 {
         self.open.last_t()
     }
 
-    #[allow(dead_code, reason = "for snapshots")]
     /// Fills a series that has no samples; see `head::export`. `open` ends at `last_t`, if there is one.
     pub(crate) fn restore(&mut self, last_t: i64, open: Option<Encoder>, sealed: Vec<Sealed>, late: Vec<(i64, u64)>) {
         let idle_cuts = self.open.tag;
@@ -120,12 +120,12 @@ impl Series {
         }
     }
 
-    #[allow(dead_code, reason = "for snapshots")]
-    /// Replaces the bytes of a finished chunk by an equal copy elsewhere; whether there is such a chunk.
-    pub(crate) fn map_sealed(&mut self, min_t: i64, count: u32, bytes: &ChunkBytes) -> bool {
-        let sealed = self.more.as_mut().map_or(&mut [][..], |m| &mut m.sealed);
-        let same = |s: &&mut Sealed| s.min_t == min_t && s.count == count && s.bytes.as_slice() == bytes.as_slice();
-        sealed.iter_mut().find(same).map(|s| s.bytes = bytes.clone()).is_some()
+    /// Replaces the bytes of a finished chunk by an equal copy elsewhere, if it still has them.
+    pub(crate) fn map_sealed(&mut self, heap: &Arc<[u8]>, bytes: ChunkBytes) {
+        let is_same = |s: &&mut Sealed| matches!(&s.bytes, ChunkBytes::Heap(own) if Arc::ptr_eq(own, heap));
+        if let Some(sealed) = self.more.iter_mut().flat_map(|m| &mut m.sealed).find(is_same) {
+            sealed.bytes = bytes;
+        }
     }
 
     /// Counts one more cut that found it empty; how many in a row that is.
@@ -409,8 +409,11 @@ mod tests {
     fn chunks_can_move_elsewhere() {
         let mut s = Series::new(None, 0);
         [1, 2, 1001].into_iter().for_each(|t| assert_eq!(push(&mut s, t, 0.5), Verdict::Accept));
-        let copy = ChunkBytes::from(s.sealed()[0].bytes.as_slice());
-        assert!(s.map_sealed(1, 2, &copy) && !s.map_sealed(1, 3, &copy) && !s.map_sealed(2, 2, &copy));
+        let ChunkBytes::Heap(old) = s.sealed()[0].bytes.clone() else { panic!("it begins in memory") };
+        let (copy, other): (Arc<[u8]>, Arc<[u8]>) = (old[..].into(), old[..].into());
+        s.map_sealed(&old, ChunkBytes::Heap(copy.clone()));
+        s.map_sealed(&old, ChunkBytes::Heap(other));
+        assert!(matches!(&s.sealed()[0].bytes, ChunkBytes::Heap(now) if Arc::ptr_eq(now, &copy)), "only the same one");
         assert_eq!(samples(&s), [1, 2, 1001]);
     }
 

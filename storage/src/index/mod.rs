@@ -21,6 +21,21 @@ pub(crate) trait LabelIndex {
     fn all(&self) -> Result<Vec<SeriesRef>, Damage>;
     /// Series with exactly this pair; `value` is not empty.
     fn postings(&self, name: &str, value: &str) -> Result<Vec<SeriesRef>, Damage>;
+    /// Number of series with exactly this pair; should be cheap.
+    fn count(&self, name: &str, value: &str) -> Result<usize, Damage> {
+        Ok(self.postings(name, value)?.len())
+    }
+    /// Keeps of `found`, which rises, what has exactly this pair (or has it not, if `keep` is false). Where lists are
+    /// compressed, a long one need not be unpacked for a few series.
+    fn retain(&self, name: &str, value: &str, keep: bool, found: &mut Vec<SeriesRef>) -> Result<(), Damage> {
+        let list = self.postings(name, value)?;
+        if keep {
+            intersect(found, &list);
+        } else {
+            subtract(found, &list);
+        }
+        Ok(())
+    }
     /// Series whose value of `name` begins with `prefix` and is picked.
     fn postings_where(
         &self,
@@ -30,33 +45,57 @@ pub(crate) trait LabelIndex {
     ) -> Result<Vec<SeriesRef>, Damage>;
 }
 
-/// Series that satisfy all matchers, rising.
+/// Series that satisfy all matchers, rising. The shortest list is read; long lists of single pairs only filter it.
 pub(crate) fn select(index: &dyn LabelIndex, matchers: &[Matcher]) -> Result<Vec<SeriesRef>, Damage> {
     let mut wanted: Vec<Vec<SeriesRef>> = Vec::new();
-    let mut unwanted: Vec<Vec<SeriesRef>> = Vec::new();
-    for m in matchers {
-        if !m.matches_empty() {
-            let list = with_value(index, m)?;
-            if list.is_empty() {
-                return Ok(list);
-            }
-            wanted.push(list);
-        } else if let Some(list) = without_value(index, m)? {
-            unwanted.push(list);
+    let mut wanted_pairs: Vec<(usize, &Matcher)> = Vec::new();
+    for m in matchers.iter().filter(|m| !m.matches_empty()) {
+        if m.op() == MatchOp::Equal {
+            wanted_pairs.push((index.count(m.name(), m.value())?, m));
         }
     }
+    wanted_pairs.sort_by_key(|&(count, _)| count);
+    if wanted_pairs.first().is_some_and(|&(count, _)| count == 0) {
+        return Ok(Vec::new());
+    }
+    for m in matchers.iter().filter(|m| !m.matches_empty() && m.op() != MatchOp::Equal) {
+        let list = with_value(index, m)?;
+        if list.is_empty() {
+            return Ok(list);
+        }
+        wanted.push(list);
+    }
     wanted.sort_by_key(Vec::len);
-    let mut found = match wanted.first() {
-        None => index.all()?,
-        Some(_) => wanted.remove(0),
+    let first_pair = wanted_pairs.first().map(|&(count, m)| (count, m.name(), m.value()));
+    let mut found = match (first_pair, wanted.first().map(Vec::len)) {
+        (Some((count, name, value)), len) if len.is_none_or(|len| count <= len) => {
+            wanted_pairs.remove(0);
+            index.postings(name, value)?
+        }
+        (_, Some(_)) => wanted.remove(0),
+        _ => index.all()?,
     };
     for list in &wanted {
         intersect(&mut found, list);
     }
-    for list in &unwanted {
-        subtract(&mut found, list);
+    for (_, m) in wanted_pairs {
+        index.retain(m.name(), m.value(), true, &mut found)?;
+    }
+    for m in matchers.iter().filter(|m| m.matches_empty()) {
+        remove_failing(index, m, &mut found)?;
     }
     Ok(found)
+}
+
+/// Takes away the series whose value fails, for a matcher that the empty value passes.
+fn remove_failing(index: &dyn LabelIndex, m: &Matcher, found: &mut Vec<SeriesRef>) -> Result<(), Damage> {
+    if m.op() == MatchOp::NotEqual && !m.value().is_empty() {
+        return index.retain(m.name(), m.value(), false, found);
+    }
+    if let Some(list) = without_value(index, m)? {
+        subtract(found, &list);
+    }
+    Ok(())
 }
 
 /// Series whose value passes; the empty value does not.

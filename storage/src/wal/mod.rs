@@ -16,7 +16,6 @@ use self::scan::{Header, VERSION, encode_header};
 use crate::fs::{Fs, FsFile};
 use crate::{AppendError, Labels, SeriesId};
 
-pub(crate) mod checkpoint;
 pub(crate) mod fuzzing;
 mod names;
 pub(crate) mod pack;
@@ -44,8 +43,6 @@ pub(crate) struct Segment {
     pub(crate) number: u64,
     /// Its length.
     pub(crate) bytes: u64,
-    /// Newest sample in it; `i64::MIN` without samples.
-    pub(crate) max_t: i64,
 }
 
 /// The log of one `Db`. Lock order: the appender's state (outside, in `db`) before [`Commit`].
@@ -130,21 +127,18 @@ impl Wal {
         series: impl ExactSizeIterator<Item = (SeriesId, &'a Labels)> + Clone,
         samples: &[WalSample],
     ) -> Result<Lsn, AppendError> {
-        let max_t = samples.iter().map(|s| s.t).fold(i64::MIN, i64::max);
-        self.write(at, max_t, |encoder, buf, place| encoder.put_batch(buf, place, series, samples))
+        self.write(at, |encoder, buf, place| encoder.put_batch(buf, place, series, samples))
     }
 
     /// Writes a record of another kind; as [`Wal::append`].
     pub(crate) fn append_record(&self, at: &mut Appender, record: Record<'_>) -> Result<Lsn, AppendError> {
-        let max_t = record.max_t().unwrap_or(i64::MIN);
-        self.write(at, max_t, |encoder, buf, place| encoder.put_record(buf, place, record))
+        self.write(at, |encoder, buf, place| encoder.put_record(buf, place, record))
     }
 
     /// Writes what `put` makes of the segment's salt and the record's number.
     fn write(
         &self,
         at: &mut Appender,
-        max_t: i64,
         put: impl FnOnce(&mut Encoder, &mut Vec<u8>, (u64, u64)),
     ) -> Result<Lsn, AppendError> {
         self.check()?;
@@ -166,7 +160,6 @@ impl Wal {
             return Err(error);
         }
         segment.bytes += at.buf.len() as u64;
-        segment.max_t = segment.max_t.max(max_t);
         at.next_seq += 1;
         at.written += at.buf.len() as u64;
         at.buf.shrink_to(BUFFER_BYTES_KEPT);
@@ -195,7 +188,7 @@ impl Wal {
             return Err(wal_error(&path, &e));
         }
         self.lock().dir_dirty = true;
-        at.segments.push(Segment { number: at.next_number, bytes: header.len() as u64, max_t: i64::MIN });
+        at.segments.push(Segment { number: at.next_number, bytes: header.len() as u64 });
         at.next_number += 1;
         at.encoder.clear();
         at.current = Some(Current { path, file, salt });
@@ -296,9 +289,9 @@ impl Appender {
         self.segments.retain(|s| !numbers.contains(&s.number));
     }
 
-    /// Says that what segments before `number` have after `max_t` is also in a later one.
-    pub(crate) fn lower_max_t(&mut self, number: u64, max_t: i64) {
-        self.segments.iter_mut().filter(|s| s.number < number).for_each(|s| s.max_t = s.max_t.min(max_t));
+    /// The number of the next record.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.next_seq
     }
 
     /// Bytes of all segments.

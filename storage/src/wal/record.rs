@@ -108,17 +108,6 @@ pub(crate) enum Record<'a> {
     Metadata(&'a [WalMetadata<&'a str>]),
 }
 
-impl Record<'_> {
-    /// The newest sample's time.
-    pub(crate) fn max_t(&self) -> Option<i64> {
-        match self {
-            Record::Blobs(blobs) => blobs.iter().map(|b| b.t).max(),
-            Record::Exemplars(exemplars) => exemplars.iter().map(|e| e.t).max(),
-            Record::Delete(_) | Record::Metadata(_) => None,
-        }
-    }
-}
-
 /// A decoded payload; what its kind does not have is empty. Keep and reuse it.
 #[derive(Debug, Default)]
 pub(crate) struct Decoded {
@@ -291,7 +280,7 @@ impl Encoder {
 }
 
 /// Fills in the header of a frame whose payload is complete.
-fn seal_frame(frame: &mut [u8], salt: u64, seq: u64) {
+pub(crate) fn seal_frame(frame: &mut [u8], salt: u64, seq: u64) {
     let len = u32::try_from(frame.len() - FRAME_BYTES).expect("a batch is limited far below 4 GiB by its caller");
     let crc = crc32fast::hash(&frame[FRAME_BYTES..]);
     frame[..4].copy_from_slice(&MARKER);

@@ -1,16 +1,16 @@
 //! Replay: from segments back to the head.
 //!
 //! Here: reading all segments at open, naming damage, cutting a torn tail.
-//! Elsewhere: the walk over bytes (`wal::scan`), what a cut already moved to blocks (`cut::Mark`).
+//! Elsewhere: the walk over bytes (`wal::scan`), where replay begins (`snapshot`).
 //!
-//! Invariant: the head after replay is the head before the stop, less what blocks hold; nothing is invented.
+//! Invariant: the head after snapshot and replay is the head before the stop, perhaps with samples that blocks hold,
+//! too; nothing is invented. Records that the snapshot shows already change nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::checkpoint::CHECKPOINT_TEMP;
 use super::record::{Blob, Decoded, Decoder};
 use super::scan::{Header, Piece, VERSION, decode_header, scan};
 use super::{Segment, segment_name};
@@ -22,16 +22,13 @@ use crate::histogram::codec;
 use crate::index::SeriesRef;
 use crate::{Exemplar, ExemplarsAppended, Labels, MetadataAppended, MetricMetadata, OpenError, SeriesId, TimeRange};
 
-/// Files that hold the labels of live series, for when the segments that named them first are gone.
-pub(crate) const CHECKPOINT_PREFIX: &str = "checkpoint-";
-
-/// Samples that blocks hold already: those before `cut_t` in segments before `segment`.
+/// Where replay begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Done {
-    /// First segment that the cut did not cover.
+pub(crate) struct Start {
+    /// The first segment to be read.
     pub(crate) segment: u64,
-    /// End of what was cut.
-    pub(crate) cut_t: i64,
+    /// The number of the first record in it; `None` if nobody knows.
+    pub(crate) next_seq: Option<u64>,
 }
 
 /// What replay found besides the head.
@@ -43,33 +40,27 @@ pub(crate) struct Replayed {
     pub(crate) next_number: u64,
     /// The next record's number.
     pub(crate) next_seq: u64,
-    /// Bytes of checkpoints.
-    pub(crate) checkpoint_bytes: u64,
     /// Bytes cut from the end.
     pub(crate) torn_bytes: u64,
+    /// Samples read.
+    pub(crate) samples: u64,
     /// Samples of series whose labels are lost.
     pub(crate) orphans: u64,
 }
 
-/// Rebuilds `head` from the log in `dir`.
+/// Adds to `head` what the log in `dir` has from `start` on. `numbers` are its segments, rising.
 pub(crate) fn replay(
     fs: &Arc<dyn Fs>,
     dir: &Path,
+    numbers: &[u64],
     head: &mut Head,
-    done: Option<Done>,
+    start: Start,
     damage: &DamageLog,
 ) -> Result<Replayed, OpenError> {
-    let temp = dir.join(CHECKPOINT_TEMP);
-    match fs.remove_file(&temp) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(OpenError::Io { path: temp, source: e }),
-        _ => {}
-    }
-    let mut files = WalFiles::list(fs.as_ref(), dir)?;
     let mut run = Run {
         fs: fs.as_ref(),
         head,
-        done,
-        expected_seq: None,
+        expected_seq: start.next_seq,
         aliases: FxHashMap::default(),
         decoder: Decoder::new().at(dir)?,
         decoded: Decoded::default(),
@@ -79,49 +70,26 @@ pub(crate) fn replay(
         out: Replayed::default(),
         ids_seen: 0,
     };
-    run.out.next_number = files.segments.last().map_or(1, |last| last + 1);
-    for number in std::mem::take(&mut files.checkpoints) {
-        run.checkpoint(&dir.join(checkpoint_name(number)))?;
-    }
-    for (i, &number) in files.segments.iter().enumerate() {
-        run.segment(dir, number, i + 1 == files.segments.len())?;
+    run.out.next_number = numbers.last().map_or(1, |last| last + 1).max(start.segment);
+    run.out.next_seq = start.next_seq.unwrap_or(0);
+    for (i, &number) in numbers.iter().enumerate() {
+        run.segment(dir, number, number >= start.segment, i + 1 == numbers.len())?;
     }
     Ok(run.finish())
 }
 
-/// The name of the checkpoint that stands for all segments before `number`.
-pub(crate) fn checkpoint_name(number: u64) -> String {
-    format!("{CHECKPOINT_PREFIX}{number:08}")
-}
-
-/// Numbers of the files in a log's directory, rising.
-#[derive(Debug, Default)]
-pub(crate) struct WalFiles {
-    pub(crate) checkpoints: Vec<u64>,
-    pub(crate) segments: Vec<u64>,
-}
-
-impl WalFiles {
-    /// Lists `dir`; files with other names are passed over.
-    pub(crate) fn list(fs: &dyn Fs, dir: &Path) -> Result<Self, OpenError> {
-        let mut found = WalFiles::default();
-        for entry in fs.list(dir).at(dir)?.into_iter().filter(|entry| !entry.is_dir) {
-            if let Some(number) = entry.name.strip_prefix(CHECKPOINT_PREFIX).and_then(|n| n.parse().ok()) {
-                found.checkpoints.push(number);
-            } else if let Some(number) = entry.name.strip_suffix(".wal").and_then(|n| n.parse().ok()) {
-                found.segments.push(number);
-            }
-        }
-        found.checkpoints.sort();
-        found.segments.sort();
-        Ok(found)
-    }
+/// Numbers of the segments in `dir`, rising; files with other names are passed over.
+pub(crate) fn list_segments(fs: &dyn Fs, dir: &Path) -> Result<Vec<u64>, OpenError> {
+    let entries = fs.list(dir).at(dir)?.into_iter().filter(|entry| !entry.is_dir);
+    let mut found: Vec<u64> =
+        entries.filter_map(|entry| entry.name.strip_suffix(".wal").and_then(|n| n.parse().ok())).collect();
+    found.sort_unstable();
+    Ok(found)
 }
 
 struct Run<'a> {
     fs: &'a dyn Fs,
     head: &'a mut Head,
-    done: Option<Done>,
     expected_seq: Option<u64>,
     /// Numbers in the log that are not the numbers in the head.
     aliases: FxHashMap<u64, SeriesRef>,
@@ -135,39 +103,17 @@ struct Run<'a> {
     ids_seen: u64,
 }
 
-/// What kind of file a record comes from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
-    Checkpoint,
-    Segment(u64),
-}
-
 impl Run<'_> {
-    fn checkpoint(&mut self, path: &Path) -> Result<(), OpenError> {
-        let map = self.fs.map(path).at(path)?;
-        let bytes = map.bytes();
-        self.out.checkpoint_bytes += bytes.len() as u64;
-        let Some(header) = self.header(path, bytes)? else { return Ok(()) };
-        let mut max_t = i64::MIN;
-        let mut pieces = Vec::new();
-        self.decoder.clear();
-        scan(bytes, header.salt, |piece| pieces.push(piece));
-        for piece in pieces {
-            match piece {
-                Piece::Record { seq, payload } => self.record((seq, payload), Origin::Checkpoint, path, &mut max_t),
-                Piece::Damaged { offset, bytes: len } | Piece::Tail { offset, bytes: len } => {
-                    self.set_aside(path, bytes, offset, len);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn segment(&mut self, dir: &Path, number: u64, is_last: bool) -> Result<(), OpenError> {
+    /// Reads a segment; of one before the start only its length.
+    fn segment(&mut self, dir: &Path, number: u64, is_read: bool, is_last: bool) -> Result<(), OpenError> {
         let path = dir.join(segment_name(number));
         let map = self.fs.map(&path).at(&path)?;
         let bytes = map.bytes();
-        let mut segment = Segment { number, bytes: bytes.len() as u64, max_t: i64::MIN };
+        let mut segment = Segment { number, bytes: bytes.len() as u64 };
+        if !is_read {
+            self.out.segments.push(segment);
+            return Ok(());
+        }
         let mut torn = None;
         if let Some(header) = self.header(&path, bytes)? {
             let mut pieces = Vec::new();
@@ -177,7 +123,7 @@ impl Run<'_> {
                 match piece {
                     Piece::Record { seq, payload } => {
                         self.follow(seq, &path);
-                        self.record((seq, payload), Origin::Segment(number), &path, &mut segment.max_t);
+                        self.record((seq, payload), &path);
                     }
                     Piece::Damaged { offset, bytes: len } => self.set_aside(&path, bytes, offset, len),
                     Piece::Tail { offset, bytes: len } => {
@@ -234,7 +180,7 @@ impl Run<'_> {
         self.out.next_seq = self.out.next_seq.max(next);
     }
 
-    fn record(&mut self, (seq, payload): (u64, &[u8]), origin: Origin, path: &Path, max_t: &mut i64) {
+    fn record(&mut self, (seq, payload): (u64, &[u8]), path: &Path) {
         let mut decoded = std::mem::take(&mut self.decoded);
         if self.decoder.decode(seq, payload, &mut decoded).is_none() {
             self.note(format!("{}: a record of {} bytes cannot be understood; skipped", path.display(), payload.len()));
@@ -243,11 +189,9 @@ impl Run<'_> {
                 self.declare(*id, labels);
             }
             for s in &decoded.samples {
-                *max_t = (*max_t).max(s.t);
-                self.sample(s.id, s.t, s.v, origin);
+                self.sample(s.id, s.t, s.v);
             }
             for blob in &decoded.blobs {
-                *max_t = (*max_t).max(blob.t);
                 self.histogram(path, blob);
             }
             self.extras(&decoded);
@@ -278,22 +222,17 @@ impl Run<'_> {
         };
         if u64::from(series) == id.0 {
             self.aliases.remove(&id.0);
-        } else if self.aliases.insert(id.0, series) != Some(series) {
-            self.head.add_alias(id.0, series);
+        } else {
+            self.aliases.insert(id.0, series);
         }
     }
 
-    fn sample(&mut self, id: u64, t: i64, v: f64, origin: Origin) {
+    fn sample(&mut self, id: u64, t: i64, v: f64) {
         self.see(id);
+        self.out.samples += 1;
         self.times = Some(self.times.map_or((t, t), |(min, max)| (min.min(t), max.max(t))));
-        if let (Some(done), Origin::Segment(number)) = (self.done, origin)
-            && number < done.segment
-            && t < done.cut_t
-        {
-            return;
-        }
         match self.series_of(id) {
-            // A duplicate or conflict was refused the first time, too.
+            // A duplicate or conflict was refused the first time, too, or came with the snapshot.
             Some(series) => drop(self.head.push(series, t, v)),
             None => self.out.orphans += 1,
         }
@@ -331,6 +270,7 @@ impl Run<'_> {
         }
     }
 
+    #[inline]
     fn series_of(&self, id: u64) -> Option<SeriesRef> {
         let alias = if self.aliases.is_empty() { None } else { self.aliases.get(&id).copied() };
         alias.or_else(|| self.head.resolve(SeriesId(id)))

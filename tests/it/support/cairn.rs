@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::http;
 
+const LOG: &str = "cairn.log";
+
 /// A running Cairn. Killed when dropped.
 pub struct Cairn {
     child: Child,
@@ -25,17 +27,8 @@ impl Cairn {
 
     /// The same; the log if it ends before it is ready.
     pub fn try_start(dir: &Path, args: &[&str]) -> Result<Self, String> {
-        let log = dir.join("cairn.log");
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_cairn"))
-            .arg("--web.listen-address=127.0.0.1:0")
-            .arg(format!("--storage.tsdb.path={}", dir.join("data").display()))
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(file)
-            .spawn()
-            .unwrap();
+        let log = dir.join(LOG);
+        let mut child = Self::spawn(dir, args);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
             let at = line.find("http://")?;
@@ -48,6 +41,15 @@ impl Cairn {
                 Err(std::fs::read_to_string(&log).unwrap())
             }
         }
+    }
+
+    /// Only starts the process.
+    pub fn spawn(dir: &Path, args: &[&str]) -> Child {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join(LOG)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cairn"));
+        command.arg("--web.listen-address=127.0.0.1:0");
+        command.arg(format!("--storage.tsdb.path={}", dir.join("data").display())).args(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap()
     }
 
     /// The process id.

@@ -1,0 +1,4 @@
+//! `storage::fuzzing::block_page`
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| storage::fuzzing::block_page(bytes));

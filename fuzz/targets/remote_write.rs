@@ -1,0 +1,20 @@
+//! A pushed body: as it stands for the protobuf reader, and as a snappy block.
+#![no_main]
+
+use cairn::ingest::{WriteLimits, decode_write_request, decompress};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    read(bytes);
+    let mut unpacked = Vec::new();
+    if decompress(bytes, &WriteLimits { body_bytes_max: 1 << 20, ..WriteLimits::default() }, &mut unpacked).is_ok() {
+        read(&unpacked);
+    }
+});
+
+fn read(body: &[u8]) {
+    let mut request = decode_write_request(body);
+    let mut samples = Vec::new();
+    while let Ok(Some(series)) = request.next(&mut samples) {
+        let _ = series.read_labels(&mut Vec::new());
+    }
+}

@@ -1,0 +1,304 @@
+//! Whole numbers as small residuals.
+//!
+//! Here: the transforms (as they are, differences, differences of differences, distance from a straight line, exclusive
+//! or), the choice between them, and byte planes.
+//! Elsewhere: which numbers (`values`, `times`).
+//!
+//! Invariant: all arithmetic wraps, so any row of 64-bit numbers comes back, and decoding has no case that can overflow.
+
+use std::sync::OnceLock;
+
+use super::{CHUNK_SAMPLES_MAX, Encoded};
+use crate::bytes::{Reader, put_signed, unzigzag, zigzag};
+
+/// How a number follows from the ones before it and its residual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transform {
+    /// The residual is its distance from the first number.
+    Plain = 0,
+    /// From the last number.
+    Delta = 1,
+    /// The residual changes the step.
+    Second = 2,
+    /// From the line through the first number with the head's step.
+    Linear = 3,
+    /// Exclusive or with the last number.
+    Xor = 4,
+}
+
+const TRANSFORMS: [Transform; 5] =
+    [Transform::Plain, Transform::Delta, Transform::Second, Transform::Linear, Transform::Xor];
+/// Bit of the head's first byte: residuals are distances from the least one, not zigzag.
+const FROM_LEAST: u8 = 0x08;
+/// The width stands in the high nibble.
+const WIDTH_SHIFT: u32 = 4;
+/// What a byte value that occurs is taken to cost, beside its share: it must get a code in the page's table.
+const SYMBOL_BITS: f32 = 3.0;
+
+/// Which transforms are worth a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// Numbers that count or measure.
+    Numbers,
+    /// Bits of floats: exclusive or may be best.
+    Bits,
+}
+
+/// A way to write residuals, with its estimated cost.
+struct Plan {
+    transform: Transform,
+    step: i64,
+    least: Option<i64>,
+    width: usize,
+    bits: f32,
+}
+
+/// Encodes `numbers`, which are not empty.
+pub(crate) fn encode(numbers: &[i64], nature: Nature) -> Encoded {
+    let mut residuals = Vec::with_capacity(numbers.len());
+    let plan = choose(numbers, nature, &mut residuals);
+    fill(numbers, plan.transform, plan.step, &mut residuals);
+    let mut out = Encoded { width: plan.width, ..Encoded::default() };
+    let mode = plan.transform as u8 | if plan.least.is_some() { FROM_LEAST } else { 0 };
+    out.head.push(mode | (plan.width as u8) << WIDTH_SHIFT);
+    put_signed(&mut out.head, numbers[0]);
+    if matches!(plan.transform, Transform::Second | Transform::Linear) {
+        put_signed(&mut out.head, plan.step);
+    }
+    if let Some(least) = plan.least {
+        put_signed(&mut out.head, least);
+    }
+    out.planes.reserve(residuals.len() * plan.width);
+    for plane in 0..plan.width {
+        let shift = 8 * plane;
+        match plan.least {
+            Some(least) => out.planes.extend(residuals.iter().map(|r| (r.wrapping_sub(least) as u64 >> shift) as u8)),
+            None if plan.transform == Transform::Xor => {
+                out.planes.extend(residuals.iter().map(|&r| (r as u64 >> shift) as u8));
+            }
+            None => out.planes.extend(residuals.iter().map(|&r| (zigzag(r) >> shift) as u8)),
+        }
+    }
+    out
+}
+
+fn choose(numbers: &[i64], nature: Nature, residuals: &mut Vec<i64>) -> Plan {
+    let first_step = numbers.get(1).map_or(0, |second| second.wrapping_sub(numbers[0]));
+    let mean_step = match numbers.len() {
+        0 | 1 => 0,
+        len => (i128::from(numbers[len - 1]) - i128::from(numbers[0])).div_euclid(len as i128 - 1) as i64,
+    };
+    let mut trials = vec![(Transform::Delta, 0), (Transform::Second, first_step), (Transform::Plain, 0)];
+    if nature == Nature::Bits {
+        trials.push((Transform::Xor, 0));
+    } else if mean_step != 0 {
+        trials.push((Transform::Linear, mean_step));
+    }
+    let mut best: Option<Plan> = None;
+    for (transform, step) in trials {
+        fill(numbers, transform, step, residuals);
+        for plan in plans(transform, step, residuals) {
+            if best.as_ref().is_none_or(|b| plan.bits < b.bits) {
+                best = Some(plan);
+            }
+        }
+        if best.as_ref().is_some_and(|b| b.width == 0) {
+            break;
+        }
+    }
+    best.expect("there is at least one trial")
+}
+
+/// Residuals of all numbers but the first.
+fn fill(numbers: &[i64], transform: Transform, step: i64, out: &mut Vec<i64>) {
+    out.clear();
+    let pairs = numbers.windows(2);
+    match transform {
+        Transform::Plain => out.extend(numbers[1..].iter().map(|n| n.wrapping_sub(numbers[0]))),
+        Transform::Delta => out.extend(pairs.map(|w| w[1].wrapping_sub(w[0]))),
+        Transform::Xor => out.extend(pairs.map(|w| w[1] ^ w[0])),
+        Transform::Second => {
+            let mut last = step;
+            out.extend(pairs.map(|w| {
+                let delta = w[1].wrapping_sub(w[0]);
+                delta.wrapping_sub(std::mem::replace(&mut last, delta))
+            }));
+        }
+        Transform::Linear => {
+            let mut line = numbers[0];
+            out.extend(numbers[1..].iter().map(|n| {
+                line = line.wrapping_add(step);
+                n.wrapping_sub(line)
+            }));
+        }
+    }
+}
+
+fn plans(transform: Transform, step: i64, residuals: &[i64]) -> Vec<Plan> {
+    let (mut least, mut most, mut any) = (0i64, 0i64, 0u64);
+    if let Some((&first, rest)) = residuals.split_first() {
+        (least, most) = rest.iter().fold((first, first), |(a, b), &r| (a.min(r), b.max(r)));
+        any = residuals.iter().fold(0, |all, &r| all | if transform == Transform::Xor { r as u64 } else { zigzag(r) });
+    }
+    let mut found = Vec::with_capacity(2);
+    let zig_width = bytes_of(any);
+    let plain = |r: i64| if transform == Transform::Xor { r as u64 } else { zigzag(r) };
+    found.push(Plan { transform, step, least: None, width: zig_width, bits: cost(residuals, zig_width, plain) });
+    // A shared lower end pays where it saves a plane, or where zigzag would tear one side from the other.
+    let span = bytes_of(most.wrapping_sub(least) as u64);
+    if transform != Transform::Xor && (span < zig_width || (least != 0 && zig_width > 1)) {
+        let bits = cost(residuals, span, |r| r.wrapping_sub(least) as u64) + 8.0 * bytes_of(zigzag(least)) as f32;
+        found.push(Plan { transform, step, least: Some(least), width: span, bits });
+    }
+    found
+}
+
+fn bytes_of(n: u64) -> usize {
+    (64 - n.leading_zeros() as usize).div_ceil(8)
+}
+
+/// Bits that the planes will take in a compressed page: their entropy, and something for each byte value that occurs.
+fn cost(residuals: &[i64], width: usize, unsigned: impl Fn(i64) -> u64) -> f32 {
+    let weights = weights();
+    let mut bits = 0.0;
+    for plane in 0..width {
+        let mut counts = [0u32; 256];
+        for &r in residuals {
+            counts[usize::from((unsigned(r) >> (8 * plane)) as u8)] += 1;
+        }
+        let weight = |n: usize| weights.get(n).copied().unwrap_or_else(|| n as f32 * (n as f32).log2());
+        bits += weight(residuals.len());
+        for &n in counts.iter().filter(|&&n| n > 0) {
+            bits += SYMBOL_BITS - weight(n as usize);
+        }
+    }
+    bits
+}
+
+/// `n * log2(n)`.
+fn weights() -> &'static [f32] {
+    static WEIGHTS: OnceLock<Vec<f32>> = OnceLock::new();
+    WEIGHTS.get_or_init(|| (0..=CHUNK_SAMPLES_MAX).map(|n| n as f32 * (n.max(1) as f32).log2()).collect())
+}
+
+/// The width that a head names.
+pub(crate) fn width(head: &[u8]) -> Option<usize> {
+    head.first().map(|&mode| usize::from(mode >> WIDTH_SHIFT)).filter(|&width| width <= 8)
+}
+
+/// Reads `count` numbers into `out`, which is emptied first. `planes` are as many as the head says.
+pub(crate) fn decode(head: &mut Reader<'_>, planes: &[&[u8]], count: usize, out: &mut Vec<i64>) -> Option<()> {
+    let mode = head.u8()?;
+    let transform = *TRANSFORMS.get(usize::from(mode & 0x07))?;
+    let width = usize::from(mode >> WIDTH_SHIFT);
+    let first = head.signed()?;
+    let step = if matches!(transform, Transform::Second | Transform::Linear) { head.signed()? } else { 0 };
+    let least = if mode & FROM_LEAST != 0 { Some(head.signed()?) } else { None };
+    let rest = count.checked_sub(1)?;
+    if width > 8 || planes.len() != width || planes.iter().any(|p| p.len() != rest) {
+        return None;
+    }
+    out.clear();
+    out.reserve(count);
+    out.push(first);
+    gather(planes, rest, out);
+    let residuals = &mut out[1..];
+    match (least, transform) {
+        (Some(least), _) => residuals.iter_mut().for_each(|r| *r = r.wrapping_add(least)),
+        (None, Transform::Xor) => {}
+        (None, _) => residuals.iter_mut().for_each(|r| *r = unzigzag(*r as u64)),
+    }
+    undo(transform, first, step, residuals);
+    Some(())
+}
+
+/// The planes put together again, behind what is in `out`.
+fn gather(planes: &[&[u8]], len: usize, out: &mut Vec<i64>) {
+    match planes {
+        [] => out.resize(out.len() + len, 0),
+        [low] => out.extend(low.iter().map(|&b| i64::from(b))),
+        [low, high] => out.extend(low.iter().zip(*high).map(|(&a, &b)| i64::from(u16::from_le_bytes([a, b])))),
+        [low, middle, high] => out.extend(
+            low.iter().zip(*middle).zip(*high).map(|((&a, &b), &c)| i64::from(u32::from_le_bytes([a, b, c, 0]))),
+        ),
+        [low, rest @ ..] => {
+            let from = out.len();
+            out.extend(low.iter().map(|&b| i64::from(b)));
+            for (i, plane) in rest.iter().enumerate() {
+                let shift = 8 * (i + 1);
+                out[from..].iter_mut().zip(*plane).for_each(|(n, &b)| *n |= i64::from(b) << shift);
+            }
+        }
+    }
+}
+
+fn undo(transform: Transform, first: i64, step: i64, residuals: &mut [i64]) {
+    let mut last = first;
+    match transform {
+        Transform::Plain => residuals.iter_mut().for_each(|r| *r = r.wrapping_add(first)),
+        Transform::Delta => residuals.iter_mut().for_each(|r| {
+            last = last.wrapping_add(*r);
+            *r = last;
+        }),
+        Transform::Xor => residuals.iter_mut().for_each(|r| {
+            last ^= *r;
+            *r = last;
+        }),
+        Transform::Second => {
+            let mut delta = step;
+            residuals.iter_mut().for_each(|r| {
+                delta = delta.wrapping_add(*r);
+                last = last.wrapping_add(delta);
+                *r = last;
+            });
+        }
+        Transform::Linear => residuals.iter_mut().for_each(|r| {
+            last = last.wrapping_add(step);
+            *r = r.wrapping_add(last);
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(numbers: &[i64], width_max: usize) {
+        for nature in [Nature::Numbers, Nature::Bits] {
+            let encoded = encode(numbers, nature);
+            let mut out = Vec::new();
+            decode(&mut Reader::new(&encoded.head), &encoded.plane_slices(), numbers.len(), &mut out).unwrap();
+            assert_eq!(out, numbers);
+            assert!(nature == Nature::Bits || encoded.width <= width_max, "{} planes", encoded.width);
+        }
+    }
+
+    #[test]
+    fn regular_rows_have_no_planes() {
+        check(&[7], 0);
+        check(&[7; 100], 0);
+        check(&(0..100).map(|i| i * 1000).collect::<Vec<_>>(), 0);
+        check(&[i64::MIN, i64::MAX], 0);
+    }
+
+    #[test]
+    fn noise_around_a_line_needs_one_plane() {
+        let noisy: Vec<i64> = (0..500i64).map(|i| 1_700_000_000_000 + i * 15_000 + i * i * i * 31 % 97).collect();
+        check(&noisy, 1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_row_comes_back(numbers in proptest::collection::vec(any::<i64>(), 1..50)) {
+            check(&numbers, 8);
+        }
+
+        #[test]
+        fn small_numbers_come_back(numbers in proptest::collection::vec(-300i64..300, 1..300)) {
+            check(&numbers, 2);
+        }
+    }
+}

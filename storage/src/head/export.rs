@@ -1,0 +1,380 @@
+//! The head's side of a snapshot: a page of series as bytes, and back.
+//!
+//! Here: everything about snapshots that must know how the head is laid out.
+//! Elsewhere: frames and files (`snapshot`), why a page may be newer than the snapshot's first segment (`snapshot`).
+//!
+//! Invariant: what a page says is enough to go on as if nothing had happened: labels, the open chunk with its encoder's
+//! state, where sealed chunks are, late samples. Samples that a running cut has taken are left out: blocks have them.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::Head;
+use super::pairs::PairId;
+use super::series::{Sealed, Series};
+use super::symbols::Symbol;
+use crate::SeriesId;
+use crate::bytes::{Reader, put_signed, put_str, put_varint};
+use crate::chunk::{ChunkBytes, Encoder, Parts};
+use crate::index::SeriesRef;
+use crate::snapshot::chunks::ChunkFile;
+
+/// Where a sealed chunk is on the disk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Number of the chunk file.
+    pub(crate) file: u64,
+    /// Offset in it.
+    pub(crate) offset: u64,
+}
+
+/// A sealed chunk that a snapshot wrote out.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    series: SeriesRef,
+    /// Which chunk; appends may have replaced it since.
+    bytes: Arc<[u8]>,
+    /// Offset in the chunk file.
+    offset: u64,
+}
+
+/// What pages came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Exported {
+    /// Series.
+    pub(crate) series: u64,
+    /// Samples.
+    pub(crate) samples: u64,
+    /// Times of the oldest and the newest sample.
+    pub(crate) range: Option<(i64, i64)>,
+}
+
+impl Exported {
+    fn count(&mut self, samples: u64, min_t: i64, max_t: i64) {
+        self.samples += samples;
+        self.range = Some(self.range.map_or((min_t, max_t), |(min, max)| (min.min(min_t), max.max(max_t))));
+    }
+
+    /// Adds up two.
+    pub(crate) fn add(&mut self, other: Exported) {
+        self.series += other.series;
+        if let Some((min_t, max_t)) = other.range {
+            self.count(other.samples, min_t, max_t);
+        }
+    }
+}
+
+/// Turns pages into bytes; keeps its memory from page to page.
+#[derive(Debug, Default)]
+pub(crate) struct Exporter {
+    symbols: FxHashMap<Symbol, u32>,
+    pairs: FxHashMap<PairId, u32>,
+    texts: Vec<u8>,
+    pair_bytes: Vec<u8>,
+    series: Vec<u8>,
+    labels: Vec<PairId>,
+    last_labels: Vec<PairId>,
+}
+
+impl Exporter {
+    /// One page of `head` as the contents of a frame in `out` (replaced). Series from number `ids_end` on are left
+    /// out. `place` says where a chunk is or will be, and whether it goes there only now: those are listed in `moved`.
+    pub(crate) fn page(
+        &mut self,
+        head: &Head,
+        page: usize,
+        ids_end: u64,
+        mut place: impl FnMut(&ChunkBytes) -> (Place, bool),
+        moved: &mut Vec<Moved>,
+        out: &mut Vec<u8>,
+    ) -> Exported {
+        self.clear();
+        let mut done = Exported::default();
+        let mut last = (0u64, 0i64);
+        for (series, s) in head.page(page).filter(|&(series, _)| u64::from(series) < ids_end) {
+            let id = u64::from(series);
+            put_varint(&mut self.series, id - last.0);
+            self.put_labels(head, series);
+            self.series.push(s.open.tag);
+            put_signed(&mut self.series, s.last_t().wrapping_sub(last.1));
+            last = (id, s.last_t());
+            let kept = s.sealed().iter().filter(|c| !c.is_taken);
+            put_varint(&mut self.series, kept.clone().count() as u64);
+            let mut last_t = 0i64;
+            for chunk in kept {
+                let (at, is_moved) = place(&chunk.bytes);
+                if let (true, ChunkBytes::Heap(bytes)) = (is_moved, &chunk.bytes) {
+                    moved.push(Moved { series, bytes: bytes.clone(), offset: at.offset });
+                }
+                put_sealed(&mut self.series, chunk, at, last_t);
+                last_t = chunk.max_t;
+                done.count(chunk.count.into(), chunk.min_t, chunk.max_t);
+            }
+            self.put_rest(s, &mut done);
+            done.series += 1;
+        }
+        out.clear();
+        put_varint(out, self.symbols.len() as u64);
+        out.extend_from_slice(&self.texts);
+        put_varint(out, self.pairs.len() as u64);
+        out.extend_from_slice(&self.pair_bytes);
+        put_varint(out, done.series);
+        out.extend_from_slice(&self.series);
+        done
+    }
+
+    fn clear(&mut self) {
+        self.symbols.clear();
+        self.pairs.clear();
+        self.texts.clear();
+        self.pair_bytes.clear();
+        self.series.clear();
+        self.last_labels.clear();
+    }
+
+    /// Series of one target often share all but the first label: those are named once in a row.
+    fn put_labels(&mut self, head: &Head, series: SeriesRef) {
+        self.labels.clear();
+        self.labels.extend(head.pages.pair_ids(series).into_iter().flat_map(|ids| ids.iter()));
+        let rest = self.labels.get(1..).unwrap_or_default();
+        let is_shared = !rest.is_empty() && self.last_labels.get(1..) == Some(rest);
+        put_varint(&mut self.series, (self.labels.len() as u64) << 1 | u64::from(is_shared));
+        let named = if is_shared { 1 } else { self.labels.len() };
+        for i in 0..named {
+            let pair = self.labels[i];
+            let number = self.pair(head, pair);
+            put_varint(&mut self.series, u64::from(number));
+        }
+        std::mem::swap(&mut self.labels, &mut self.last_labels);
+    }
+
+    fn pair(&mut self, head: &Head, pair: PairId) -> u32 {
+        if let Some(&number) = self.pairs.get(&pair) {
+            return number;
+        }
+        let (name, value) = head.pairs.symbols(pair);
+        for symbol in [name, value] {
+            let number = self.symbol(head, symbol);
+            put_varint(&mut self.pair_bytes, u64::from(number));
+        }
+        let number = self.pairs.len() as u32;
+        self.pairs.insert(pair, number);
+        number
+    }
+
+    fn symbol(&mut self, head: &Head, symbol: Symbol) -> u32 {
+        let next = self.symbols.len() as u32;
+        *self.symbols.entry(symbol).or_insert_with(|| {
+            put_str(&mut self.texts, head.pairs.text(symbol));
+            next
+        })
+    }
+
+    /// The open chunk and the late samples.
+    fn put_rest(&mut self, s: &Series, done: &mut Exported) {
+        let open = s.open();
+        put_varint(&mut self.series, open.map_or(0, |open| u64::from(open.count())));
+        if let Some(open) = open {
+            put_open(&mut self.series, open);
+            done.count(open.count().into(), open.first_t(), open.last_t());
+        }
+        put_varint(&mut self.series, s.late().len() as u64);
+        let mut last_t = 0i64;
+        for &(t, bits) in s.late() {
+            put_signed(&mut self.series, t.wrapping_sub(last_t));
+            self.series.extend_from_slice(&bits.to_le_bytes());
+            last_t = t;
+            done.count(1, t, t);
+        }
+    }
+}
+
+fn put_sealed(out: &mut Vec<u8>, chunk: &Sealed, at: Place, last_t: i64) {
+    put_varint(out, at.file);
+    put_varint(out, at.offset);
+    put_varint(out, chunk.bytes.stored_len().into());
+    put_varint(out, chunk.count.into());
+    put_signed(out, chunk.min_t.wrapping_sub(last_t));
+    put_varint(out, chunk.max_t.wrapping_sub(chunk.min_t) as u64);
+}
+
+/// All but the number of samples and the last time, which stand before.
+fn put_open(out: &mut Vec<u8>, open: &Encoder) {
+    let parts = open.parts();
+    put_varint(out, parts.last_step.into());
+    out.extend_from_slice(&[parts.exponent, parts.flags]);
+    out.extend_from_slice(&parts.last_bits.to_le_bytes());
+    put_varint(out, open.len() as u64);
+    out.extend_from_slice(open.bytes());
+}
+
+fn read_open(r: &mut Reader<'_>, count: u16, last_t: i64) -> Option<Encoder> {
+    let last_step = u32::try_from(r.varint()?).ok()?;
+    let (exponent, flags, last_bits) = (r.u8()?, r.u8()?, r.u64()?);
+    let len = r.count(1)?;
+    Encoder::from_parts(r.bytes(len)?, Parts { count, last_t, last_bits, last_step, exponent, flags })
+}
+
+/// The chunk files by number, for chunks that are read back.
+pub(crate) type Files = FxHashMap<u64, Arc<ChunkFile>>;
+
+/// Turns bytes back into series; keeps its memory from frame to frame.
+#[derive(Debug, Default)]
+pub(crate) struct Importer {
+    /// Numbers in the head of the frame's pairs, once a series has used them.
+    ids: Vec<Option<PairId>>,
+    /// The series' label pairs, and the places of them in the frame.
+    labels: Vec<PairId>,
+    places: Vec<usize>,
+    /// One more than the last series' number.
+    next: u64,
+    /// What came in.
+    pub(crate) done: Exported,
+}
+
+impl Importer {
+    /// Adds the series of a frame to `head`, which has no newer ones. `None` if the bytes are not such a frame; series
+    /// before the fault have been added then.
+    pub(crate) fn page(&mut self, head: &mut Head, contents: &[u8], files: &Files) -> Option<()> {
+        let mut r = Reader::new(contents);
+        let mut texts = Vec::new();
+        for _ in 0..r.count(1)? {
+            texts.push(r.str()?);
+        }
+        let mut pairs = Vec::new();
+        for _ in 0..r.count(2)? {
+            let mut text = || texts.get(usize::try_from(r.varint()?).ok()?).copied();
+            pairs.push((text()?, text()?));
+        }
+        self.ids.clear();
+        self.ids.resize(pairs.len(), None);
+        self.places.clear();
+        let (mut id, mut last_t) = (0u64, 0i64);
+        for _ in 0..r.count(6)? {
+            id = id.checked_add(r.varint()?)?;
+            self.read_labels(&mut r)?;
+            let idle_cuts = r.u8()?;
+            last_t = last_t.wrapping_add(r.signed()?);
+            let sealed = read_sealed(&mut r, files)?;
+            let count = u16::try_from(r.varint()?).ok()?;
+            let open = if count == 0 { None } else { Some(read_open(&mut r, count, last_t)?) };
+            let late = read_late(&mut r)?;
+            let s = self.insert(head, id, &pairs)?;
+            s.restore(last_t, open, sealed, late);
+            s.open.tag = idle_cuts;
+            self.count(head, id as SeriesRef);
+        }
+        r.is_at_end().then_some(())
+    }
+
+    /// The places of a series' pairs.
+    fn read_labels(&mut self, r: &mut Reader<'_>) -> Option<()> {
+        let shape = r.varint()?;
+        let count = usize::try_from(shape >> 1).ok()?;
+        let is_shared = shape & 1 != 0;
+        if is_shared && count == self.places.len() && count > 0 {
+            self.places[0] = usize::try_from(r.varint()?).ok()?;
+            return Some(());
+        }
+        if is_shared || count > r.remaining() {
+            return None;
+        }
+        self.places.clear();
+        for _ in 0..count {
+            self.places.push(usize::try_from(r.varint()?).ok()?);
+        }
+        Some(())
+    }
+
+    /// The new series under its number.
+    fn insert<'a>(&mut self, head: &'a mut Head, id: u64, pairs: &[(&str, &str)]) -> Option<&'a mut Series> {
+        let series = SeriesRef::try_from(id).ok().filter(|&series| id >= self.next && series < SeriesRef::MAX)?;
+        self.labels.clear();
+        for &place in &self.places {
+            let known = self.ids.get_mut(place)?;
+            let pair = match *known {
+                Some(pair) => {
+                    head.pairs.insert_known(pair, series);
+                    pair
+                }
+                None => {
+                    let (name, value) = *pairs.get(place)?;
+                    *known.insert(head.pairs.insert(name, value, series))
+                }
+            };
+            self.labels.push(pair);
+        }
+        self.next = id + 1;
+        head.pages.insert(series, &self.labels);
+        head.by_labels.insert(head.by_labels.hash_ids(self.labels.iter().copied()), series);
+        head.pages.get_mut(series)
+    }
+
+    fn count(&mut self, head: &mut Head, series: SeriesRef) {
+        let Some(s) = head.pages.get(series) else { return };
+        self.done.series += 1;
+        head.chunks += s.chunk_count() as u64;
+        let samples = s.sample_count();
+        head.samples += samples;
+        if let Some((min_t, max_t)) = s.range() {
+            self.done.count(samples, min_t, max_t);
+            head.range = self.done.range;
+        }
+        let cut_t = head.cut_t;
+        let late = s.late().iter().filter(|(t, _)| *t < cut_t).count() as u64;
+        head.old += late + s.sealed().iter().filter(|c| c.max_t < cut_t).map(|c| u64::from(c.count)).sum::<u64>();
+    }
+}
+
+/// Chunks whose file is not there are left out: the sum of samples tells.
+fn read_sealed(r: &mut Reader<'_>, files: &Files) -> Option<Vec<Sealed>> {
+    let count = r.count(6)?;
+    let mut found = Vec::with_capacity(count);
+    let mut last_t = 0i64;
+    for _ in 0..count {
+        let (file, offset) = (r.varint()?, r.varint()?);
+        let (len, count) = (u32::try_from(r.varint()?).ok()?, u32::try_from(r.varint()?).ok()?);
+        let min_t = last_t.wrapping_add(r.signed()?);
+        let max_t = min_t.wrapping_add(r.varint()? as i64);
+        last_t = max_t;
+        if let Some(file) = files.get(&file) {
+            let bytes = ChunkBytes::Mapped { file: file.clone(), offset, len };
+            found.push(Sealed { min_t, max_t, count, is_taken: false, bytes });
+        }
+    }
+    Some(found)
+}
+
+fn read_late(r: &mut Reader<'_>) -> Option<Vec<(i64, u64)>> {
+    let count = r.count(9)?;
+    let mut late = Vec::with_capacity(count);
+    let mut t = 0i64;
+    for _ in 0..count {
+        t = t.wrapping_add(r.signed()?);
+        late.push((t, r.u64()?));
+    }
+    Some(late)
+}
+
+impl Head {
+    /// Before series come from a snapshot: the end of its last cut.
+    pub(crate) fn begin_load(&mut self, cut_t: i64) {
+        self.cut_t = cut_t;
+    }
+
+    /// Number of the next new series, and how many pages there are now.
+    pub(crate) fn extent(&self) -> (SeriesId, usize) {
+        (self.next_id(), self.page_count())
+    }
+
+    /// Lets go of chunks on the heap that `file` has now.
+    pub(crate) fn map_chunks(&mut self, moved: &[Moved], file: &Arc<ChunkFile>) {
+        for m in moved {
+            if let Some(s) = self.pages.get_mut(m.series) {
+                let len = m.bytes.len() as u32;
+                s.map_sealed(&m.bytes, ChunkBytes::Mapped { file: file.clone(), offset: m.offset, len });
+            }
+        }
+    }
+}
