@@ -206,7 +206,6 @@ impl ExemplarRing {
     }
 
     /// All of them with their series, oldest arrival first: pushed in this order into an empty ring they make the same one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the snapshot takes it up"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Labels, &Exemplar)> {
         self.entries.iter().map(|entry| (&self.slots[entry.slot as usize].labels, &entry.exemplar))
     }

@@ -8,7 +8,7 @@ use super::Head;
 use super::series::Verdict;
 use crate::exemplar::ExemplarRing;
 use crate::histogram::Histogram;
-use crate::histogram::head::HeadHistograms;
+use crate::histogram::head::{HeadHistograms, HistogramChunk};
 use crate::index::SeriesRef;
 use crate::metadata::MetadataTable;
 
@@ -63,6 +63,18 @@ impl Head {
         verdict
     }
 
+    /// Puts back a chunk of histograms from a snapshot, those of a series in order of time. False if the series is not
+    /// there, `None` if the chunk is not sound; nothing is done then.
+    pub(crate) fn restore_histograms(&mut self, series: SeriesRef, chunk: HistogramChunk) -> Option<bool> {
+        if self.pages.get(series).is_none() {
+            return Some(false);
+        }
+        let span = (chunk.min_t, chunk.max_t);
+        self.extras.histograms.restore(series, chunk)?;
+        self.range = join(self.range, Some(span));
+        Some(true)
+    }
+
     /// Oldest and newest sample of a series, given that of its floats.
     pub(super) fn join_range(&self, series: SeriesRef, floats: Option<(i64, i64)>) -> Option<(i64, i64)> {
         join(floats, self.extras.histograms.range(series))
@@ -95,7 +107,6 @@ impl Head {
     }
 
     /// Native histograms of all series.
-    #[expect(dead_code, reason = "the snapshot takes it up")]
     pub(crate) fn histograms(&self) -> &HeadHistograms {
         &self.extras.histograms
     }

@@ -25,6 +25,8 @@ pub(crate) struct HistogramChunk {
     pub(crate) max_t: i64,
     /// Histograms.
     pub(crate) count: u32,
+    /// A running cut has it in hand and will take it away when its block is published.
+    pub(crate) is_taken: bool,
     /// Encoded by `chunk`.
     pub(crate) bytes: Arc<[u8]>,
 }
@@ -66,7 +68,7 @@ impl HeadHistograms {
     }
 
     /// Whether the series has any.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the snapshot takes it up"))]
+    #[cfg(test)]
     pub(crate) fn has_any(&self, series: SeriesRef) -> bool {
         self.series.contains_key(&series)
     }
@@ -101,7 +103,6 @@ impl HeadHistograms {
     }
 
     /// The series that have any, in no order.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the snapshot takes it up"))]
     pub(crate) fn series(&self) -> impl Iterator<Item = SeriesRef> + '_ {
         self.series.keys().copied()
     }
@@ -124,7 +125,6 @@ impl HeadHistograms {
     }
 
     /// Puts back a chunk from a snapshot; they must come in order. `None`, and nothing done, if it does not fit.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the snapshot takes it up"))]
     pub(crate) fn restore(&mut self, series: SeriesRef, chunk: HistogramChunk) -> Option<()> {
         let mut found = HistogramColumns::default();
         chunk.read_into(TimeRange::ALL, &mut found)?;
@@ -201,7 +201,13 @@ impl HistogramSeries {
 
     fn open_chunk(&self) -> Option<HistogramChunk> {
         let (min_t, max_t) = self.open.span()?;
-        Some(HistogramChunk { min_t, max_t, count: self.open.count(), bytes: self.open.bytes().into() })
+        Some(HistogramChunk {
+            min_t,
+            max_t,
+            count: self.open.count(),
+            is_taken: false,
+            bytes: self.open.bytes().into(),
+        })
     }
 
     /// Late ones are rare and chunks are small: the one that it belongs to is written anew.

@@ -30,6 +30,7 @@ use self::format::{Facts, NeededFile};
 use crate::head::export::Files;
 
 pub(crate) mod chunks;
+mod extras;
 pub(crate) mod format;
 pub(crate) mod load;
 #[cfg(test)]
