@@ -19,8 +19,6 @@ impl Db {
             for block in self.blocks.list().iter().filter(|b| b.meta().range.max_t <= oldest) {
                 self.blocks.remove(block.meta().id)?;
             }
-            // Blocks hold none yet: they stay in the head until retention ends them.
-            self.head_mut().histograms_mut().drop_before(oldest, self.options.block_ms);
         }
         self.make_room(0)
     }

@@ -119,3 +119,114 @@ fn all_of_it_is_there_after_reopening() {
         db.close().unwrap();
     }
 }
+
+/// As [`histogram`], with another layout now and then, fractional counts and staleness markers.
+fn varied(i: i64) -> Histogram {
+    let fractional = HistogramCounts::Float { count: 0.5, zero_count: 0.25, positive: vec![0.25], negative: vec![] };
+    match i % 11 {
+        3 => Histogram { counts: fractional, ..histogram(i as u64) },
+        5 => Histogram::stale(),
+        7 => Histogram { sum: f64::from_bits(0x7ff8_0000_0000_0000 | i as u64), ..histogram(i as u64) },
+        _ => Histogram { schema: (i % 40 / 20) as i32, ..histogram(i as u64 + 1) },
+    }
+}
+
+fn small_blocks(dir: &Path) -> Db {
+    Db::open(dir, Options { block_ms: 60_000, ..Options::default() }).unwrap()
+}
+
+/// Start of a merged block's range.
+const T: i64 = NOW / 720_000 * 720_000;
+
+#[test]
+fn blocks_give_back_every_bit_after_cut_merge_and_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut db = small_blocks(dir.path());
+    let names = ["histograms", "mixed", "floats"];
+    let mut batch = Batch::new();
+    for i in 0..1200i64 {
+        batch.clear();
+        let t = T + i * 1000 - if i % 50 == 49 { 3500 } else { 0 };
+        batch.push_histogram(labels("histograms"), t, varied(i));
+        batch.push(labels("floats"), t, i as f64);
+        if i % 2 == 0 {
+            batch.push(labels("mixed"), t, i as f64)
+        } else {
+            batch.push_histogram(labels("mixed"), t, varied(i))
+        }
+        assert_eq!(db.append(&mut batch, t, Durability::Written).unwrap().accepted, 3);
+        if i % 60 == 0 {
+            let before = names.map(|name| read(&db, name, TimeRange::ALL));
+            db.maintain(t).unwrap();
+            assert!(
+                before == names.map(|name| read(&db, name, TimeRange::ALL)),
+                "maintenance at {i} changed something"
+            );
+        }
+    }
+    let before = names.map(|name| read(&db, name, TimeRange::ALL));
+    assert_eq!((before[0].1.len(), before[1].0.len(), before[1].1.len(), before[2].0.len()), (1200, 600, 600, 1200));
+    let part = TimeRange::new(T + 123_456, T + 345_678);
+    let of_part = read(&db, "mixed", part);
+    assert!(of_part.1.t.iter().all(|t| part.contains(*t)) && of_part.1.len() > 100);
+    let stats = db.stats();
+    assert!(stats.blocks < 12 && stats.head_samples < 600, "blocks were cut and merged: {stats:?}");
+    for is_closed in [true, false] {
+        if is_closed {
+            db.close().unwrap()
+        } else {
+            drop(db)
+        }
+        db = small_blocks(dir.path());
+        assert!(before == names.map(|name| read(&db, name, TimeRange::ALL)));
+        assert_eq!(read(&db, "mixed", part), of_part);
+        assert_eq!(db.stats().head_samples, stats.head_samples);
+    }
+    db.set_retention(Some(300_000), None);
+    db.maintain(T + 3_600_000).unwrap();
+    db.maintain(T + 3_600_000).unwrap();
+    assert!(db.select(&[], TimeRange::ALL).unwrap().series.is_empty());
+    assert_eq!((db.stats().blocks, db.stats().head_samples, db.stats().quarantined), (0, 0, 0));
+}
+
+#[test]
+fn of_two_kinds_at_one_time_the_first_acknowledged_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut db = small_blocks(dir.path());
+    let mut batch = Batch::new();
+    batch.push(labels("a"), T, 1.0);
+    batch.push_histogram(labels("a"), T + 1000, histogram(1));
+    batch.push(labels("b"), T + 2000, 2.0);
+    db.append(&mut batch, T, Durability::Written).unwrap();
+    let later = T + 120_000;
+    db.maintain(later).unwrap();
+    assert_eq!((db.stats().blocks, db.stats().head_samples), (1, 0));
+    // The head does not know any more what the block has.
+    batch.clear();
+    batch.push_histogram(labels("a"), T, histogram(2));
+    batch.push(labels("a"), T + 1000, 3.0);
+    batch.push_histogram(labels("a"), T + 1500, histogram(3));
+    batch.push_histogram(labels("b"), T + 2000, histogram(4));
+    assert_eq!(db.append(&mut batch, later, Durability::Written).unwrap().accepted, 4);
+    for round in 0..12 {
+        let (floats, histograms) = read(&db, "a", TimeRange::ALL);
+        assert_eq!((floats.t, floats.v), (vec![T], vec![1.0]), "round {round}");
+        assert_eq!((histograms.t, histograms.h), (vec![T + 1000, T + 1500], vec![histogram(1), histogram(3)]));
+        let mut floats = Columns::default();
+        for series in db.select(&[Matcher::equal("__name__", "b")], TimeRange::ALL).unwrap().series {
+            series.read_into(&mut floats).unwrap();
+            let mut histograms = HistogramColumns::default();
+            series.read_histograms_into(&mut histograms).unwrap();
+            assert!(histograms.is_empty());
+        }
+        assert_eq!(floats.v, [2.0]);
+        // In the head, in a block of their own, in a merged one.
+        let mut batch = Batch::new();
+        batch.push(labels("clock"), later + round * 60_000, 1.0);
+        db.append(&mut batch, later + round * 60_000, Durability::Written).unwrap();
+        db.maintain(later + round * 60_000).unwrap();
+        db.close().unwrap();
+        db = small_blocks(dir.path());
+    }
+    assert!(db.stats().blocks < 6);
+}

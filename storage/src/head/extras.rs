@@ -111,7 +111,8 @@ impl Head {
         &self.extras.histograms
     }
 
-    /// The same, to put back what a snapshot held and to drop what retention ends.
+    /// The same, to delete some of them.
+    #[expect(dead_code, reason = "deletion takes it up")]
     pub(crate) fn histograms_mut(&mut self) -> &mut HeadHistograms {
         &mut self.extras.histograms
     }

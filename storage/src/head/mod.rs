@@ -310,6 +310,7 @@ impl Head {
         for (series, s) in self.pages.page_mut(page) {
             let chunks = s.chunk_count();
             s.take(cut_t, block_ms, |start| found(start, series));
+            self.extras.histograms.take(series, cut_t, block_ms, |start| found(start, series));
             // Late samples became chunks.
             self.chunks += (s.chunk_count() - chunks) as u64;
         }
@@ -333,7 +334,8 @@ impl Head {
 
     /// Ends a cut for one page; see [`Series::end_take`].
     pub(crate) fn end_take_page(&mut self, page: usize, is_published: bool) {
-        for (_, s) in self.pages.page_mut(page) {
+        for (series, s) in self.pages.page_mut(page) {
+            self.extras.histograms.end_take(series, is_published);
             let (samples, chunks) = (s.sample_count(), s.chunk_count());
             s.end_take(is_published);
             self.samples -= samples - s.sample_count();

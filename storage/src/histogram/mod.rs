@@ -6,6 +6,7 @@
 //!
 //! Invariant: what was stored is read back bit by bit: counts, sum, the order and emptiness of spans, and the hint.
 
+pub(crate) mod blobs;
 pub(crate) mod chunk;
 pub(crate) mod codec;
 pub(crate) mod head;

@@ -14,11 +14,10 @@ use rustc_hash::FxHashMap;
 use super::record::{Blob, Decoded, Decoder};
 use super::scan::{Header, Piece, VERSION, decode_header, scan};
 use super::{Segment, segment_name};
-use crate::bytes::Reader;
 use crate::damage::DamageLog;
 use crate::fs::{AtPath, Fs};
 use crate::head::Head;
-use crate::histogram::codec;
+use crate::histogram::blobs;
 use crate::index::SeriesRef;
 use crate::{Exemplar, ExemplarsAppended, Labels, MetadataAppended, MetricMetadata, OpenError, SeriesId, TimeRange};
 
@@ -238,13 +237,11 @@ impl Run<'_> {
         }
     }
 
-    /// Blocks hold no histograms, so there is no cut to heed.
+    /// As samples: blocks may hold it, too, and readers merge.
     fn histogram(&mut self, path: &Path, blob: &Blob<Vec<u8>>) {
         self.see(blob.id);
         self.times = Some(self.times.map_or((blob.t, blob.t), |(min, max)| (min.min(blob.t), max.max(blob.t))));
-        let mut r = Reader::new(&blob.bytes);
-        let histogram = codec::decode(&mut r, None).filter(|h| r.is_at_end() && h.validate().is_ok());
-        match (self.series_of(blob.id), histogram) {
+        match (self.series_of(blob.id), blobs::histogram(&blob.bytes)) {
             // A duplicate or conflict was refused the first time, too.
             (Some(series), Some(histogram)) => drop(self.head.push_histogram(series, blob.t, &histogram)),
             (None, _) => self.out.orphans += 1,
