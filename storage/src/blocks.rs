@@ -9,18 +9,22 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::block::cache::{CACHE_BYTES_MAX, PageCache};
 use crate::block::meta::{BLOCK_VERSION, BlockId};
 use crate::block::{BLOCK_PREFIX, Block, BlockError, BlockPaths, TEMP_PREFIX};
 use crate::damage::DamageLog;
+use crate::db::lock;
 use crate::fs::{AtPath, Fs, IoAt};
 use crate::index::Damage;
 use crate::{OpenError, TimeRange};
 
 /// Directory of the blocks, below the `Db`'s.
 pub(crate) const BLOCKS_DIR: &str = "blocks";
+/// Begins the names of empty files that stand for blocks which retention removed: a snapshot that relies on such a block
+/// is whole without it.
+const GONE_PREFIX: &str = "gone-";
 
 /// The blocks of one `Db`.
 #[derive(Debug)]
@@ -32,6 +36,15 @@ pub(crate) struct Blocks {
     next_id: AtomicU64,
     /// Shared by all blocks.
     cache: Arc<PageCache>,
+    named: Mutex<Named>,
+}
+
+/// Blocks that kept snapshots name: without them these would not be whole.
+#[derive(Debug, Default)]
+struct Named {
+    by_snapshots: BTreeSet<BlockId>,
+    /// Those that retention removed since; each has an empty file that says so.
+    gone: BTreeSet<BlockId>,
 }
 
 impl Blocks {
@@ -41,13 +54,15 @@ impl Blocks {
         let mut list = Vec::new();
         let mut next_id = 1;
         let cache = Arc::new(PageCache::new(CACHE_BYTES_MAX));
-        for entry in fs.list(dir).at(dir)?.into_iter().filter(|entry| entry.is_dir) {
+        let mut named = Named::default();
+        for entry in fs.list(dir).at(dir)? {
             let path = dir.join(&entry.name);
-            if entry.name.starts_with(TEMP_PREFIX) {
+            if !entry.is_dir {
+                named.gone.extend(id_in(&entry.name, GONE_PREFIX));
+            } else if entry.name.starts_with(TEMP_PREFIX) {
                 fs.remove_dir_all(&path).at(&path)?;
-            } else if let Some(id) = entry.name.strip_prefix(BLOCK_PREFIX).and_then(|n| u64::from_str_radix(n, 16).ok())
-            {
-                next_id = next_id.max(id + 1);
+            } else if let Some(id) = id_in(&entry.name, BLOCK_PREFIX) {
+                next_id = next_id.max(id.0 + 1);
                 match Block::open(fs.as_ref(), &path, &cache) {
                     Ok(block) => list.push(Arc::new(block)),
                     Err(BlockError::Version(path, found)) => {
@@ -64,6 +79,7 @@ impl Blocks {
             list: RwLock::new(Arc::new(list)),
             next_id: AtomicU64::new(next_id),
             cache,
+            named: Mutex::new(named),
         })
     }
 
@@ -114,10 +130,45 @@ impl Blocks {
         *list = Arc::new(next);
     }
 
-    /// Takes a block out and removes its files. Queries that hold it go on reading.
-    pub(crate) fn remove(&self, id: BlockId) -> Result<(), IoAt> {
-        self.replace(&[id], Vec::new());
-        self.remove_files(id)
+    /// Takes a block out for good and removes its files. Queries that hold it go on reading.
+    pub(crate) fn remove(&self, block: &Block) -> Result<(), IoAt> {
+        self.note_gone(block);
+        self.replace(&[block.meta().id], Vec::new());
+        self.remove_files(block.meta().id)
+    }
+
+    /// Best effort: on a full disk removing is worth more than the note, without which the next open says that a snapshot
+    /// misses the block.
+    fn note_gone(&self, block: &Block) {
+        let mut named = lock(&self.named);
+        let ids = block.meta().sources.iter().chain([&block.meta().id]);
+        let gone: Vec<BlockId> = ids.filter(|id| named.by_snapshots.contains(id)).copied().collect();
+        for id in gone {
+            if self.fs.create(&self.gone_path(id)).is_ok() {
+                named.gone.insert(id);
+            }
+        }
+    }
+
+    /// Says that the snapshot in the making names these blocks, too.
+    pub(crate) fn name_more(&self, ids: &[BlockId]) {
+        lock(&self.named).by_snapshots.extend(ids);
+    }
+
+    /// Says which blocks the kept snapshots name; notes about others go.
+    pub(crate) fn set_named(&self, ids: BTreeSet<BlockId>) {
+        let mut named = lock(&self.named);
+        let idle: Vec<BlockId> = named.gone.difference(&ids).copied().collect();
+        for id in idle {
+            // Left behind it does no harm: its number is never given again.
+            let _ = self.fs.remove_file(&self.gone_path(id));
+            named.gone.remove(&id);
+        }
+        named.by_snapshots = ids;
+    }
+
+    fn gone_path(&self, id: BlockId) -> PathBuf {
+        self.dir.join(format!("{GONE_PREFIX}{:016x}", id.0))
     }
 
     /// Removes the files of a block that is not in the list.
@@ -140,17 +191,24 @@ impl Blocks {
         }
     }
 
-    /// Numbers of the blocks, and of those that went into them.
+    /// Numbers of the blocks, of those that went into them, and of those that are gone on purpose.
     pub(crate) fn known_ids(&self) -> BTreeSet<BlockId> {
         let list = self.list();
         let own = list.iter().map(|b| b.meta().id);
-        own.chain(list.iter().flat_map(|b| b.meta().sources.iter().copied())).collect()
+        let mut known = lock(&self.named).gone.clone();
+        known.extend(own.chain(list.iter().flat_map(|b| b.meta().sources.iter().copied())));
+        known
     }
 
     /// Bytes of all blocks.
     pub(crate) fn bytes(&self) -> u64 {
         self.list().iter().map(|b| b.bytes()).sum()
     }
+}
+
+/// The block's number in the name of a file or directory.
+fn id_in(name: &str, prefix: &str) -> Option<BlockId> {
+    name.strip_prefix(prefix).and_then(|n| u64::from_str_radix(n, 16).ok()).map(BlockId)
 }
 
 fn set_aside(damage: &DamageLog, path: &Path, name: &str, range: TimeRange, what: &Damage) {

@@ -17,7 +17,7 @@ impl Db {
         if let Some(ms) = limits.ms {
             let oldest = now.saturating_sub(ms);
             for block in self.blocks.list().iter().filter(|b| b.meta().range.max_t <= oldest) {
-                self.blocks.remove(block.meta().id)?;
+                self.blocks.remove(block)?;
             }
         }
         self.make_room(0)
@@ -41,7 +41,7 @@ impl Db {
             if bytes <= bytes_max {
                 break;
             }
-            self.blocks.remove(block.meta().id)?;
+            self.blocks.remove(&block)?;
             bytes = bytes.saturating_sub(block.bytes());
         }
         Ok(())

@@ -88,6 +88,7 @@ pub(crate) fn load(
         loaded.snapshots.kept.extend(old.kept());
     }
     loaded.snapshots.kept.extend(used.kept());
+    blocks.set_named(loaded.snapshots.named_blocks());
     loader.fill(&mut used, head);
     loaded.snapshots.files = used.files;
     loaded.numbers = SnapshotNumbers { bytes: used.bytes, t: used.facts.as_ref().map(|f| f.now), ..Default::default() };
@@ -112,8 +113,7 @@ struct Found {
 
 impl Found {
     fn kept(&self) -> Option<Kept> {
-        let facts = self.facts.as_ref()?;
-        Some(Kept { number: self.number, segment: facts.segment, files: facts.files.clone() })
+        Some(Kept::new(self.number, self.facts.as_ref()?))
     }
 
     fn range(&self) -> TimeRange {

@@ -22,11 +22,13 @@
 //! have all the same samples; the damaged one is set aside, for its numbers of series may differ from those that are
 //! given from now on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::chunks::ChunkFile;
 use self::format::{Facts, NeededFile};
+use crate::block::meta::BlockId;
 use crate::head::export::Files;
 
 pub(crate) mod chunks;
@@ -117,6 +119,13 @@ pub(crate) struct Kept {
     number: u64,
     segment: u64,
     files: Vec<NeededFile>,
+    blocks: Vec<BlockId>,
+}
+
+impl Kept {
+    fn new(number: u64, facts: &Facts) -> Self {
+        Kept { number, segment: facts.segment, files: facts.files.clone(), blocks: facts.blocks.clone() }
+    }
 }
 
 /// What maintenance knows about snapshots.
@@ -141,6 +150,11 @@ impl Snapshots {
         // A clock that was put back counts as time passed.
         let is_time = self.last.as_ref().is_none_or(|last| last.now.abs_diff(now) >= INTERVAL_MS);
         self.is_due || since.is_much() || (is_time && since.bytes >= WAL_BYTES_MIN)
+    }
+
+    /// Blocks that the kept ones name.
+    pub(crate) fn named_blocks(&self) -> BTreeSet<BlockId> {
+        self.kept.iter().flat_map(|kept| kept.blocks.iter().copied()).collect()
     }
 
     fn add_file(&mut self, file: ChunkFile) -> Arc<ChunkFile> {

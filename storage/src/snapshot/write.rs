@@ -95,6 +95,7 @@ impl Db {
     pub(crate) fn write_snapshot(&self, state: &mut MaintainState, order: Order) -> Result<(), IoAt> {
         let start = Instant::now();
         let dir = self.dir.join(HEAD_DIR);
+        self.blocks.name_more(&order.blocks);
         self.make_room(self.expected_bytes(state))?;
         let number = state.snapshots.next_number.max(1);
         state.snapshots.next_number = number + 1;
@@ -102,7 +103,7 @@ impl Db {
         let run = Run::begin(self, &dir, number, &state.snapshots.files, &state.snapshots.sparse, order)?;
         let written = run.write()?;
         let snapshots = &mut state.snapshots;
-        snapshots.kept.push(Kept { number, segment: written.facts.segment, files: written.facts.files.clone() });
+        snapshots.kept.push(Kept::new(number, &written.facts));
         let surplus = snapshots.kept.len().saturating_sub(KEPT);
         snapshots.kept.drain(..surplus);
         snapshots.is_due = false;
@@ -136,6 +137,7 @@ impl Db {
 
     /// Removes what none of the kept snapshots needs: other snapshots, chunk files, segments.
     fn drop_unneeded(&self, state: &mut MaintainState, dir: &std::path::Path) -> Result<(), IoAt> {
+        self.blocks.set_named(state.snapshots.named_blocks());
         let kept = &state.snapshots.kept;
         let is_needed = |name: Name| match name {
             Name::Snapshot(n) => kept.iter().any(|k| k.number == n),
