@@ -7,6 +7,9 @@
 //! left out is counted with a reason.
 
 mod cache;
+#[cfg_attr(not(test), expect(dead_code, reason = "the ingester takes it up when the database stores what it reads"))]
+mod extras;
+mod histogram;
 mod ingester;
 mod labels;
 mod outcome;

@@ -30,6 +30,8 @@ pub enum Reason {
     TooFarInFuture,
     /// The database did not know the series, even by its labels.
     UnknownSeries,
+    /// A native histogram that breaks Prometheus' rules.
+    InvalidHistogram,
 }
 
 impl Reason {
@@ -46,6 +48,7 @@ impl Reason {
             Reason::TooOld => "sample-timestamp-too-old",
             Reason::TooFarInFuture => "too_far_in_future",
             Reason::UnknownSeries => "unknown_series",
+            Reason::InvalidHistogram => "invalid-native-histogram",
         }
     }
 
@@ -62,6 +65,7 @@ impl Reason {
             Reason::TooOld => "err-mimir-sample-timestamp-too-old",
             Reason::TooFarInFuture => "err-mimir-too-far-in-future",
             Reason::UnknownSeries => "err-cairn-unknown-series",
+            Reason::InvalidHistogram => "err-cairn-invalid-native-histogram",
         }
     }
 
@@ -72,6 +76,7 @@ impl Reason {
             RefuseReason::TooFarInFuture => Reason::TooFarInFuture,
             RefuseReason::UnknownSeries => Reason::UnknownSeries,
             RefuseReason::NoLabels => Reason::MissingMetricName,
+            RefuseReason::InvalidHistogram => Reason::InvalidHistogram,
         }
     }
 }

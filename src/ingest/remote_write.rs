@@ -81,8 +81,8 @@ pub struct Series<'a, 's> {
     pub histograms: u64,
 }
 
-const REQUEST: &str = "the request";
-const SERIES: &str = "a series";
+pub(super) const REQUEST: &str = "the request";
+pub(super) const SERIES: &str = "a series";
 /// Tag of a series' label.
 const LABEL_TAG: u8 = 1 << 3 | 2;
 
@@ -223,7 +223,7 @@ impl<'a> Series<'a, '_> {
     }
 }
 
-fn read_label(mut reader: Reader<'_>) -> Result<(&[u8], &[u8]), DecodeError> {
+pub(super) fn read_label(mut reader: Reader<'_>) -> Result<(&[u8], &[u8]), DecodeError> {
     let (mut name, mut value) = (&[][..], &[][..]);
     while let Some((number, wire)) = reader.field()? {
         match (number, wire) {

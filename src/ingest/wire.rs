@@ -46,6 +46,11 @@ impl<'a> Reader<'a> {
         Reader { body, pos: 0, end: body.len(), inside }
     }
 
+    /// Whether the whole message was read.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.pos >= self.end
+    }
+
     /// Where the next byte stands in the body.
     pub(super) fn pos(&self) -> usize {
         self.pos

@@ -39,7 +39,7 @@ impl Window {
     }
 
     #[inline]
-    fn check(self, t: i64) -> Result<(), RefuseReason> {
+    pub(crate) fn check(self, t: i64) -> Result<(), RefuseReason> {
         match t {
             t if t > self.max_t => Err(RefuseReason::TooFarInFuture),
             t if t < self.min_t => Err(RefuseReason::TooOld),
@@ -79,6 +79,21 @@ impl Writer {
 
     /// Logs and shows a batch. The position is what must be synced for it to be durable.
     pub(crate) fn append(
+        &mut self,
+        wal: &Wal,
+        head: &RwLock<Head>,
+        batch: &mut Batch,
+        window: Window,
+    ) -> Result<(Appended, Lsn), AppendError> {
+        let (mut done, lsn) = self.append_floats(wal, head, batch, window)?;
+        if batch.histograms.is_empty() {
+            return Ok((done, lsn));
+        }
+        let lsn = self.append_histograms(wal, head, batch, window, &mut done)?;
+        Ok((done, lsn))
+    }
+
+    fn append_floats(
         &mut self,
         wal: &Wal,
         head: &RwLock<Head>,

@@ -6,7 +6,7 @@
 //! Invariant: a refusal concerns one sample; the rest of its batch is stored.
 
 use crate::wal::record::WalSample;
-use crate::{Labels, SeriesId};
+use crate::{Histogram, Labels, SeriesId};
 
 /// One request's samples, appended together. Keep and reuse it: its memory is recycled.
 #[derive(Debug, Default)]
@@ -18,8 +18,26 @@ pub struct Batch {
     pub(crate) new: Vec<NewSeries>,
     /// After an append: the entries that were refused before they had a series, rising.
     pub(crate) without_id: Vec<usize>,
+    /// Native histograms, which have places of their own.
+    pub(crate) histograms: Vec<BatchHistogram>,
     /// The last append came to its end.
     pub(crate) is_appended: bool,
+}
+
+/// A native histogram on its way.
+#[derive(Debug)]
+pub(crate) struct BatchHistogram {
+    pub(crate) series: HistogramSeries,
+    pub(crate) t: i64,
+    pub(crate) histogram: Histogram,
+    /// Once an append has found or created its series.
+    pub(crate) id: Option<SeriesId>,
+}
+
+#[derive(Debug)]
+pub(crate) enum HistogramSeries {
+    Known(SeriesId),
+    New(Labels),
 }
 
 /// A series of a batch that came with its labels.
@@ -55,20 +73,42 @@ impl Batch {
         self.samples.push(WalSample { id: id.0.min(NEW - 1), t, v });
     }
 
-    /// Number of samples.
+    /// Adds a native histogram of the series with these labels, creating the series at append if need be. Histograms
+    /// are numbered apart from the samples that are floats, and stored after them.
+    pub fn push_histogram(&mut self, labels: Labels, t: i64, histogram: Histogram) {
+        self.histograms.push(BatchHistogram { series: HistogramSeries::New(labels), t, histogram, id: None });
+    }
+
+    /// Adds a native histogram of a series whose id an earlier append gave.
+    pub fn push_known_histogram(&mut self, id: SeriesId, t: i64, histogram: Histogram) {
+        self.histograms.push(BatchHistogram { series: HistogramSeries::Known(id), t, histogram, id: None });
+    }
+
+    /// Number of native histograms.
+    pub fn histogram_count(&self) -> usize {
+        self.histograms.len()
+    }
+
+    /// After an append: the series of native histogram `index`, `None` where it was refused before it had one.
+    pub fn histogram_id(&self, index: usize) -> Option<SeriesId> {
+        self.histograms.get(index).filter(|_| self.is_appended)?.id
+    }
+
+    /// Number of samples that are floats.
     pub fn len(&self) -> usize {
         self.samples.len()
     }
 
-    /// True if there is no sample.
+    /// True if there is no sample, of either kind.
     pub fn is_empty(&self) -> bool {
-        self.samples.is_empty()
+        self.samples.is_empty() && self.histograms.is_empty()
     }
 
     /// Empties the batch, keeping its memory.
     pub fn clear(&mut self) {
         self.samples.clear();
         self.new.clear();
+        self.histograms.clear();
         self.forget_ids();
     }
 
@@ -100,6 +140,8 @@ pub struct Appended {
     pub series_created: u64,
     /// The samples that were not stored, in batch order.
     pub refused: Vec<Refused>,
+    /// The same for native histograms, by their own places.
+    pub refused_histograms: Vec<Refused>,
 }
 
 /// One sample that was not stored.
@@ -129,4 +171,7 @@ pub enum RefuseReason {
     /// A label set without any label.
     #[error("empty label set")]
     NoLabels,
+    /// A native histogram that [`crate::Histogram::validate`] refuses; that says why.
+    #[error("invalid histogram")]
+    InvalidHistogram,
 }

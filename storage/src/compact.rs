@@ -20,7 +20,7 @@ use crate::block::{Block, ChunkRef, SeriesSamples};
 use crate::db::{Db, MaintainState, lock};
 use crate::fs::IoAt;
 use crate::index::{Damage, SeriesRef};
-use crate::merge::{Records, merge};
+use crate::merge::{Records, merge, settle_kinds};
 use crate::tombstone::Tombstones;
 
 /// Lengths of merged blocks, in lengths of fresh ones: 8 h and a day for 2 h.
@@ -270,6 +270,7 @@ fn merge_series(writer: &mut BlockWriter<'_>, mut sources: Vec<Source>, pace: &P
             blobs.push(Records::new(samples.blobs));
             *head = source.advance().map_err(|_| Stop::Damage)?;
         }
+        settle_kinds(&mut floats, &mut blobs);
         let merged = SeriesSamples { floats: merge(floats), blobs: merge(blobs).into_pairs() };
         if !merged.is_empty() {
             writer.add_with_blobs(&labels, &merged).map_err(Stop::Io)?;

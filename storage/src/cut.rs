@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::block::SeriesSamples;
 use crate::block::meta::BlockId;
 use crate::block::writer::BlockWriter;
 use crate::db::{Db, MaintainState, lock};
@@ -18,6 +19,8 @@ use crate::fs::IoAt;
 use crate::head::SymbolPairs;
 use crate::head::series::Sealed;
 use crate::head::symbols::Symbol;
+use crate::histogram::blobs;
+use crate::histogram::head::HistogramChunk;
 use crate::index::SeriesRef;
 use crate::merge::merge;
 use crate::snapshot::write::Order;
@@ -150,17 +153,24 @@ impl Db {
     fn fill_block(&self, writer: &mut BlockWriter<'_>, sorted: &Sorted, range: TimeRange) -> Result<(), IoAt> {
         let mut labels = Vec::new();
         for portion in sorted.series.chunks(PORTION) {
-            let chunks: Vec<Vec<Sealed>> = {
+            let taken: Vec<(Vec<Sealed>, Vec<HistogramChunk>)> = {
                 let head = self.head();
-                portion.iter().map(|(_, series)| head.taken(*series, range)).collect()
+                let of_one =
+                    |&(_, series): &(_, SeriesRef)| (head.taken(series, range), head.histograms().taken(series, range));
+                portion.iter().map(of_one).collect()
             };
-            for ((symbols, _), mut chunks) in portion.iter().zip(chunks) {
+            for ((symbols, _), (mut chunks, histograms)) in portion.iter().zip(taken) {
                 chunks.retain(|chunk| self.is_usable(chunk));
-                let samples = merge(chunks.iter().map(decoded).collect());
-                if !samples.is_empty() {
+                let floats = merge(chunks.iter().map(decoded).collect());
+                let samples = SeriesSamples { floats, blobs: blobs::records(&histograms) };
+                if !samples.floats.is_empty() || !samples.blobs.is_empty() {
                     labels.clear();
                     labels.extend(symbols.iter().map(|&pair| sorted.rank_pair(pair)));
-                    writer.add(&labels, &samples)?;
+                    if samples.blobs.is_empty() {
+                        writer.add(&labels, &samples.floats)?;
+                    } else {
+                        writer.add_with_blobs(&labels, &samples)?;
+                    }
                 }
             }
         }

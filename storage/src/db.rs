@@ -52,11 +52,22 @@ pub struct Options {
     pub block_ms: i64,
     /// Samples further ahead of "now" than this are refused.
     pub future_ms_max: i64,
+    /// Most exemplars kept, the newest of all series; 0 keeps none.
+    pub exemplars_max: usize,
+    /// Most metrics whose type, help and unit are kept.
+    pub metadata_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { retention_ms: None, retention_bytes: None, block_ms: 2 * 3_600_000, future_ms_max: 600_000 }
+        Options {
+            retention_ms: None,
+            retention_bytes: None,
+            block_ms: 2 * 3_600_000,
+            future_ms_max: 600_000,
+            exemplars_max: 100_000,
+            metadata_max: 50_000,
+        }
     }
 }
 
@@ -160,6 +171,7 @@ impl Db {
         fs.sync_dir(dir).at(dir)?;
         let segments = list_segments(fs.as_ref(), &wal_dir)?;
         let mut head = Head::new(options.block_ms);
+        head.set_limits(options.exemplars_max, options.metadata_max);
         let loaded = load(fs.as_ref(), &head_dir, &mut head, &blocks, &segments, &damage)?;
         let facts = loaded.facts.as_ref();
         let known_ids = blocks.known_ids().last().map_or(0, |last| last.0 + 1);
@@ -327,7 +339,8 @@ impl Db {
             };
             for mut s in series {
                 s.chunks.retain(|chunk| self.is_good(chunk, &mut warnings));
-                found.push((s.labels, s.chunks.into_iter().map(Piece::Head).collect()));
+                let histograms = s.histograms.into_iter().map(Piece::Histograms);
+                found.push((s.labels, s.chunks.into_iter().map(Piece::Head).chain(histograms).collect()));
             }
         }
         (found, warnings)
@@ -466,8 +479,8 @@ impl Db {
         self.head().cardinality(limit)
     }
 
-    /// Syncs, writes a snapshot of the head so that the next open is quick, and closes. Dropping only syncs, and cannot
-    /// report an error.
+    /// Syncs, and writes a snapshot of the head so that the next open is quick. The directory is free once the `Db` is
+    /// dropped; dropping alone only syncs, and cannot report an error.
     pub fn close(&self) -> Result<(), AppendError> {
         self.sync()?;
         // Without it the next open replays the WAL instead: that costs time, no sample.

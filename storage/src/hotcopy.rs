@@ -11,12 +11,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::block::writer::BlockWriter;
-use crate::block::{Block, BlockPaths};
+use crate::block::{Block, BlockPaths, SeriesSamples};
 use crate::blocks::BLOCKS_DIR;
 use crate::db::{Db, lock};
 use crate::fs::{AtPath, IoAt};
+use crate::histogram::blobs;
 use crate::querier;
-use crate::{Columns, OpenError, SelectedSeries, TimeRange};
+use crate::{Columns, HistogramColumns, OpenError, ReadError, SelectedSeries, TimeRange};
 
 /// Where the server keeps snapshots, below the `Db`'s directory. They are a person's to keep and to remove: they do not
 /// count for the limit on size, or one snapshot would drive out the samples that it was made of.
@@ -125,12 +126,13 @@ impl Db {
             series.iter().map(|s| (s.labels().iter().map(|(n, v)| (place(n), place(v))).collect(), s)).collect();
         order.sort_by(|a, b| a.0.cmp(&b.0));
         let mut writer = BlockWriter::new(self.fs.as_ref(), blocks_dir, id, symbols.clone())?;
-        let mut columns = Columns::default();
         for (labels, series) in order {
-            columns.clear();
             // Chunks that are damaged on the disk were left out by the selection already.
-            let read = series.read_into(&mut columns).map_err(std::io::Error::other).at(blocks_dir);
-            let added = read.and_then(|()| if columns.is_empty() { Ok(()) } else { writer.add(&labels, &columns) });
+            let read = samples_of(series).map_err(std::io::Error::other).at(blocks_dir);
+            let added = read.and_then(|samples| match samples.is_empty() {
+                true => Ok(()),
+                false => writer.add_with_blobs(&labels, &samples),
+            });
             if let Err(e) = added {
                 writer.abandon();
                 return Err(e);
@@ -138,6 +140,14 @@ impl Db {
         }
         writer.finish(id.0, Vec::new()).map(drop)
     }
+}
+
+/// All samples of a selected series, as a block takes them.
+fn samples_of(series: &SelectedSeries) -> Result<SeriesSamples, ReadError> {
+    let (mut floats, mut histograms) = (Columns::default(), HistogramColumns::default());
+    series.read_into(&mut floats)?;
+    series.read_histograms_into(&mut histograms)?;
+    Ok(SeriesSamples { floats, blobs: blobs::encoded(&histograms) })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 struct Readme;
 
 mod append;
+mod append_histograms;
 mod batch;
 mod block;
 mod blocks;
@@ -25,17 +26,21 @@ mod damage;
 mod db;
 mod delete;
 mod error;
+mod exemplar;
+mod extras;
 #[cfg(test)]
 mod format_tests;
 mod fs;
 #[doc(hidden)]
 pub mod fuzzing;
 mod head;
+mod histogram;
 mod hotcopy;
 mod index;
 mod labels;
 mod matcher;
 mod merge;
+mod metadata;
 mod mmap;
 mod querier;
 mod recover;
@@ -51,9 +56,15 @@ pub use batch::{Appended, Batch, RefuseReason, Refused};
 pub use db::{Db, Durability, Options};
 pub use delete::DeleteOutcome;
 pub use error::{AppendError, DeleteError, OpenError, ReadError};
+pub use exemplar::{EXEMPLAR_LABEL_CHARS_MAX, Exemplar, ExemplarsAppended};
+pub use histogram::{
+    CounterResetHint, HISTOGRAM_BUCKETS_MAX, Histogram, HistogramColumns, HistogramCounts, HistogramError, ReduceError,
+    SCHEMA_CUSTOM, SCHEMA_MAX, SCHEMA_MIN, Side, Span,
+};
 pub use hotcopy::SnapshotHead;
 pub use labels::{Labels, LabelsBuilder, LabelsError, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError, full_match_regex};
+pub use metadata::{METADATA_TEXT_BYTES_MAX, MetadataAppended, MetricMetadata};
 pub use querier::{SelectedSeries, Selection};
 pub use sample::{Columns, STALE_NAN_BITS, Sample, SeriesId, TimeRange, is_stale_nan, stale_nan};
 pub use stats::{Cardinality, Refusal, Stats};

@@ -1,11 +1,13 @@
 //! Merging the samples of one series from several sources into one rising row.
 //!
-//! Here: [`merge`].
+//! Here: [`merge`], and what becomes of floats and histograms of one time ([`settle_kinds`]).
 //! Elsewhere: the same for queries (`querier`), writing what comes out (`block::writer`).
 //!
 //! Invariant: of samples with the same time the one from the earlier source stays.
 
-use crate::Columns;
+use rustc_hash::FxHashSet;
+
+use crate::{Columns, HistogramColumns};
 
 /// A row of samples that rises in time.
 pub(crate) trait Row: Default {
@@ -58,6 +60,16 @@ impl Row for Records {
     }
 }
 
+impl Row for HistogramColumns {
+    fn times(&self) -> &[i64] {
+        &self.t
+    }
+
+    fn give(&mut self, at: usize, out: &mut Self) {
+        out.push(self.t[at], std::mem::take(&mut self.h[at]));
+    }
+}
+
 /// One row of all samples in `rows`, which come by rank; each of them may hold several rising parts, one behind the
 /// other, as the chunks of the head do.
 pub(crate) fn merge<R: Row>(mut rows: Vec<R>) -> R {
@@ -79,6 +91,33 @@ pub(crate) fn merge<R: Row>(mut rows: Vec<R>) -> R {
         }
     }
     out
+}
+
+/// Before floats and records of the same sources are merged, each kind for itself: where two sources have different kinds
+/// at one time, the earlier one's stays. One source has both at no time.
+pub(crate) fn settle_kinds<R: Row>(floats: &mut [Columns], records: &mut [R]) {
+    if records.iter().all(|row| row.times().is_empty()) {
+        return;
+    }
+    let (mut float_times, mut record_times) = (FxHashSet::default(), FxHashSet::default());
+    for (floats, records) in floats.iter_mut().zip(records) {
+        drop_times(floats, &record_times);
+        float_times.extend(floats.times().iter().copied());
+        drop_times(records, &float_times);
+        record_times.extend(records.times().iter().copied());
+    }
+}
+
+fn drop_times<R: Row>(row: &mut R, gone: &FxHashSet<i64>) {
+    if row.times().iter().any(|t| gone.contains(t)) {
+        let mut kept = R::default();
+        for at in 0..row.times().len() {
+            if !gone.contains(&row.times()[at]) {
+                row.give(at, &mut kept);
+            }
+        }
+        *row = kept;
+    }
 }
 
 #[cfg(test)]
@@ -105,6 +144,16 @@ mod tests {
         check(vec![row(&[(1, 1.0)]), row(&[(1, 2.0)])], &[(1, 1.0)]);
         check(vec![row(&[(3, 1.0), (4, 1.0), (1, 2.0), (4, 2.0)])], &[(1, 2.0), (3, 1.0), (4, 1.0)]);
         check(vec![], &[]);
+    }
+
+    #[test]
+    fn of_two_kinds_at_one_time_the_earlier_source_stays() {
+        let records = |times: &[i64]| Records::new(times.iter().map(|&t| (t, vec![])).collect());
+        let mut floats = vec![row(&[(1, 1.0)]), row(&[(2, 2.0), (3, 2.0)]), row(&[(1, 3.0), (5, 3.0)])];
+        let mut blobs = vec![records(&[2]), records(&[1, 4]), records(&[3, 6])];
+        settle_kinds(&mut floats, &mut blobs);
+        assert_eq!(merge(floats), row(&[(1, 1.0), (3, 2.0), (5, 3.0)]));
+        assert_eq!(merge(blobs).t, [2, 4, 6]);
     }
 
     #[test]

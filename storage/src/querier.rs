@@ -4,16 +4,18 @@
 //! Elsewhere: finding series (`index`), the pieces' bytes (`head`, `block`).
 //!
 //! Invariant: a selection holds what it shows (shared chunks, mapped blocks), so later appends, cuts and deletions do
-//! not change it. Where two pieces have the same millisecond, the one that was written first wins: what was
-//! acknowledged is never changed.
+//! not change it. Where two pieces have the same millisecond, the one that was written first wins, also where one is a
+//! float and the other a histogram: what was acknowledged is never changed.
 
 use std::sync::Arc;
 
 use crate::block::{Block, ChunkRef};
 use crate::chunk;
 use crate::head::series::Sealed;
-use crate::tombstone::strip;
-use crate::{Columns, Labels, ReadError, TimeRange};
+use crate::histogram::head::HistogramChunk;
+use crate::merge::{merge, settle_kinds};
+use crate::tombstone::{is_gone, strip};
+use crate::{Columns, HistogramColumns, Labels, ReadError, TimeRange};
 
 /// The series that a [`crate::Db::select`] found, sorted by labels, and what could not be read.
 #[derive(Debug, Default)]
@@ -38,6 +40,8 @@ pub struct SelectedSeries {
 pub(crate) enum Piece {
     /// In the head.
     Head(Sealed),
+    /// Native histograms in the head.
+    Histograms(HistogramChunk),
     /// In a block.
     Block(Arc<Block>, ChunkRef),
     /// Another one less these ranges, which were deleted.
@@ -60,6 +64,7 @@ impl Piece {
     pub(crate) fn span(&self) -> (i64, i64) {
         match self {
             Piece::Head(chunk) => (chunk.min_t, chunk.max_t),
+            Piece::Histograms(chunk) => (chunk.min_t, chunk.max_t),
             Piece::Block(_, chunk) => (chunk.min_t, chunk.max_t),
             Piece::Without(piece, _) => piece.span(),
         }
@@ -70,6 +75,7 @@ impl Piece {
             Piece::Head(c) => {
                 chunk::decode_into(&c.bytes, c.count, range.min_t, range.max_t, out).ok_or_else(|| c.bytes.error())
             }
+            Piece::Histograms(_) => Ok(()),
             Piece::Block(block, chunk) => block.read_chunk(chunk, range, out),
             Piece::Without(piece, gone) => {
                 let from = out.len();
@@ -80,12 +86,43 @@ impl Piece {
         }
     }
 
+    fn read_histograms_into(&self, range: TimeRange, out: &mut HistogramColumns) -> Result<(), ReadError> {
+        match self {
+            Piece::Head(_) => {}
+            Piece::Histograms(c) => c.read_into(range, out).expect("a chunk in memory is as it was encoded"),
+            Piece::Block(block, chunk) => block.read_histograms(chunk, range, out)?,
+            Piece::Without(piece, gone) => {
+                let from = out.len();
+                let read = piece.read_histograms_into(range, out);
+                out.retain_from(from, |t| !is_gone(gone, t));
+                return read;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_histograms(&self) -> bool {
+        match self {
+            Piece::Head(_) => false,
+            Piece::Histograms(_) => true,
+            Piece::Block(_, chunk) => chunk.is_blobs(),
+            Piece::Without(piece, _) => piece.is_histograms(),
+        }
+    }
+
     /// Whether a sample lies in `range`; decodes only if the span does not tell.
     fn has_sample_in(&self, range: TimeRange) -> bool {
         let (min_t, max_t) = self.span();
         let is_whole = !matches!(self, Piece::Without(..));
         if is_whole && (range.contains(min_t) || range.contains(max_t)) {
             return true;
+        }
+        if self.is_histograms() {
+            let mut found = HistogramColumns::default();
+            return min_t < range.max_t
+                && range.min_t <= max_t
+                && self.read_histograms_into(range, &mut found).is_ok()
+                && !found.is_empty();
         }
         let mut found = Columns::default();
         min_t < range.max_t && range.min_t <= max_t && self.read_into(range, &mut found).is_ok() && !found.is_empty()
@@ -98,15 +135,78 @@ impl SelectedSeries {
         &self.labels
     }
 
-    /// Appends the samples in the selected range to `out`, oldest first, at most one per millisecond;
+    /// Appends the native histograms in the selected range to `out`, oldest first, at most one per millisecond and none
+    /// where there is a float; staleness markers included. After an error `out` holds the good ones before it.
+    pub fn read_histograms_into(&self, out: &mut HistogramColumns) -> Result<(), ReadError> {
+        let order = self.order(true);
+        if is_disjoint(&order) && !self.is_mixed() {
+            return order.iter().try_for_each(|piece| piece.read_histograms_into(self.range, out));
+        }
+        let (_, found, failed) = self.merge_kinds();
+        let end = failed.as_ref().map_or(i64::MAX, |(at, _)| *at);
+        for (t, h) in found.t.into_iter().zip(found.h).take_while(|(t, _)| *t < end) {
+            out.push(t, h);
+        }
+        failed.map_or(Ok(()), |(_, e)| Err(e))
+    }
+
+    /// Whether the series may have native histograms in the selected range: most have none, and need not be asked.
+    pub fn has_histograms(&self) -> bool {
+        self.pieces.iter().any(Piece::is_histograms)
+    }
+
+    /// Appends the samples that are floats in the selected range to `out`, oldest first, at most one per millisecond;
     /// staleness markers included.
     /// Decodes only chunks that overlap the range. After an error `out` holds the good samples before it.
     pub fn read_into(&self, out: &mut Columns) -> Result<(), ReadError> {
-        let mut order: Vec<&Piece> = self.pieces.iter().collect();
+        let order = self.order(false);
+        if self.is_mixed() {
+            let (found, _, failed) = self.merge_kinds();
+            let end = failed.as_ref().map_or(i64::MAX, |(at, _)| *at);
+            let good = found.t.partition_point(|&t| t < end);
+            out.t.extend_from_slice(&found.t[..good]);
+            out.v.extend_from_slice(&found.v[..good]);
+            return failed.map_or(Ok(()), |(_, e)| Err(e));
+        }
+        if is_disjoint(&order) { self.chain(&order, out) } else { self.merge(out) }
+    }
+
+    /// The pieces of one kind by time.
+    fn order(&self, is_histograms: bool) -> Vec<&Piece> {
+        let mut order: Vec<&Piece> = self.pieces.iter().filter(|p| p.is_histograms() == is_histograms).collect();
         // Stable: pieces that begin together keep their rank.
         order.sort_by_key(|p| p.span().0);
-        let is_disjoint = order.windows(2).all(|pair| pair[0].span().1 < pair[1].span().0);
-        if is_disjoint { self.chain(&order, out) } else { self.merge(out) }
+        order
+    }
+
+    /// Whether pieces of both kinds overlap, so that both may have a sample at one time; most series have one kind.
+    fn is_mixed(&self) -> bool {
+        let floats = || self.pieces.iter().filter(|p| !p.is_histograms()).map(Piece::span);
+        let mut histograms = self.pieces.iter().filter(|p| p.is_histograms()).map(Piece::span);
+        histograms.any(|(min_t, max_t)| floats().any(|(first, last)| first <= max_t && min_t <= last))
+    }
+
+    /// Both kinds by rank, and the error that comes first in time.
+    fn merge_kinds(&self) -> (Columns, HistogramColumns, Option<(i64, ReadError)>) {
+        let (mut floats, mut histograms) = (Vec::new(), Vec::new());
+        let mut failed: Option<(i64, ReadError)> = None;
+        for piece in &self.pieces {
+            let (mut own_floats, mut own_histograms) = (Columns::default(), HistogramColumns::default());
+            let read = if piece.is_histograms() {
+                piece.read_histograms_into(self.range, &mut own_histograms)
+            } else {
+                piece.read_into(self.range, &mut own_floats)
+            };
+            if let Err(e) = read
+                && failed.as_ref().is_none_or(|(earlier, _)| piece.span().0 < *earlier)
+            {
+                failed = Some((piece.span().0, e));
+            }
+            floats.push(own_floats);
+            histograms.push(own_histograms);
+        }
+        settle_kinds(&mut floats, &mut histograms);
+        (merge(floats), merge(histograms), failed)
     }
 
     fn chain(&self, order: &[&Piece], out: &mut Columns) -> Result<(), ReadError> {
@@ -117,7 +217,7 @@ impl SelectedSeries {
         let mut all: Vec<(i64, f64)> = Vec::new();
         let mut part = Columns::default();
         let mut failed: Option<(i64, ReadError)> = None;
-        for piece in &self.pieces {
+        for piece in self.pieces.iter().filter(|piece| !piece.is_histograms()) {
             part.clear();
             if let Err(e) = piece.read_into(self.range, &mut part) {
                 let at = piece.span().0;
@@ -137,6 +237,11 @@ impl SelectedSeries {
         }
         failed.map_or(Ok(()), |(_, e)| Err(e))
     }
+}
+
+/// Whether pieces that are ordered by time follow one another.
+fn is_disjoint(order: &[&Piece]) -> bool {
+    order.windows(2).all(|pair| pair[0].span().1 < pair[1].span().0)
 }
 
 /// Joins what several sources found. `found` comes by rank of source, and sorted by labels within each source.

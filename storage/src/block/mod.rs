@@ -23,11 +23,12 @@ use self::page::{BadPage, PageKind};
 use self::writer::{CHUNKS_MAGIC, file_header};
 use crate::damage::DamageLog;
 use crate::fs::Fs;
+use crate::histogram::blobs;
 use crate::index::{Damage, SeriesRef};
 use crate::mmap::Mapped;
 use crate::querier::Piece;
 use crate::tombstone::{TombstoneError, Tombstones, is_gone, strip};
-use crate::{Columns, Labels, Matcher, ReadError, TimeRange};
+use crate::{Columns, Histogram, HistogramColumns, Labels, Matcher, ReadError, TimeRange};
 
 pub(crate) mod cache;
 pub(crate) mod columns;
@@ -230,7 +231,7 @@ impl Block {
         }
     }
 
-    /// Series that satisfy the matchers with the chunks of floats that overlap `range`, sorted by labels. Damaged pages
+    /// Series that satisfy the matchers with the chunks that overlap `range`, sorted by labels. Damaged pages
     /// are left out and named in `warnings`.
     pub(crate) fn select(
         self: &Arc<Self>,
@@ -243,7 +244,7 @@ impl Block {
         let mut bad = BTreeMap::new();
         let mut found = Vec::new();
         let selected = self.each_selected(matchers, |series, labels, chunks| {
-            let is_wanted = |c: &&ChunkRef| !c.is_blobs() && c.min_t < range.max_t && range.min_t <= c.max_t;
+            let is_wanted = |c: &&ChunkRef| c.min_t < range.max_t && range.min_t <= c.max_t;
             let pieces: Vec<Piece> = chunks
                 .iter()
                 .filter(is_wanted)
@@ -437,6 +438,21 @@ impl Block {
         let records = parsed.blobs(slot, chunk.count as usize).ok_or_else(|| self.page_error(page, (0, 0)))?;
         let wanted = times.iter().zip(records).filter(|&(&t, _)| range.contains(t));
         out.extend(wanted.map(|(&t, record)| (t, record.to_vec())));
+        Ok(())
+    }
+
+    /// Appends a chunk's native histograms in `range` to `out`. After an error `out` is as it was.
+    pub(crate) fn read_histograms(
+        &self,
+        chunk: &ChunkRef,
+        range: TimeRange,
+        out: &mut HistogramColumns,
+    ) -> Result<(), ReadError> {
+        let mut records = Vec::new();
+        self.read_blobs(chunk, range, &mut records)?;
+        let read: Option<Vec<Histogram>> = records.iter().map(|(_, record)| blobs::histogram(record)).collect();
+        out.h.extend(read.ok_or_else(|| self.page_error(chunk.page().unwrap_or(u32::MAX), (0, 0)))?);
+        out.t.extend(records.iter().map(|(t, _)| *t));
         Ok(())
     }
 

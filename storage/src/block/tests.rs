@@ -156,7 +156,7 @@ fn records_stand_beside_floats() {
         assert_eq!(out, *expected);
     }
     let (found, warnings, _) = read_all(&block, TimeRange::ALL);
-    assert_eq!((found.len(), warnings.len()), (1, 0), "floats are selected, records are asked for by name");
+    assert_eq!((found.len(), warnings.len()), (2, 0), "series of records only are selected, too");
 }
 
 /// Flips one byte after the other in steps: never a wrong value, never a silent loss.

@@ -15,6 +15,7 @@ use super::data::{ChunkRef, DataWriter};
 use super::index::directory::Directory;
 use super::index::write::IndexWriter;
 use super::meta::{BLOCK_VERSION, BlockId, META_FILE, Meta};
+use super::page::PAGE_RAW_BYTES;
 use super::{BlockPaths, SeriesSamples};
 use crate::column::CHUNK_SAMPLES_MAX;
 use crate::fs::{AtPath, Fs, IoAt};
@@ -127,10 +128,15 @@ impl<'a> BlockWriter<'a> {
         self.place(&times)?;
         let mut at = 0;
         for slice in std::mem::take(&mut self.slices) {
-            for (column_at, len) in pieces(slice) {
-                let place = self.data.put_blobs(blobs[at..at + len].iter().map(|(_, record)| record.as_slice()))?;
-                self.push(&times[at..at + len], slice.column, column_at, place);
-                at += len;
+            for (mut column_at, len) in pieces(slice) {
+                let end = at + len;
+                while at < end {
+                    let len = weighed(&blobs[at..end]);
+                    let place = self.data.put_blobs(blobs[at..at + len].iter().map(|(_, record)| record.as_slice()))?;
+                    self.push(&times[at..at + len], slice.column, column_at, place);
+                    at += len;
+                    column_at += len as u32;
+                }
             }
         }
         Ok(())
@@ -220,6 +226,16 @@ impl<'a> BlockWriter<'a> {
         file.write_at(bytes, 0).at(&path)?;
         file.sync().at(&path)
     }
+}
+
+/// How many records make a chunk: at least one, and else no more than a page is large.
+fn weighed(blobs: &[(i64, Vec<u8>)]) -> usize {
+    let mut bytes = 0;
+    let fits = |(_, record): &&(i64, Vec<u8>)| {
+        bytes += record.len();
+        bytes <= PAGE_RAW_BYTES
+    };
+    blobs.iter().take_while(fits).count().max(1).min(blobs.len())
 }
 
 /// The chunks of a slice, as place in the column and length. They end where the column's own chunks do, so that series

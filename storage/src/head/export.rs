@@ -51,7 +51,8 @@ pub(crate) struct Exported {
 }
 
 impl Exported {
-    fn count(&mut self, samples: u64, min_t: i64, max_t: i64) {
+    /// Counts samples between two times.
+    pub(crate) fn count(&mut self, samples: u64, min_t: i64, max_t: i64) {
         self.samples += samples;
         self.range = Some(self.range.map_or((min_t, max_t), |(min, max)| (min.min(min_t), max.max(max_t))));
     }

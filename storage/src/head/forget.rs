@@ -11,6 +11,7 @@
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::Head;
+use super::extras::join;
 use super::pairs::PairId;
 use crate::index::SeriesRef;
 
@@ -91,7 +92,7 @@ impl Head {
         idle: &mut Vec<SeriesRef>,
     ) {
         for (series, s) in self.pages.page_mut(page) {
-            match s.range() {
+            match join(s.range(), self.extras.histograms.range(series)) {
                 Some((min, max)) => *range = Some(range.map_or((min, max), |(a, b)| (a.min(min), b.max(max)))),
                 None => {
                     if s.count_idle_cut(is_counted) >= IDLE_CUTS_MAX {
@@ -105,7 +106,7 @@ impl Head {
     fn drop_portion(&mut self, portion: &[SeriesRef], gone: &mut Vec<SeriesRef>, pairs: &mut Vec<PairId>) {
         for &series in portion {
             // Samples may have come since.
-            if self.pages.get(series).is_none_or(|s| s.range().is_some()) {
+            if self.pages.get(series).is_none_or(|s| self.join_range(series, s.range()).is_some()) {
                 continue;
             }
             let Some(ids) = self.pages.pair_ids(series) else { continue };

@@ -16,11 +16,13 @@ use self::pairs::{PairId, Pairs};
 use self::series::{Sealed, Series, Verdict};
 use self::symbols::Symbol;
 use self::table::{HashIndex, Pages};
+use crate::histogram::head::HistogramChunk;
 use crate::index::SeriesRef;
 use crate::{Labels, SeriesId, TimeRange};
 
 mod cardinality;
 pub(crate) mod export;
+mod extras;
 pub(crate) mod forget;
 mod pairs;
 mod postings;
@@ -37,6 +39,7 @@ pub(crate) type SymbolPairs = Arc<[(Symbol, Symbol)]>;
 #[derive(Debug)]
 pub(crate) struct Head {
     pairs: Pairs,
+    extras: extras::Extras,
     pages: Pages,
     by_labels: HashIndex,
     window: BlockWindow,
@@ -94,6 +97,8 @@ pub(crate) struct HeadSeries {
     pub(crate) labels: Labels,
     /// Chunks that overlap the query's range, in no order.
     pub(crate) chunks: Vec<Sealed>,
+    /// Histograms likewise.
+    pub(crate) histograms: Vec<HistogramChunk>,
 }
 
 impl Head {
@@ -101,6 +106,7 @@ impl Head {
     pub(crate) fn new(block_ms: i64) -> Self {
         Head {
             pairs: Pairs::default(),
+            extras: extras::Extras::default(),
             pages: Pages::default(),
             by_labels: HashIndex::default(),
             window: BlockWindow::new(block_ms),
@@ -207,6 +213,9 @@ impl Head {
     /// What would become of a sample; changes nothing.
     #[inline]
     pub(crate) fn check(&self, series: SeriesRef, t: i64, v: f64) -> Verdict {
+        if self.has_histogram_at(series, t) {
+            return Verdict::Conflict;
+        }
         self.pages.get(series).map_or(Verdict::Accept, |s| s.check(t, v))
     }
 
@@ -219,6 +228,9 @@ impl Head {
     /// Takes a sample; `None` if there is no such series. Resolves, checks and stores in one step.
     #[inline]
     pub(crate) fn try_push(&mut self, series: SeriesRef, t: i64, v: f64) -> Option<Verdict> {
+        if self.has_histogram_at(series, t) {
+            return Some(Verdict::Conflict);
+        }
         let s = self.pages.get_mut(series)?;
         let (verdict, chunks) = s.push(t, v, &mut self.window);
         self.chunks = self.chunks.wrapping_add_signed(chunks);
@@ -238,7 +250,8 @@ impl Head {
         let deleted = s.delete_range(min_t, max_t);
         self.chunks = self.chunks + s.chunk_count() as u64 - chunks as u64;
         self.samples -= deleted;
-        deleted
+        let range = TimeRange::new(min_t, max_t);
+        deleted + self.extras.histograms.delete(series, range, self.window.block_ms)
     }
 
     /// The series of one page, by rising number.
@@ -258,7 +271,7 @@ impl Head {
 
     /// Samples in the head.
     pub(crate) fn sample_count(&self) -> u64 {
-        self.samples
+        self.samples + self.extras.histograms.sample_count()
     }
 
     /// Samples from before the last cut, taken since.
@@ -281,7 +294,9 @@ impl Head {
         let s = self.pages.get(series)?;
         let mut chunks = Vec::new();
         s.snapshot(range.min_t, range.max_t, &mut chunks);
-        (!chunks.is_empty()).then(|| HeadSeries { labels: self.labels_of(series), chunks })
+        let histograms = self.extras.histograms.snapshot(series, range);
+        let is_empty = chunks.is_empty() && histograms.is_empty();
+        (!is_empty).then(|| HeadSeries { labels: self.labels_of(series), chunks, histograms })
     }
 
     /// The labels of a series.
@@ -315,6 +330,7 @@ impl Head {
         for (series, s) in self.pages.page_mut(page) {
             let chunks = s.chunk_count();
             s.take(cut_t, block_ms, |start| found(start, series));
+            self.extras.histograms.take(series, cut_t, block_ms, |start| found(start, series));
             // Late samples became chunks.
             self.chunks += (s.chunk_count() - chunks) as u64;
         }
@@ -338,7 +354,8 @@ impl Head {
 
     /// Ends a cut for one page; see [`Series::end_take`].
     pub(crate) fn end_take_page(&mut self, page: usize, is_published: bool) {
-        for (_, s) in self.pages.page_mut(page) {
+        for (series, s) in self.pages.page_mut(page) {
+            self.extras.histograms.end_take(series, is_published);
             let (samples, chunks) = (s.sample_count(), s.chunk_count());
             s.end_take(is_published);
             self.samples -= samples - s.sample_count();

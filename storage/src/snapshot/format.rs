@@ -25,6 +25,12 @@ pub(crate) const KIND_FACTS: u8 = 1;
 pub(crate) const KIND_SERIES: u8 = 2;
 /// Kind of the last frame.
 pub(crate) const KIND_END: u8 = 3;
+/// Kind of a frame of native histograms.
+pub(crate) const KIND_HISTOGRAMS: u8 = 4;
+/// Kind of a frame of exemplars.
+pub(crate) const KIND_EXEMPLARS: u8 = 5;
+/// Kind of a frame of metadata.
+pub(crate) const KIND_METADATA: u8 = 6;
 /// A frame's contents follow as they are.
 pub(crate) const PLAIN: u8 = 0;
 /// A frame's contents follow as their length (varint) and a zstd frame.
@@ -187,9 +193,9 @@ pub(crate) fn put_frame(out: &mut Vec<u8>, salt: u64, seq: u64, payload: &[u8]) 
     seal_frame(&mut out[start..], salt, seq);
 }
 
-/// The payload of a frame of series, compressed if that makes it smaller.
-pub(crate) fn series_payload(contents: &[u8]) -> Vec<u8> {
-    let mut out = vec![KIND_SERIES, ZSTD];
+/// The payload of a frame of this kind, compressed if that makes it smaller.
+pub(crate) fn packed_payload(kind: u8, contents: &[u8]) -> Vec<u8> {
+    let mut out = vec![kind, ZSTD];
     put_varint(&mut out, contents.len() as u64);
     match zstd::bulk::compress(contents, ZSTD_LEVEL) {
         Ok(packed) if packed.len() < contents.len() => out.extend_from_slice(&packed),
@@ -202,20 +208,17 @@ pub(crate) fn series_payload(contents: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The contents of a frame of series, in `out`, which is replaced.
-pub(crate) fn series_contents(payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
+/// A frame's kind, and its contents in `out`, which is replaced.
+pub(crate) fn unpacked_contents(payload: &[u8], out: &mut Vec<u8>) -> Option<u8> {
     out.clear();
     let mut r = Reader::new(payload);
-    if r.u8()? != KIND_SERIES {
-        return None;
-    }
-    let packing = r.u8()?;
+    let (kind, packing) = (r.u8()?, r.u8()?);
     if packing == PLAIN {
         out.extend_from_slice(r.bytes(r.remaining())?);
-        return Some(());
+        return Some(kind);
     }
     let len = r.varint().filter(|&len| packing == ZSTD && len <= CONTENTS_BYTES_MAX)?;
     out.resize(usize::try_from(len).ok()?, 0);
     let found = zstd::bulk::decompress_to_buffer(r.bytes(r.remaining())?, out.as_mut_slice());
-    (found.ok()? as u64 == len).then_some(())
+    (found.ok()? as u64 == len).then_some(kind)
 }

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::chunks::ChunkFile;
+use super::extras::read_extras;
 use super::format::{
-    FACTS_COPIES, Facts, FileHeader, HeaderError, KIND_END, KIND_FACTS, KIND_SERIES, NeededFile, SNAPSHOT_MAGIC,
-    VERSION, series_contents,
+    FACTS_COPIES, Facts, FileHeader, HeaderError, KIND_END, KIND_EXEMPLARS, KIND_FACTS, KIND_HISTOGRAMS, KIND_METADATA,
+    KIND_SERIES, NeededFile, SNAPSHOT_MAGIC, VERSION, unpacked_contents,
 };
 use super::{Kept, Name, SnapshotNumbers, Snapshots, parse_name, snapshot_name};
 use crate::blocks::Blocks;
@@ -103,7 +104,7 @@ struct Found {
     bytes: u64,
     map: Option<Mapped>,
     facts: Option<Facts>,
-    /// Payloads of series, as ranges of the map.
+    /// Payloads of what goes into the head, as ranges of the map.
     frames: Vec<std::ops::Range<usize>>,
     files: Files,
     /// Why it is not whole.
@@ -231,8 +232,11 @@ impl Loader<'_> {
         let mut contents = Vec::new();
         for range in &used.frames {
             let payload = map.bytes().get(range.clone()).unwrap_or_default();
-            let is_good = series_contents(payload, &mut contents)
-                .and_then(|()| importer.page(head, &contents, &used.files))
+            let is_good = unpacked_contents(payload, &mut contents)
+                .and_then(|kind| match kind {
+                    KIND_SERIES => importer.page(head, &contents, &used.files),
+                    _ => read_extras(kind, &contents, head, &mut importer.done),
+                })
                 .is_some();
             if !is_good {
                 used.faults.push(format!("a frame at {} cannot be understood", range.start));
@@ -274,7 +278,9 @@ fn walk(found: &mut Found, bytes: &[u8], header: FileHeader) {
                     Some(facts) => found.facts = Some(facts),
                     None => found.faults.push("what it says about itself cannot be understood".to_owned()),
                 },
-                Some(&KIND_SERIES) => found.frames.push(start..start + payload.len()),
+                Some(&(KIND_SERIES | KIND_HISTOGRAMS | KIND_EXEMPLARS | KIND_METADATA)) => {
+                    found.frames.push(start..start + payload.len())
+                }
                 Some(&KIND_END) => is_ended = seq >= FACTS_COPIES,
                 _ => found.faults.push(format!("frame {seq} is of an unknown kind")),
             }

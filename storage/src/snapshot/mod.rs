@@ -32,6 +32,7 @@ use crate::block::meta::BlockId;
 use crate::head::export::Files;
 
 pub(crate) mod chunks;
+mod extras;
 pub(crate) mod format;
 pub(crate) mod load;
 #[cfg(test)]

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::chunks::{ChunkFile, ChunkWriter, WRITE_BYTES};
+use super::extras::{Gatherer, chunks_of};
 use super::format::{
-    FACTS_COPIES, FILE_HEADER_BYTES, Facts, FileHeader, KIND_END, NeededFile, PLAIN, SNAPSHOT_MAGIC, facts_bytes,
-    put_frame, series_payload,
+    FACTS_COPIES, FILE_HEADER_BYTES, Facts, FileHeader, KIND_END, KIND_SERIES, NeededFile, PLAIN, SNAPSHOT_MAGIC,
+    facts_bytes, packed_payload, put_frame,
 };
 use super::{HEAD_DIR, KEPT, Kept, Name, Since, SnapshotNumbers, Snapshots, parse_name, snapshot_name, temp_name};
 use crate::block::meta::BlockId;
@@ -21,13 +22,17 @@ use crate::chunk::ChunkBytes;
 use crate::db::{Db, MaintainState, lock};
 use crate::fs::{AtPath, Fs, FsFile, IoAt};
 use crate::head::export::{Exported, Exporter, Files, Moved, Place};
+use crate::index::SeriesRef;
 use crate::wal::random_u64;
 use crate::wal::record::FRAME_BYTES;
+use crate::{Exemplar, Labels};
 
 /// A chunk file of which less than this part is in use is written anew.
 const SPARSE_PART: u64 = 2;
 /// Chunks moved off the heap under one hold of the head's lock.
 const MOVED_PORTION: usize = 512;
+/// Series whose histograms are copied under one hold of the head's lock.
+const HISTOGRAM_PORTION: usize = 64;
 
 /// What the caller knows about the snapshot to be.
 #[derive(Debug)]
@@ -256,17 +261,41 @@ impl<'a> Run<'a> {
         for page in 0..self.pages {
             let done = self.export(&mut exporter, page, &mut contents);
             if done.series > 0 {
-                self.file.put(&series_payload(&contents));
+                self.file.put(&packed_payload(KIND_SERIES, &contents));
                 total.add(done);
             }
             self.file.flush(WRITE_BYTES)?;
             self.chunks.flush(WRITE_BYTES)?;
         }
+        total.add(self.put_extras()?);
         self.facts.series = total.series;
         self.facts.samples = total.samples;
         (self.facts.min_t, self.facts.max_t) = total.range.unwrap_or((i64::MAX, i64::MIN));
         self.list_files()?;
         self.file.finish(&self.facts)
+    }
+
+    /// Histograms of the series that the pages hold, in portions, then exemplars and metadata.
+    fn put_extras(&mut self) -> Result<Exported, IoAt> {
+        let Run { db, facts, file, .. } = self;
+        let mut total = Exported::default();
+        let mut series: Vec<SeriesRef> =
+            db.head().histograms().series().filter(|&series| u64::from(series) < facts.next_id).collect();
+        series.sort_unstable();
+        for portion in series.chunks(HISTOGRAM_PORTION) {
+            let found = chunks_of(&db.head(), portion);
+            total.add(Gatherer::new(|kind, contents| file.put(&packed_payload(kind, contents))).histograms(&found));
+            file.flush(WRITE_BYTES)?;
+        }
+        let (exemplars, metadata): (Vec<(Labels, Exemplar)>, _) = {
+            let head = db.head();
+            (head.exemplars().iter().map(|(l, e)| (l.clone(), e.clone())).collect(), head.metadata().list(None))
+        };
+        let mut gatherer = Gatherer::new(|kind, contents| file.put(&packed_payload(kind, contents)));
+        gatherer.exemplars(&exemplars);
+        gatherer.metadata(&metadata);
+        file.flush(WRITE_BYTES)?;
+        Ok(total)
     }
 
     /// One page under the head's lock.

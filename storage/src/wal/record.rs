@@ -96,7 +96,6 @@ pub(crate) struct WalMetadata<S> {
 
 /// A record that is no batch.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(not(test), expect(dead_code, reason = "their writers are being built"))]
 pub(crate) enum Record<'a> {
     /// See [`Delete`].
     Delete(&'a Delete),

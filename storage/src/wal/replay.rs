@@ -11,14 +11,15 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::record::{Decoded, Decoder};
+use super::record::{Blob, Decoded, Decoder};
 use super::scan::{Header, Piece, VERSION, decode_header, scan};
 use super::{Segment, segment_name};
 use crate::damage::DamageLog;
 use crate::fs::{AtPath, Fs};
 use crate::head::Head;
+use crate::histogram::blobs;
 use crate::index::SeriesRef;
-use crate::{Labels, OpenError, SeriesId, TimeRange};
+use crate::{Exemplar, ExemplarsAppended, Labels, MetadataAppended, MetricMetadata, OpenError, SeriesId, TimeRange};
 
 /// Where replay begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,6 +190,10 @@ impl Run<'_> {
             for s in &decoded.samples {
                 self.sample(s.id, s.t, s.v);
             }
+            for blob in &decoded.blobs {
+                self.histogram(path, blob);
+            }
+            self.extras(&decoded);
             if decoded.lost > 0 {
                 self.note(format!(
                     "{}: {} samples differ from values in a damaged record and are lost; of series {:?}",
@@ -229,8 +234,7 @@ impl Run<'_> {
         self.see(id);
         self.out.samples += 1;
         self.times = Some(self.times.map_or((t, t), |(min, max)| (min.min(t), max.max(t))));
-        let alias = if self.aliases.is_empty() { None } else { self.aliases.get(&id).copied() };
-        match alias.or_else(|| self.head.resolve(SeriesId(id))) {
+        match self.series_of(id) {
             // A duplicate or conflict was refused the first time, too, or came with the snapshot.
             Some(series) => drop(self.head.push(series, t, v)),
             None => self.out.orphans += 1,
@@ -243,6 +247,42 @@ impl Run<'_> {
         if let Some(series) = series {
             self.head.delete(series, range.min_t, range.max_t);
         }
+    }
+
+    /// As samples: blocks may hold it, too, and readers merge.
+    fn histogram(&mut self, path: &Path, blob: &Blob<Vec<u8>>) {
+        self.see(blob.id);
+        self.times = Some(self.times.map_or((blob.t, blob.t), |(min, max)| (min.min(blob.t), max.max(blob.t))));
+        match (self.series_of(blob.id), blobs::histogram(&blob.bytes)) {
+            // A duplicate or conflict was refused the first time, too.
+            (Some(series), Some(histogram)) => drop(self.head.push_histogram(series, blob.t, &histogram)),
+            (None, _) => self.out.orphans += 1,
+            (Some(_), None) => {
+                self.note(format!("{}: a histogram at {} cannot be understood; skipped", path.display(), blob.t));
+            }
+        }
+    }
+
+    /// Exemplars and metadata: refusals were counted the first time.
+    fn extras(&mut self, decoded: &Decoded) {
+        for e in &decoded.exemplars {
+            self.see(e.id);
+            let labels = self.series_of(e.id).and_then(|series| self.head.labels(series));
+            if let Some(labels) = labels {
+                let exemplar = Exemplar { labels: e.labels.clone(), t: e.t, v: e.v };
+                self.head.exemplars_mut().push(&labels, exemplar, &mut ExemplarsAppended::default());
+            }
+        }
+        for m in &decoded.metadata {
+            let meaning = MetricMetadata::new(&m.kind, &m.help, &m.unit);
+            self.head.metadata_mut().set(&m.metric, meaning, &mut MetadataAppended::default());
+        }
+    }
+
+    #[inline]
+    fn series_of(&self, id: u64) -> Option<SeriesRef> {
+        let alias = if self.aliases.is_empty() { None } else { self.aliases.get(&id).copied() };
+        alias.or_else(|| self.head.resolve(SeriesId(id)))
     }
 
     fn see(&mut self, id: u64) {
