@@ -192,7 +192,7 @@ impl Tenants {
 
     fn sync_all(&self) {
         for tenant in self.all() {
-            if let Err(e) = tenant.db.sync() {
+            if let Err(e) = tenant.metadata.store(&tenant.db).and_then(|()| tenant.db.sync()) {
                 tracing::error!(component = "storage", tenant = %tenant.id, error = %e, "samples cannot be made durable");
             }
         }
