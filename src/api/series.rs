@@ -70,7 +70,8 @@ pub(super) async fn metadata(
 ) -> ApiResult {
     let metric = params.get("metric").map(str::to_owned);
     let (limit, per_metric) = (params.limit("limit")?, params.limit("limit_per_metric")?);
-    let families = app.tenants.get(&caller.tenant).map(|t| t.metadata.list(metric.as_deref())).unwrap_or_default();
+    let families =
+        app.tenants.get(&caller.tenant).map(|t| t.metadata.list(&t.db, metric.as_deref())).unwrap_or_default();
     let mut data = Map::new();
     for (family, known) in families.into_iter().take(limit.unwrap_or(usize::MAX)) {
         let described = known.iter().take(per_metric.unwrap_or(usize::MAX));

@@ -87,7 +87,8 @@ pub(super) struct PushMetrics {
     accepted: Counter,
     duplicates: Counter,
     discarded: Family<ByReason, Counter>,
-    unsupported: Family<ByReason, Counter>,
+    exemplars: Counter,
+    discarded_extras: Family<ByReason, Counter>,
 }
 
 impl PushMetrics {
@@ -102,8 +103,9 @@ impl PushMetrics {
                 "Pushed samples that were not stored, by reason",
                 m.discarded.clone(),
             );
-            let help = "Parts of pushes that are not stored yet, by kind";
-            r.register("cairn_push_unsupported", help, m.unsupported.clone());
+            r.register("cairn_push_exemplars", "Pushed exemplars that were stored", m.exemplars.clone());
+            let help = "Pushed exemplars and entries of metadata that were not stored, by reason";
+            r.register("cairn_discarded_extras", help, m.discarded_extras.clone());
         });
         m
     }
@@ -115,9 +117,17 @@ impl PushMetrics {
         for (reason, discarded) in &outcome.discarded {
             self.discarded.get_or_create(&ByReason { reason: reason.as_label() }).inc_by(discarded.samples);
         }
-        let kinds = [("exemplar", outcome.exemplars_unsupported), ("histogram", outcome.histograms_unsupported)];
-        for (reason, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
-            self.unsupported.get_or_create(&ByReason { reason }).inc_by(count);
+        let (exemplars, metadata) = (outcome.exemplars, outcome.metadata);
+        self.exemplars.inc_by(exemplars.accepted);
+        let extras = [
+            ("exemplar_out_of_order", exemplars.out_of_order),
+            ("exemplar_too_long", exemplars.too_long),
+            ("exemplar_unknown_series", exemplars.unknown_series),
+            ("metadata_over_limit", metadata.over_limit),
+            ("invalid", metadata.invalid + outcome.extras_invalid),
+        ];
+        for (reason, count) in extras.into_iter().filter(|(_, count)| *count > 0) {
+            self.discarded_extras.get_or_create(&ByReason { reason }).inc_by(count);
         }
     }
 }

@@ -1,17 +1,18 @@
 //! The ingester: a remote write body goes into a tenant's database.
 //!
 //! Here: the fast lane (known label bytes need no decoding), the slow one (decode, check, intern), and what is done
-//! when the database no longer knows a remembered id. Elsewhere: reading the body (`remote_write`), the checks
-//! (`labels`).
+//! when the database no longer knows a remembered id; what a body has besides floats is stored with them. Elsewhere:
+//! reading the body (`remote_write`, `extras`), the checks (`labels`).
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use storage::{Appended, Batch, Db, Durability, Labels, RefuseReason, Sample};
+use storage::{Appended, Batch, Db, Durability, Labels, RefuseReason, Refused, Sample};
 use xxhash_rust::xxh3::xxh3_128_with_secret;
 
 use super::cache::{Cursor, LabelHash, SeriesCache};
+use super::extras::Extras;
 use super::labels::label_set;
 use super::outcome::{Excerpt, Reason, WriteOutcome};
 use super::remote_write::{Series, decode_write_request, decompress};
@@ -139,17 +140,52 @@ impl Ingester {
         decompress(body, &self.limits, &mut scratch.body)?;
         let cache = self.cache_of(tenant);
         let mut outcome = WriteOutcome::default();
-        self.fill_batch(scratch, &cache, db, &mut outcome)?;
-        if scratch.batch.is_empty() {
+        if !self.fill_batch(scratch, &cache, db, &mut outcome)? {
+            self.append(scratch, &cache, db, now, durability, &mut outcome)?;
             return Ok(outcome);
         }
-        let appended = db.append(&mut scratch.batch, now, durability)?;
-        self.remember_new(scratch, &cache, db);
-        let forgotten = self.settle(scratch, &appended, &mut outcome);
-        if !forgotten.is_empty() {
-            self.append_again(scratch, &forgotten, &cache, db, now, durability, &mut outcome)?;
+        let mut extras = Extras::read(&scratch.body, &self.limits, &mut outcome)?;
+        let owners: Vec<Labels> = extras.histograms.iter().map(|(labels, ..)| labels.clone()).collect();
+        for (labels, t, histogram) in extras.histograms.drain(..) {
+            scratch.batch.push_histogram(labels, t, histogram);
+        }
+        // One sync at the end is for all of it.
+        let refused = self.append(scratch, &cache, db, now, Durability::Written, &mut outcome)?;
+        for refused in refused {
+            let labels = owners.get(refused.index).map(Labels::to_string).unwrap_or_default();
+            let example = || format!("{}: series {}", refused.reason, Excerpt(&labels));
+            outcome.discard(Reason::of_refusal(refused.reason), 1, example);
+        }
+        // After the samples: exemplars need their series.
+        outcome.exemplars = db.append_exemplars(&extras.exemplars, Durability::Written)?;
+        outcome.metadata = db.append_metadata(&extras.metadata, Durability::Written)?;
+        outcome.extras_invalid = extras.invalid;
+        if durability == Durability::Synced {
+            db.sync()?;
         }
         Ok(outcome)
+    }
+
+    /// Stores the batch; gives what became of the native histograms that were refused.
+    fn append(
+        &self,
+        scratch: &mut Scratch,
+        cache: &RwLock<SeriesCache>,
+        db: &Arc<Db>,
+        now: i64,
+        durability: Durability,
+        outcome: &mut WriteOutcome,
+    ) -> Result<Vec<Refused>, IngestError> {
+        if scratch.batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let appended = db.append(&mut scratch.batch, now, durability)?;
+        self.remember_new(scratch, cache, db);
+        let forgotten = self.settle(scratch, &appended, outcome);
+        if !forgotten.is_empty() {
+            self.append_again(scratch, &forgotten, cache, db, now, durability, outcome)?;
+        }
+        Ok(appended.refused_histograms)
     }
 
     fn cache_of(&self, tenant: &str) -> Arc<RwLock<SeriesCache>> {
@@ -160,31 +196,31 @@ impl Ingester {
         }
     }
 
-    /// Reads the whole body into the batch; afterwards nothing can be wrong with it any more.
+    /// Reads the floats of the whole body into the batch; afterwards nothing can be wrong with them any more. True if
+    /// there is more than floats.
     fn fill_batch(
         &self,
         scratch: &mut Scratch,
         cache: &RwLock<SeriesCache>,
         db: &Arc<Db>,
         outcome: &mut WriteOutcome,
-    ) -> Result<(), IngestError> {
+    ) -> Result<bool, IngestError> {
         scratch.begin_batch();
         let Scratch { body, batch, samples, firsts, fresh } = scratch;
         let mut request = decode_write_request(body);
         let (mut cursor, mut room) = (Cursor::default(), LabelRoom::default());
+        let mut has_extras = false;
         loop {
             let cache = read_of(cache, db);
             let tick = cache.tick();
             for _ in 0..LOOKUPS_MAX {
                 let Some(series) = request.next(samples)? else {
-                    outcome.metadata_unsupported = request.metadata_count();
-                    return Ok(());
+                    return Ok(has_extras || request.metadata_count() > 0);
                 };
                 if batch.len() + series.samples.len() > self.limits.request_samples_max {
                     return Err(IngestError::TooManySamples { max: self.limits.request_samples_max });
                 }
-                outcome.exemplars_unsupported += series.exemplars;
-                outcome.histograms_unsupported += series.histograms;
+                has_extras |= series.exemplars + series.histograms > 0;
                 let series_index = firsts.len();
                 firsts.push(batch.len());
                 let hash = self.hash_of(&series);

@@ -1,13 +1,12 @@
 //! Ingest: what others push becomes samples in a tenant's database.
 //!
-//! Here: remote write 1.0 and the ingester behind it. Elsewhere: who may push for which tenant (`tenant`, `api`), HTTP
+//! Here: remote write 1.0 (floats, native histograms, exemplars, metadata) and the ingester behind it. Elsewhere: who may push for which tenant (`tenant`, `api`), HTTP
 //! (`api`), what scrapes bring (`scrape`).
 //!
 //! Invariant: a body that is damaged anywhere stores nothing; a body that is sound stores all of its good samples, and what is
 //! left out is counted with a reason.
 
 mod cache;
-#[cfg_attr(not(test), expect(dead_code, reason = "the ingester takes it up when the database stores what it reads"))]
 mod extras;
 mod histogram;
 mod ingester;

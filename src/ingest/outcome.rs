@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use storage::RefuseReason;
+use storage::{ExemplarsAppended, MetadataAppended, RefuseReason};
 
 /// Why samples were left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,7 +93,7 @@ pub struct Discarded {
 /// What became of a push whose body was sound.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriteOutcome {
-    /// Samples stored.
+    /// Samples stored, native histograms included.
     pub accepted: u64,
     /// Samples that were there already with the same value; success.
     pub duplicates: u64,
@@ -101,12 +101,12 @@ pub struct WriteOutcome {
     pub series_created: u64,
     /// Samples left out: the sender made a mistake, and repeating it does not help (400).
     pub discarded: BTreeMap<Reason, Discarded>,
-    /// Exemplars in the request; Cairn does not store them yet.
-    pub exemplars_unsupported: u64,
-    /// Native histograms in the request; Cairn does not store them yet.
-    pub histograms_unsupported: u64,
-    /// Entries of metadata in the request; Cairn does not store them yet.
-    pub metadata_unsupported: u64,
+    /// What became of exemplars; refusals are no mistake that the sender is told of, as in Prometheus.
+    pub exemplars: ExemplarsAppended,
+    /// What became of metadata; likewise.
+    pub metadata: MetadataAppended,
+    /// Exemplars and metadata left out since they are no text or belong to no valid series.
+    pub extras_invalid: u64,
 }
 
 impl WriteOutcome {

@@ -11,6 +11,6 @@ mod metrics;
 mod registry;
 
 pub use id::{TenantId, TenantIdError};
-pub use metadata::{MetadataStore, MetricMetadata};
+pub use metadata::MetadataStore;
 pub use metrics::StorageCollector;
 pub use registry::{Tenant, TenantError, TenantOptions, Tenants};

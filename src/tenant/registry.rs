@@ -214,7 +214,7 @@ impl Tenants {
 
     fn close_all(&self) {
         for tenant in self.all() {
-            if let Err(e) = tenant.db.close() {
+            if let Err(e) = tenant.metadata.store(&tenant.db).and_then(|()| tenant.db.close()) {
                 tracing::error!(component = "storage", tenant = %tenant.id, error = %e, "samples cannot be made durable");
             }
         }
@@ -238,7 +238,7 @@ impl Tenant {
     /// Syncs; after a refusal tries whether the disk takes writes again. A refusal may last for hours, with thousands of
     /// samples a second: the log hears of its begin and of its end.
     fn keep_writable(&self) {
-        let synced = self.db.sync().map_err(|e| e.to_string());
+        let synced = self.metadata.store(&self.db).and_then(|()| self.db.sync()).map_err(|e| e.to_string());
         let refused = self.db.refuses();
         let recovered = self.db.recover().map_err(|e| e.to_string());
         let refusal = if recovered.is_err() { refused.or(Some(Refusal::Failed)) } else { None };
