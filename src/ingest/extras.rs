@@ -123,7 +123,10 @@ fn make_storable(histogram: &mut Histogram) -> Result<(), HistogramError> {
     histogram.validate()
 }
 
-fn read_labels(mut message: Reader<'_>) -> Result<Vec<(&[u8], &[u8])>, DecodeError> {
+/// Name and value of a label as they arrived.
+type RawLabel<'a> = (&'a [u8], &'a [u8]);
+
+fn read_labels(mut message: Reader<'_>) -> Result<Vec<RawLabel<'_>>, DecodeError> {
     let mut pairs = Vec::new();
     while let Some((number, wire)) = message.field()? {
         match (number, wire) {
