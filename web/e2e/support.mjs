@@ -134,7 +134,10 @@ export function colouredPixels(page) {
   return page.evaluate(() =>
     [...document.querySelectorAll('.graph canvas')].map((canvas) => {
       const { width, height } = canvas;
-      const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
+      // A copy is read: Chromium warns when a canvas that is drawn on is read repeatedly.
+      const copy = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+      copy.drawImage(canvas, 0, 0);
+      const { data } = copy.getImageData(0, 0, width, height);
       let coloured = 0;
       for (let i = 0; i < data.length; i += 4) {
         const [r, g, b, a] = data.subarray(i, i + 4);
