@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::meta::BlockId;
 use super::page::{PAGE_RAW_BYTES, Packer, PageKind, sections};
 use super::writer::{CHUNKS_MAGIC, file_header};
 use crate::bytes::{Reader, put_varint};
@@ -154,10 +155,10 @@ pub(crate) struct DataWriter {
 }
 
 impl DataWriter {
-    /// Begins the file at `path`.
-    pub(crate) fn create(fs: &dyn Fs, path: &Path) -> Result<DataWriter, IoAt> {
+    /// Begins the file at `path`, of block `id`.
+    pub(crate) fn create(fs: &dyn Fs, path: &Path, id: BlockId) -> Result<DataWriter, IoAt> {
         Ok(DataWriter {
-            stream: Stream::create(fs, path, &file_header(CHUNKS_MAGIC))?,
+            stream: Stream::create(fs, path, &file_header(CHUNKS_MAGIC, id))?,
             packer: Packer::new().at(path)?,
             filling: Default::default(),
             times: None,

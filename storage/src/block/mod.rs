@@ -149,8 +149,8 @@ impl Block {
         };
         let (index_path, index_map) = map(INDEX_FILE, meta.index_bytes)?;
         let (chunks_path, chunks) = map(CHUNKS_FILE, meta.chunks_bytes)?;
-        if !chunks.bytes().starts_with(&file_header(CHUNKS_MAGIC)) {
-            return Err(damaged(&chunks_path, "header is damaged".to_owned()));
+        if !chunks.bytes().starts_with(&file_header(CHUNKS_MAGIC, meta.id)) {
+            return Err(damaged(&chunks_path, "header is damaged, or another block's".to_owned()));
         }
         let (tombstones, tombstone_damage) = match Tombstones::load(fs, dir) {
             Ok(found) => (found, None),
@@ -158,7 +158,8 @@ impl Block {
             Err(TombstoneError::Version(path, found)) => return Err(BlockError::Version(path, found)),
         };
         let owner = cache.owner();
-        let index = Index::open(index_path.clone(), index_map, cache.clone(), owner).map_err(BlockError::Damaged)?;
+        let index =
+            Index::open(index_path.clone(), index_map, cache.clone(), owner, meta.id).map_err(BlockError::Damaged)?;
         if u64::from(index.series_count()) != meta.series {
             return Err(damaged(&index_path, format!("has {} series, expected {}", index.series_count(), meta.series)));
         }

@@ -24,7 +24,7 @@ use crate::{Columns, TimeRange};
 /// First bytes of a chunks file.
 pub(crate) const CHUNKS_MAGIC: [u8; 8] = *b"CAIRNCHK";
 /// Magic, version, checksum of both.
-pub(crate) const FILE_HEADER_BYTES: usize = 16;
+pub(crate) const FILE_HEADER_BYTES: usize = 24;
 
 /// A block in the making. Dropped without [`BlockWriter::finish`], its temporary directory is removed at the next open.
 ///
@@ -60,7 +60,7 @@ impl<'a> BlockWriter<'a> {
         let paths = BlockPaths::new(blocks_dir, id);
         let temp = paths.temp.clone();
         fs.create_dir_all(&temp).at(&temp)?;
-        let data = DataWriter::create(fs, &paths.temp.join(super::CHUNKS_FILE)).inspect_err(|_| {
+        let data = DataWriter::create(fs, &paths.temp.join(super::CHUNKS_FILE), id).inspect_err(|_| {
             let _ = fs.remove_dir_all(&temp);
         })?;
         Ok(BlockWriter {
@@ -196,7 +196,7 @@ impl<'a> BlockWriter<'a> {
         let index = std::mem::take(&mut self.index);
         let series = u64::from(index.series());
         let index_path = self.temp.join(super::INDEX_FILE);
-        let index_bytes = index.finish(self.fs, &index_path, &self.symbols, directory)?;
+        let index_bytes = index.finish(self.fs, &index_path, self.id, &self.symbols, directory)?;
         let meta = Meta {
             id: self.id,
             rank,
@@ -251,12 +251,13 @@ fn pieces(slice: Slice) -> impl Iterator<Item = (u32, usize)> {
     })
 }
 
-/// Magic, version, checksum.
-pub(crate) fn file_header(magic: [u8; 8]) -> [u8; FILE_HEADER_BYTES] {
+/// Magic, version, the block's number, checksum. With the number no file can take the place of another block's.
+pub(crate) fn file_header(magic: [u8; 8], id: BlockId) -> [u8; FILE_HEADER_BYTES] {
     let mut out = [0u8; FILE_HEADER_BYTES];
     out[..8].copy_from_slice(&magic);
     out[8..12].copy_from_slice(&BLOCK_VERSION.to_le_bytes());
-    let crc = crc32fast::hash(&out[..12]);
-    out[12..].copy_from_slice(&crc.to_le_bytes());
+    out[12..20].copy_from_slice(&id.0.to_le_bytes());
+    let crc = crc32fast::hash(&out[..20]);
+    out[20..].copy_from_slice(&crc.to_le_bytes());
     out
 }

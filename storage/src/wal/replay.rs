@@ -114,7 +114,7 @@ impl Run<'_> {
             return Ok(());
         }
         let mut torn = None;
-        if let Some(header) = self.header(&path, bytes)? {
+        if let Some(header) = self.header(&path, number, bytes)? {
             let mut pieces = Vec::new();
             self.decoder.clear();
             scan(bytes, header.salt, |piece| pieces.push(piece));
@@ -143,8 +143,18 @@ impl Run<'_> {
     }
 
     /// The segment's header; `None` (and said) if neither copy can be read.
-    fn header(&mut self, path: &Path, bytes: &[u8]) -> Result<Option<Header>, OpenError> {
+    fn header(&mut self, path: &Path, number: u64, bytes: &[u8]) -> Result<Option<Header>, OpenError> {
         match decode_header(bytes) {
+            // A copy of another one, which may be there as well.
+            Some((header, _)) if header.version == VERSION && header.number != number => {
+                self.note(format!(
+                    "{}: this is segment {}, not {number}; it is not read",
+                    path.display(),
+                    header.number
+                ));
+                self.set_aside(path, bytes, 0, bytes.len());
+                Ok(None)
+            }
             Some((header, _)) if header.version != VERSION => {
                 Err(OpenError::Version { path: path.to_owned(), found: header.version, known: VERSION })
             }

@@ -14,6 +14,7 @@ use self::directory::Directory;
 use self::pairs::{ListPlace, PairsPage, ROWS};
 use self::series::{Pair, SERIES, SeriesPage};
 use super::cache::{PageCache, Part};
+use super::meta::BlockId;
 use super::page::{self, PageKind};
 use super::writer::{FILE_HEADER_BYTES, file_header};
 use crate::Labels;
@@ -49,10 +50,16 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Reads the header and the footer only.
-    pub(crate) fn open(path: PathBuf, map: Mapped, cache: Arc<PageCache>, owner: u64) -> Result<Index, Damage> {
-        let Some((directory_at, series_count)) = locate(map.bytes()) else {
-            return Err(Damage(format!("{}: header or footer is damaged", path.display())));
+    /// Of block `id`; reads the header and the footer only.
+    pub(crate) fn open(
+        path: PathBuf,
+        map: Mapped,
+        cache: Arc<PageCache>,
+        owner: u64,
+        id: BlockId,
+    ) -> Result<Index, Damage> {
+        let Some((directory_at, series_count)) = locate(map.bytes(), id) else {
+            return Err(Damage(format!("{}: header or footer is damaged, or another block's", path.display())));
         };
         let (directory, damage) = (OnceLock::new(), OnceLock::new());
         Ok(Index { path, map, directory_at, series_count, directory, damage, cache, owner })
@@ -345,8 +352,8 @@ impl LabelIndex for Index {
     }
 }
 
-fn locate(file: &[u8]) -> Option<(u64, u32)> {
-    if file.get(..FILE_HEADER_BYTES)? != file_header(INDEX_MAGIC) {
+fn locate(file: &[u8], id: BlockId) -> Option<(u64, u32)> {
+    if file.get(..FILE_HEADER_BYTES)? != file_header(INDEX_MAGIC, id) {
         return None;
     }
     let footer = file.get(file.len().checked_sub(INDEX_FOOTER_BYTES)?..)?;

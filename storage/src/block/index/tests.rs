@@ -39,7 +39,7 @@ fn fleet(metrics: usize, hosts: usize) -> Vec<Labels> {
 fn open(made: &Made) -> Index {
     let path = made.dir().join(crate::block::INDEX_FILE);
     let map = Mapped::open(&path).unwrap();
-    Index::open(path, map, Arc::new(PageCache::new(CACHE_BYTES_MAX)), 0).unwrap()
+    Index::open(path, map, Arc::new(PageCache::new(CACHE_BYTES_MAX)), 0, made.meta().id).unwrap()
 }
 
 #[track_caller]

@@ -16,6 +16,7 @@ use super::pairs::PairsWriter;
 use super::series::{ChunksWriter, Pair, SERIES, encode_labels};
 use super::{INDEX_FOOTER_BYTES, INDEX_MAGIC};
 use crate::block::data::{ChunkRef, Stream};
+use crate::block::meta::BlockId;
 use crate::block::page::{Packer, PageKind};
 use crate::block::writer::file_header;
 use crate::bytes::{Reader, put_varint};
@@ -77,17 +78,18 @@ impl IndexWriter {
         }
     }
 
-    /// Writes the file at `path`; its length. `directory` has the places of the chunks file's pages.
+    /// Writes the file at `path`, of block `id`; its length. `directory` has the places of the chunks file's pages.
     pub(crate) fn finish(
         mut self,
         fs: &dyn Fs,
         path: &Path,
+        id: BlockId,
         symbols: &[Arc<str>],
         mut directory: Directory,
     ) -> Result<u64, IoAt> {
         self.end_page();
         let mut packer = Packer::new().at(path)?;
-        let mut out = Stream::create(fs, path, &file_header(INDEX_MAGIC))?;
+        let mut out = Stream::create(fs, path, &file_header(INDEX_MAGIC, id))?;
         // Symbols rise with their texts, so pairs of symbols do.
         let mut rows: Vec<((u32, u32), u32)> = std::mem::take(&mut self.numbers).into_iter().collect();
         rows.sort_unstable();
