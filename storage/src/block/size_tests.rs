@@ -14,7 +14,7 @@ use super::tests::{Made, make};
 use super::*;
 
 /// Where the captures are on the machines that have them.
-const CAPTURES: &str = "/work/shared/data/captures";
+const CAPTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/captures");
 
 fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
