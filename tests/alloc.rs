@@ -1,51 +1,17 @@
 //! A push of known series allocates nothing per sample.
 //!
-//! A binary of its own: it counts the allocations of a thread.
+//! A binary of its own: it has an allocator that counts, for each thread.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![expect(unsafe_code, reason = "an allocator cannot be written without")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "../storage/tests/support/counting.rs"]
+mod counting;
+
 use std::sync::Arc;
 
 use cairn::ingest::{Ingester, WriteLimits};
+use counting::allocations;
 use storage::{Db, Durability, Options};
-
-/// Counts the allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that is ending has no count any more, and nobody asks for it.
-    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: everything is handed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as the caller promised.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 const SERIES: u8 = 250;
 
@@ -82,9 +48,9 @@ fn a_push_of_known_series_allocates_nothing() {
     let db = Arc::new(Db::open(dir.path(), Options::default()).unwrap());
     let ingester = Ingester::new(WriteLimits::default());
     let push = |body: &[u8]| {
-        let before = COUNT.get();
+        let before = allocations();
         let outcome = ingester.write("t", &db, body, 1000, Durability::Written).unwrap();
-        (COUNT.get() - before, outcome.accepted)
+        (allocations() - before, outcome.accepted)
     };
     assert_eq!(push(&body(SERIES, 0)).1, u64::from(SERIES));
     let mut counts: Vec<u64> = (1..200)

@@ -11,7 +11,7 @@ use storage::{Exemplar, Histogram, HistogramError, Labels, MetricMetadata, Reduc
 use super::histogram::read_histogram;
 use super::labels::label_set;
 use super::outcome::{Excerpt, Reason, WriteOutcome};
-use super::remote_write::{REQUEST, SERIES, read_label};
+use super::remote_write::{REQUEST, SERIES, read_label, read_labels};
 use super::wire::{DecodeError, Reader, Wire};
 use super::{IngestError, WriteLimits};
 
@@ -69,7 +69,9 @@ impl Extras {
                 continue;
             }
             if labels.is_none() {
-                labels = Some(label_set(&read_labels(message)?, limits, &mut Vec::new()));
+                let mut pairs = Vec::new();
+                read_labels(message, &mut pairs)?;
+                labels = Some(label_set(&pairs, limits, &mut Vec::new()));
             }
             let Some(labels) = &labels else { continue };
             if number == 3 {
@@ -121,20 +123,6 @@ fn make_storable(histogram: &mut Histogram) -> Result<(), HistogramError> {
         }
     }
     histogram.validate()
-}
-
-/// Name and value of a label as they arrived.
-type RawLabel<'a> = (&'a [u8], &'a [u8]);
-
-fn read_labels(mut message: Reader<'_>) -> Result<Vec<RawLabel<'_>>, DecodeError> {
-    let mut pairs = Vec::new();
-    while let Some((number, wire)) = message.field()? {
-        match (number, wire) {
-            (1, Wire::Len) => pairs.push(read_label(message.message("a label")?)?),
-            _ => message.skip(number, wire)?,
-        }
-    }
-    Ok(pairs)
 }
 
 /// `None` if its labels are no label set.

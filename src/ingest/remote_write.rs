@@ -212,15 +212,22 @@ fn read_metadata(mut reader: Reader<'_>) -> Result<(), DecodeError> {
 impl<'a> Series<'a, '_> {
     /// Appends the labels as they stand to `labels`: names and values are any bytes, in any order.
     pub fn read_labels(&self, labels: &mut Vec<(&'a [u8], &'a [u8])>) -> Result<(), DecodeError> {
-        let mut reader = self.message;
-        while let Some((number, wire)) = reader.field()? {
-            match (number, wire) {
-                (1, Wire::Len) => labels.push(read_label(reader.message("a label")?)?),
-                _ => reader.skip(number, wire)?,
-            }
-        }
-        Ok(())
+        read_labels(self.message, labels)
     }
+}
+
+/// Appends the labels of a series' message.
+pub(super) fn read_labels<'a>(
+    mut series: Reader<'a>,
+    labels: &mut Vec<(&'a [u8], &'a [u8])>,
+) -> Result<(), DecodeError> {
+    while let Some((number, wire)) = series.field()? {
+        match (number, wire) {
+            (1, Wire::Len) => labels.push(read_label(series.message("a label")?)?),
+            _ => series.skip(number, wire)?,
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn read_label(mut reader: Reader<'_>) -> Result<(&[u8], &[u8]), DecodeError> {

@@ -188,17 +188,16 @@ impl Tenants {
             };
             let tenants = self.clone();
             let synced = tokio::task::spawn_blocking(move || tenants.sync_all());
-            if let Err(e) = synced.await {
+            let has_much = synced.await.unwrap_or_else(|e| {
                 tracing::error!(component = "storage", error = %e, "the sync task ended early");
-            }
+                false
+            });
             if stopping {
                 break;
             }
             syncs += 1;
             let idle = maintenance.as_ref().is_none_or(tokio::task::JoinHandle::is_finished);
-            let is_due =
-                syncs.is_multiple_of(SYNCS_PER_MAINTENANCE) || self.all().iter().any(|t| t.db.is_maintenance_due());
-            if idle && is_due {
+            if idle && (has_much || syncs.is_multiple_of(SYNCS_PER_MAINTENANCE)) {
                 let tenants = self.clone();
                 maintenance = Some(tokio::task::spawn_blocking(move || tenants.maintain_all()));
             }
@@ -220,11 +219,14 @@ impl Tenants {
         }
     }
 
-    fn sync_all(&self) {
-        for tenant in self.all() {
+    /// True if one of them should be maintained before its turn.
+    fn sync_all(&self) -> bool {
+        let all = self.all();
+        for tenant in &all {
             tenant.keep_writable();
             tenant.say_damage();
         }
+        all.iter().any(|tenant| tenant.db.is_maintenance_due())
     }
 
     fn maintain_all(&self) {

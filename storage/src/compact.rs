@@ -273,7 +273,7 @@ fn merge_series(writer: &mut BlockWriter<'_>, mut sources: Vec<Source>, pace: &P
         settle_kinds(&mut floats, &mut blobs);
         let merged = SeriesSamples { floats: merge(floats), blobs: merge(blobs).into_pairs() };
         if !merged.is_empty() {
-            writer.add_with_blobs(&labels, &merged).map_err(Stop::Io)?;
+            writer.add(&labels, &merged).map_err(Stop::Io)?;
         }
     }
     Ok(())

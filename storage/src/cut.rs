@@ -163,14 +163,10 @@ impl Db {
                 chunks.retain(|chunk| self.is_usable(chunk));
                 let floats = merge(chunks.iter().map(decoded).collect());
                 let samples = SeriesSamples { floats, blobs: blobs::records(&histograms) };
-                if !samples.floats.is_empty() || !samples.blobs.is_empty() {
+                if !samples.is_empty() {
                     labels.clear();
                     labels.extend(symbols.iter().map(|&pair| sorted.rank_pair(pair)));
-                    if samples.blobs.is_empty() {
-                        writer.add(&labels, &samples.floats)?;
-                    } else {
-                        writer.add_with_blobs(&labels, &samples)?;
-                    }
+                    writer.add(&labels, &samples)?;
                 }
             }
         }

@@ -239,10 +239,11 @@ impl Db {
     }
 
     fn append_inner(&self, batch: &mut Batch, now: i64, durability: Durability) -> Result<Appended, AppendError> {
-        let mut window = Window::new(now, lock(&self.retention).ms, self.options.future_ms_max);
+        let retention_ms = lock(&self.retention).ms;
+        let mut window = Window::new(now, retention_ms, self.options.future_ms_max);
         // Senders whose clock is right are not refused while ours is ahead.
         let believed_t = self.believed_t.load(Ordering::Relaxed).saturating_add(STEP_MS);
-        window.min_t = window.min_t.min(Window::new(believed_t, lock(&self.retention).ms, 0).min_t);
+        window.min_t = window.min_t.min(Window::new(believed_t, retention_ms, 0).min_t);
         let (done, lsn) = lock(&self.writer).append(&self.wal, &self.head, batch, window)?;
         self.appended.fetch_add(done.accepted, Ordering::Relaxed);
         if durability == Durability::Synced {

@@ -189,7 +189,6 @@ impl From<IoAt> for crate::OpenError {
 }
 
 /// Replaces `dir/name` as a whole: temp file, fsync, rename, fsync of the directory.
-#[allow(dead_code, reason = "nothing small is replaced whole at the moment; tombstones will be")]
 pub(crate) fn publish(fs: &dyn Fs, dir: &Path, name: &str, bytes: &[u8]) -> Result<(), IoAt> {
     let temp = dir.join(format!("{name}.tmp"));
     let file = fs.create(&temp).at(&temp)?;

@@ -131,7 +131,7 @@ impl Db {
             let read = samples_of(series).map_err(std::io::Error::other).at(blocks_dir);
             let added = read.and_then(|samples| match samples.is_empty() {
                 true => Ok(()),
-                false => writer.add_with_blobs(&labels, &samples),
+                false => writer.add(&labels, &samples),
             });
             if let Err(e) = added {
                 writer.abandon();

@@ -77,7 +77,6 @@ impl Labels {
         Self::pack(pairs)
     }
 
-    #[allow(dead_code, reason = "for caches by labels")]
     /// The packed text: equal for equal sets, and for those only.
     pub(crate) fn packed(&self) -> &str {
         &self.0

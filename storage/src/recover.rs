@@ -14,9 +14,8 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use crate::db::{Db, MaintainState, lock};
+use crate::db::{Db, lock};
 use crate::fs::{AtPath, IoAt};
-use crate::snapshot::write::Order;
 use crate::{AppendError, OpenError, Refusal};
 
 /// File that is written to see whether there is room, and removed again.
@@ -81,7 +80,9 @@ impl Db {
         self.probe()?;
         if is_poisoned {
             let mut state = lock(&self.maintain);
-            self.persist_head(&mut state)?;
+            // It ends the segment: replay will begin with the next one.
+            let now = state.now;
+            self.snapshot_as_is(&mut state, now)?;
             self.wal.heal();
         }
         self.refusal.clear();
@@ -99,13 +100,6 @@ impl Db {
         // Left behind, it is overwritten by the next one.
         let _ = self.fs.remove_file(&path);
         done
-    }
-
-    /// Makes everything in the head durable without the log: a snapshot, which ends the segment; replay will begin with
-    /// the next one.
-    fn persist_head(&self, state: &mut MaintainState) -> Result<(), IoAt> {
-        let order = Order { now: state.now, cut_t: state.cut_t, blocks: Vec::new(), head_stays: true };
-        self.write_snapshot(state, order)
     }
 
     /// Moves the whole head to blocks and removes the log that it came from, so that damage in it is met no more.

@@ -1,49 +1,14 @@
 //! Appending samples of known series allocates nothing per sample.
 //!
-//! A binary of its own: it counts the allocations of the whole process.
+//! A binary of its own: it has an allocator that counts, for each thread.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
-#![expect(unsafe_code, reason = "an allocator cannot be written without")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "support/counting.rs"]
+mod counting;
 
+use counting::allocations;
 use storage::{Batch, Db, Durability, Labels, METRIC_NAME, Options};
-
-/// Counts the allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that is ending has no count any more, and nobody asks for it.
-    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: everything is handed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as the caller promised.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 const SERIES: usize = 5000;
 
@@ -53,10 +18,10 @@ fn allocations_of(db: &Db, batch: &mut Batch, ids: &[storage::SeriesId], n: i64)
     for (series, &id) in ids.iter().enumerate() {
         batch.push_known(id, n * 15_000, (series % 7) as f64);
     }
-    let before = COUNT.get();
+    let before = allocations();
     let done = db.append(batch, n * 15_000, Durability::Written).unwrap();
     assert_eq!(done.accepted, ids.len() as u64);
-    COUNT.get() - before
+    allocations() - before
 }
 
 #[test]

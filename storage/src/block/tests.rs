@@ -62,7 +62,7 @@ fn make_mixed(id: BlockId, series: impl Iterator<Item = (Labels, SeriesSamples)>
     let place = |text: &str| symbols.binary_search_by(|s| (**s).cmp(text)).unwrap() as u32;
     for (labels, samples) in series {
         let labels: Vec<(u32, u32)> = labels.iter().map(|(n, v)| (place(n), place(v))).collect();
-        writer.add_with_blobs(&labels, &samples).unwrap();
+        writer.add(&labels, &samples).unwrap();
     }
     let meta = writer.finish(id.0, Vec::new()).unwrap().unwrap();
     Made { parent, id, meta }

@@ -81,16 +81,9 @@ impl<'a> BlockWriter<'a> {
         })
     }
 
-    /// Adds a series of floats. Series come in rising order of their labels, given as indices into the symbols; times
-    /// rise strictly.
-    pub(crate) fn add(&mut self, labels: &[(u32, u32)], samples: &Columns) -> Result<(), IoAt> {
-        self.begin(labels);
-        self.put_floats(samples)?;
-        self.end(labels)
-    }
-
-    /// Adds a series that may have opaque records (histograms), as well or only.
-    pub(crate) fn add_with_blobs(&mut self, labels: &[(u32, u32)], samples: &SeriesSamples) -> Result<(), IoAt> {
+    /// Adds a series: floats, opaque records (histograms), or both. Series come in rising order of their labels, given as
+    /// indices into the symbols; times rise strictly.
+    pub(crate) fn add(&mut self, labels: &[(u32, u32)], samples: &SeriesSamples) -> Result<(), IoAt> {
         self.begin(labels);
         self.put_floats(&samples.floats)?;
         self.put_blobs(&samples.blobs)?;

@@ -110,10 +110,4 @@ impl Head {
     pub(crate) fn histograms(&self) -> &HeadHistograms {
         &self.extras.histograms
     }
-
-    /// The same, to delete some of them.
-    #[expect(dead_code, reason = "deletion takes it up")]
-    pub(crate) fn histograms_mut(&mut self) -> &mut HeadHistograms {
-        &mut self.extras.histograms
-    }
 }

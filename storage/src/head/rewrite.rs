@@ -12,7 +12,6 @@ use crate::chunk::decode;
 /// Late samples wait until they are this part of the chunks that they might rewrite: so rewriting stays cheap.
 const LATE_PART: u64 = 32;
 
-#[allow(dead_code, reason = "for deletion")]
 impl Series {
     /// Makes chunks of the late samples, together with the chunks that lie among them, so that chunks hardly overlap
     /// and looking one time up stays cheap.

@@ -54,6 +54,11 @@ impl Db {
         if !state.snapshots.is_due(now, self.since_snapshot(bytes)) {
             return Ok(());
         }
+        self.snapshot_as_is(state, now)
+    }
+
+    /// Writes a snapshot of the head as it is, whatever the time.
+    pub(crate) fn snapshot_as_is(&self, state: &mut MaintainState, now: i64) -> Result<(), IoAt> {
         let order = Order { now, cut_t: state.cut_t, blocks: Vec::new(), head_stays: true };
         self.write_snapshot(state, order)
     }
@@ -78,9 +83,7 @@ impl Db {
     /// Writes a snapshot whatever the time.
     #[cfg(test)]
     pub(crate) fn snapshot_now(&self, now: i64) -> Result<(), IoAt> {
-        let mut state = self.maintaining();
-        let order = Order { now, cut_t: state.cut_t, blocks: Vec::new(), head_stays: true };
-        self.write_snapshot(&mut state, order)
+        self.snapshot_as_is(&mut self.maintaining(), now)
     }
 
     /// Bytes and records of the WAL that the newest snapshot does not stand for.

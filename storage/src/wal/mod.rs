@@ -308,12 +308,6 @@ impl Appender {
         self.segments.iter().map(|s| s.bytes).sum()
     }
 
-    /// Bytes of memory that the table of last values takes: ten for each series.
-    #[expect(dead_code, reason = "the head's accounting will ask")]
-    pub(crate) fn base_bytes(&self) -> usize {
-        self.encoder.base_bytes()
-    }
-
     fn last_bytes(&self) -> u64 {
         self.segments.last().map_or(0, |s| s.bytes)
     }

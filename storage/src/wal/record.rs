@@ -175,11 +175,6 @@ impl Encoder {
         self.bases.clear();
     }
 
-    /// Bytes of the table of last values.
-    pub(crate) fn base_bytes(&self) -> usize {
-        self.bases.bytes()
-    }
-
     /// Appends a frame with a batch to `out`.
     pub(crate) fn put_batch<'a>(
         &mut self,
