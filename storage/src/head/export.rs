@@ -369,6 +369,11 @@ impl Head {
         (self.next_id(), self.page_count())
     }
 
+    /// Before a page is written out: ends those of its open chunks that have so many bytes.
+    pub(crate) fn seal_long(&mut self, page: usize, bytes_min: usize) {
+        self.pages.page_mut(page).for_each(|(_, s)| s.seal_long(bytes_min));
+    }
+
     /// Lets go of chunks on the heap or in a sparse file that `file` has now.
     pub(crate) fn map_chunks(&mut self, moved: &[Moved], file: &Arc<ChunkFile>) {
         for m in moved {

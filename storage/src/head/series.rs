@@ -210,6 +210,13 @@ impl Series {
         }
     }
 
+    /// Ends the open chunk if it has so many bytes.
+    pub(super) fn seal_long(&mut self, bytes_min: usize) {
+        if self.open.len() >= bytes_min {
+            self.seal();
+        }
+    }
+
     /// Adds a finished chunk in its place.
     pub(super) fn put_sealed(&mut self, chunk: Sealed) {
         let sealed = &mut self.more.get_or_insert_default().sealed;
@@ -403,6 +410,20 @@ mod tests {
         push(&mut s, 2, 0.0);
         assert_eq!(samples(&s), [1, 2]);
         assert_eq!(s.taken(0, 1000).count(), 0);
+    }
+
+    #[test]
+    fn a_long_open_chunk_is_ended_and_nothing_changes_for_readers() {
+        let mut s = Series::new(None, 0);
+        (1..=20).for_each(|t| assert_eq!(push(&mut s, t, t as f64 * 0.1), Verdict::Accept));
+        let len = s.open.len();
+        s.seal_long(len + 1);
+        assert_eq!(s.sealed().len(), 0);
+        s.seal_long(len);
+        assert_eq!((s.sealed().len(), s.open.count(), s.last_t()), (1, 0, 20));
+        assert_eq!(push(&mut s, 20, 2.0), Verdict::Duplicate);
+        assert_eq!(push(&mut s, 21, 2.1), Verdict::Accept);
+        assert_eq!(samples(&s), (1..=21).collect::<Vec<i64>>());
     }
 
     #[test]

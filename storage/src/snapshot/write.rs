@@ -29,6 +29,9 @@ use crate::{Exemplar, Labels};
 
 /// A chunk file of which less than this part is in use is written anew.
 const SPARSE_PART: u64 = 2;
+/// Open chunks of so many bytes are ended and go into the chunk file, where both kept snapshots find them: as open ones
+/// they would be in each. Shorter ones cost more as finished chunks than they save.
+const LONG_BYTES: usize = 192;
 /// Chunks moved off the heap under one hold of the head's lock.
 const MOVED_PORTION: usize = 512;
 /// Series whose histograms are copied under one hold of the head's lock.
@@ -305,6 +308,10 @@ impl<'a> Run<'a> {
     fn export(&mut self, exporter: &mut Exporter, page: usize, contents: &mut Vec<u8>) -> Exported {
         let Run { db, chunks, live, moved, sparse, facts, head_stays, .. } = self;
         let moved_before = moved.len();
+        // At the end nothing is gained: the head goes, and open chunks are packed.
+        if *head_stays {
+            db.head_mut().seal_long(page, LONG_BYTES);
+        }
         let place = |bytes: &ChunkBytes| match bytes {
             // Damaged bytes cannot be copied: they stay where they are, to be told about.
             ChunkBytes::Mapped { file, offset, len } if !sparse.contains(&file.number) || !bytes.is_whole() => {
