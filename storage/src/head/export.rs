@@ -18,7 +18,7 @@ use crate::SeriesId;
 use crate::bytes::{Reader, put_signed, put_str, put_varint};
 use crate::chunk::{ChunkBytes, Encoder, Parts};
 use crate::index::SeriesRef;
-use crate::snapshot::chunks::ChunkFile;
+use crate::snapshot::chunks::{CHUNK_CRC_BYTES, ChunkFile};
 
 /// Where a sealed chunk is on the disk.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,47 @@ pub(crate) struct Moved {
     bytes: ChunkBytes,
     /// Offset in the chunk file.
     offset: u64,
+}
+
+/// What a reader expects of the next finished chunk of a frame, so that most of them take few bytes: chunks were put into
+/// their file in the same order, and series that are scraped together have chunks of the same times.
+#[derive(Debug, Default)]
+struct Expected {
+    /// File of the last chunk.
+    file: u64,
+    /// By file: the place after its last chunk.
+    next: FxHashMap<u64, u64>,
+    /// Time of the first sample of the last series' first chunk.
+    first_t: i64,
+}
+
+impl Expected {
+    fn clear(&mut self) {
+        self.next.clear();
+        (self.file, self.first_t) = (0, 0);
+    }
+
+    /// What a place differs by from the one expected, and the length of what is there.
+    fn put(&mut self, out: &mut Vec<u8>, at: Place, len: u32) {
+        put_signed(out, at.file.wrapping_sub(self.file) as i64);
+        put_signed(out, at.offset.wrapping_sub(*self.next.get(&at.file).unwrap_or(&0)) as i64);
+        put_varint(out, len.into());
+        self.pass(at, len);
+    }
+
+    /// The other way round.
+    fn read(&mut self, r: &mut Reader<'_>) -> Option<(Place, u32)> {
+        let file = self.file.wrapping_add(r.signed()? as u64);
+        let offset = self.next.get(&file).unwrap_or(&0).wrapping_add(r.signed()? as u64);
+        let (at, len) = (Place { file, offset }, u32::try_from(r.varint()?).ok()?);
+        self.pass(at, len);
+        Some((at, len))
+    }
+
+    fn pass(&mut self, at: Place, len: u32) {
+        self.file = at.file;
+        self.next.insert(at.file, at.offset.wrapping_add(CHUNK_CRC_BYTES as u64).wrapping_add(len.into()));
+    }
 }
 
 /// What pages came to.
@@ -73,9 +114,12 @@ pub(crate) struct Exporter {
     pairs: FxHashMap<PairId, u32>,
     texts: Vec<u8>,
     pair_bytes: Vec<u8>,
+    /// Open chunks, apart from what is said about them: alike bytes side by side pack better.
+    open: Vec<u8>,
     series: Vec<u8>,
     labels: Vec<PairId>,
     last_labels: Vec<PairId>,
+    expected: Expected,
 }
 
 impl Exporter {
@@ -102,14 +146,14 @@ impl Exporter {
             last = (id, s.last_t());
             let kept = s.sealed().iter().filter(|c| !c.is_taken);
             put_varint(&mut self.series, kept.clone().count() as u64);
-            let mut last_t = 0i64;
+            let mut last_t = None;
             for chunk in kept {
                 let (at, is_moved) = place(&chunk.bytes);
                 if is_moved {
                     moved.push(Moved { series, bytes: chunk.bytes.clone(), offset: at.offset });
                 }
-                put_sealed(&mut self.series, chunk, at, last_t);
-                last_t = chunk.max_t;
+                self.put_sealed(chunk, at, last_t);
+                last_t = Some(chunk.max_t);
                 done.count(chunk.count.into(), chunk.min_t, chunk.max_t);
             }
             self.put_rest(s, &mut done);
@@ -120,6 +164,8 @@ impl Exporter {
         out.extend_from_slice(&self.texts);
         put_varint(out, self.pairs.len() as u64);
         out.extend_from_slice(&self.pair_bytes);
+        put_varint(out, self.open.len() as u64);
+        out.extend_from_slice(&self.open);
         put_varint(out, done.series);
         out.extend_from_slice(&self.series);
         done
@@ -130,8 +176,19 @@ impl Exporter {
         self.pairs.clear();
         self.texts.clear();
         self.pair_bytes.clear();
+        self.open.clear();
         self.series.clear();
         self.last_labels.clear();
+        self.expected.clear();
+    }
+
+    fn put_sealed(&mut self, chunk: &Sealed, at: Place, last_t: Option<i64>) {
+        let out = &mut self.series;
+        self.expected.put(out, at, chunk.bytes.stored_len());
+        put_varint(out, chunk.count.into());
+        let expected_t = last_t.unwrap_or_else(|| std::mem::replace(&mut self.expected.first_t, chunk.min_t));
+        put_signed(out, chunk.min_t.wrapping_sub(expected_t));
+        put_varint(out, chunk.max_t.wrapping_sub(chunk.min_t) as u64);
     }
 
     /// Series of one target often share all but the first label: those are named once in a row.
@@ -177,7 +234,8 @@ impl Exporter {
         let open = s.open();
         put_varint(&mut self.series, open.map_or(0, |open| u64::from(open.count())));
         if let Some(open) = open {
-            put_open(&mut self.series, open);
+            put_parts(&mut self.series, open);
+            self.open.extend_from_slice(open.bytes());
             done.count(open.count().into(), open.first_t(), open.last_t());
         }
         put_varint(&mut self.series, s.late().len() as u64);
@@ -191,30 +249,20 @@ impl Exporter {
     }
 }
 
-fn put_sealed(out: &mut Vec<u8>, chunk: &Sealed, at: Place, last_t: i64) {
-    put_varint(out, at.file);
-    put_varint(out, at.offset);
-    put_varint(out, chunk.bytes.stored_len().into());
-    put_varint(out, chunk.count.into());
-    put_signed(out, chunk.min_t.wrapping_sub(last_t));
-    put_varint(out, chunk.max_t.wrapping_sub(chunk.min_t) as u64);
-}
-
 /// All but the number of samples and the last time, which stand before.
-fn put_open(out: &mut Vec<u8>, open: &Encoder) {
+fn put_parts(out: &mut Vec<u8>, open: &Encoder) {
     let parts = open.parts();
     put_varint(out, parts.last_step.into());
     out.extend_from_slice(&[parts.exponent, parts.flags]);
     out.extend_from_slice(&parts.last_bits.to_le_bytes());
     put_varint(out, open.len() as u64);
-    out.extend_from_slice(open.bytes());
 }
 
-fn read_open(r: &mut Reader<'_>, count: u16, last_t: i64) -> Option<Encoder> {
+fn read_open(r: &mut Reader<'_>, chunks: &mut Reader<'_>, count: u16, last_t: i64) -> Option<Encoder> {
     let last_step = u32::try_from(r.varint()?).ok()?;
     let (exponent, flags, last_bits) = (r.u8()?, r.u8()?, r.u64()?);
-    let len = r.count(1)?;
-    Encoder::from_parts(r.bytes(len)?, Parts { count, last_t, last_bits, last_step, exponent, flags })
+    let len = usize::try_from(r.varint()?).ok()?;
+    Encoder::from_parts(chunks.bytes(len)?, Parts { count, last_t, last_bits, last_step, exponent, flags })
 }
 
 /// The chunk files by number, for chunks that are read back.
@@ -228,6 +276,7 @@ pub(crate) struct Importer {
     /// The series' label pairs, and the places of them in the frame.
     labels: Vec<PairId>,
     places: Vec<usize>,
+    expected: Expected,
     /// One more than the last series' number.
     next: u64,
     /// What came in.
@@ -248,25 +297,28 @@ impl Importer {
             let mut text = || texts.get(usize::try_from(r.varint()?).ok()?).copied();
             pairs.push((text()?, text()?));
         }
+        let len = r.count(1)?;
+        let mut chunks = Reader::new(r.bytes(len)?);
         self.ids.clear();
         self.ids.resize(pairs.len(), None);
         self.places.clear();
+        self.expected.clear();
         let (mut id, mut last_t) = (0u64, 0i64);
         for _ in 0..r.count(6)? {
             id = id.checked_add(r.varint()?)?;
             self.read_labels(&mut r)?;
             let idle_cuts = r.u8()?;
             last_t = last_t.wrapping_add(r.signed()?);
-            let sealed = read_sealed(&mut r, files)?;
+            let sealed = read_sealed(&mut r, &mut self.expected, files)?;
             let count = u16::try_from(r.varint()?).ok()?;
-            let open = if count == 0 { None } else { Some(read_open(&mut r, count, last_t)?) };
+            let open = if count == 0 { None } else { Some(read_open(&mut r, &mut chunks, count, last_t)?) };
             let late = read_late(&mut r)?;
             let s = self.insert(head, id, &pairs)?;
             s.restore(last_t, open, sealed, late);
             s.open.tag = idle_cuts;
             self.count(head, id as SeriesRef);
         }
-        r.is_at_end().then_some(())
+        (r.is_at_end() && chunks.is_at_end()).then_some(())
     }
 
     /// The places of a series' pairs.
@@ -329,16 +381,19 @@ impl Importer {
 }
 
 /// Chunks whose file is not there are left out: the sum of samples tells.
-fn read_sealed(r: &mut Reader<'_>, files: &Files) -> Option<Vec<Sealed>> {
+fn read_sealed(r: &mut Reader<'_>, expected: &mut Expected, files: &Files) -> Option<Vec<Sealed>> {
     let count = r.count(6)?;
     let mut found = Vec::with_capacity(count);
-    let mut last_t = 0i64;
+    let mut last_t = None;
     for _ in 0..count {
-        let (file, offset) = (r.varint()?, r.varint()?);
-        let (len, count) = (u32::try_from(r.varint()?).ok()?, u32::try_from(r.varint()?).ok()?);
-        let min_t = last_t.wrapping_add(r.signed()?);
+        let (Place { file, offset }, len) = expected.read(r)?;
+        let count = u32::try_from(r.varint()?).ok()?;
+        let min_t = last_t.unwrap_or(expected.first_t).wrapping_add(r.signed()?);
+        if last_t.is_none() {
+            expected.first_t = min_t;
+        }
         let max_t = min_t.wrapping_add(r.varint()? as i64);
-        last_t = max_t;
+        last_t = Some(max_t);
         if let Some(file) = files.get(&file) {
             let bytes = ChunkBytes::Mapped { file: file.clone(), offset, len };
             found.push(Sealed { min_t, max_t, count, is_taken: false, bytes });
