@@ -41,7 +41,8 @@ fn push_block(out: &mut String, node: &Node, indent: usize, mut inline: bool) {
         Value::Map(entries) => {
             for entry in entries {
                 lead(out);
-                push_scalar(out, &entry.key, true);
+                // No key at all would be read as part of the line before.
+                push_scalar(out, &entry.key, !entry.key.is_empty());
                 out.push(':');
                 let is_block = !matches!(entry.value.value, Value::Scalar { .. }) && !is_empty(&entry.value);
                 out.push(if is_block { '\n' } else { ' ' });

@@ -47,6 +47,13 @@ fn aliases_and_merge_keys_unfold() {
 }
 
 #[test]
+fn an_empty_key_is_written_so_that_it_reads_again() {
+    let written = "a: ~\n~: ~\n\"\": ~\n";
+    emitted("a:\n~:\n? >-\n:\n", written);
+    emitted(written, written);
+}
+
+#[test]
 fn alias_bombs_end_early() {
     let mut text = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
     for i in 1..9 {
