@@ -4,6 +4,8 @@
 //! Elsewhere: what the head gives (`head::series`), writing a block (`block::writer`), the snapshot that ends a cut and
 //! lets the WAL go (`snapshot`).
 //!
+//! Room for a block is made before it is written, as for a snapshot: by itself a cut would go over the limit on size.
+//!
 //! Invariant: for readers each sample is in a listed block or in the head. So: samples are taken, blocks are published
 //! and listed, a snapshot without those samples is published, the head lets go. If the snapshot fails, the head lets go
 //! all the same: the blocks are on the disk, and what a replay brings back is merged away by readers.
@@ -32,6 +34,9 @@ const OLD_SAMPLES_MAX: u64 = 1 << 20;
 const CLOCK_BLOCKS: i64 = 2;
 /// The head's lock is released after so many series while a block is written.
 const PORTION: usize = 256;
+/// What a series takes in a block's index besides the texts of its labels, for reckoning ahead: its entry, and its place
+/// in the lists of some ten labels.
+const INDEX_BYTES_PER_SERIES: u64 = 40;
 
 /// One range of one cut: where its block begins, and the series that have samples there.
 type Ranges = BTreeMap<i64, Vec<SeriesRef>>;
@@ -139,6 +144,9 @@ impl Db {
 
     fn write_block(&self, range: TimeRange, series: &[SeriesRef]) -> Result<Option<BlockId>, IoAt> {
         let sorted = self.sort_series(series);
+        if lock(&self.retention).bytes.is_some() {
+            self.make_room(self.block_bytes(&sorted, range))?;
+        }
         let id = self.blocks.new_id();
         let mut writer = BlockWriter::new(self.fs.as_ref(), self.blocks.dir(), id, sorted.symbols.clone())?;
         match self.fill_block(&mut writer, &sorted, range) {
@@ -148,6 +156,21 @@ impl Db {
                 Err(e)
             }
         }
+    }
+
+    /// About what the block will take: chunks as they are in the head, which blocks pack tighter, and the index.
+    fn block_bytes(&self, sorted: &Sorted, range: TimeRange) -> u64 {
+        let texts: u64 = sorted.symbols.iter().map(|text| text.len() as u64).sum();
+        let mut bytes = texts + sorted.series.len() as u64 * INDEX_BYTES_PER_SERIES;
+        for portion in sorted.series.chunks(PORTION) {
+            let head = self.head();
+            for &(_, series) in portion {
+                bytes += head.taken(series, range).iter().map(|chunk| u64::from(chunk.bytes.stored_len())).sum::<u64>();
+                let histograms = head.histograms().taken(series, range);
+                bytes += histograms.iter().map(|chunk| chunk.bytes.len() as u64).sum::<u64>();
+            }
+        }
+        bytes
     }
 
     fn fill_block(&self, writer: &mut BlockWriter<'_>, sorted: &Sorted, range: TimeRange) -> Result<(), IoAt> {

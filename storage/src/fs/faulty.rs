@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::{Entry, Fs, FsFile, RealFs};
+use super::{Entry, Fs, FsFile, RealFs, tree_bytes};
 use crate::mmap::Mapped;
 
 /// What happens at the chosen step.
@@ -51,6 +51,8 @@ struct State {
     step: u64,
     fault: Option<(u64, Fault)>,
     is_down: bool,
+    /// Most bytes that all files may have together.
+    bytes_max: Option<u64>,
 }
 
 /// The file system; clones share their state.
@@ -64,7 +66,7 @@ pub(crate) struct FaultyFs {
 struct FaultyFile {
     file: Arc<File>,
     node: usize,
-    state: Arc<Mutex<State>>,
+    fs: FaultyFs,
 }
 
 impl State {
@@ -112,8 +114,13 @@ impl FaultyFs {
     pub(crate) fn new(root: &Path, fault: Option<(u64, Fault)>) -> Self {
         let mut nodes = Vec::new();
         load_node(&mut nodes, root);
-        let state = State { nodes, step: 0, fault, is_down: false };
+        let state = State { nodes, step: 0, fault, is_down: false, bytes_max: None };
         FaultyFs { root: root.to_owned(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// From now on the disk has so many bytes: a write that they do not suffice for fails, and does nothing.
+    pub(crate) fn set_bytes_max(&self, bytes_max: u64) {
+        self.state.lock().unwrap().bytes_max = Some(bytes_max);
     }
 
     /// Changes so far.
@@ -207,7 +214,7 @@ fn copy_node(nodes: &[Node], at: usize, after: After, to: &Path) {
 
 impl FsFile for FaultyFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.fs.state.lock().unwrap();
         let was_down = state.is_down;
         if let Some(e) = state.tick() {
             if !was_down {
@@ -215,16 +222,22 @@ impl FsFile for FaultyFile {
             }
             return Err(e);
         }
+        if let Some(bytes_max) = state.bytes_max {
+            let grown = (offset + bytes.len() as u64).saturating_sub(self.file.metadata()?.len());
+            if grown > 0 && tree_bytes(&RealFs, &self.fs.root).map_err(|e| e.source)? + grown > bytes_max {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+        }
         self.file.write_all_at(bytes, offset)
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.state.lock().unwrap().check()?;
+        self.fs.state.lock().unwrap().check()?;
         self.file.set_len(bytes)
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.fs.state.lock().unwrap();
         state.check()?;
         match &mut state.nodes[self.node] {
             Node::File { durable, .. } => *durable = contents(&self.file),
@@ -256,7 +269,7 @@ impl Fs for FaultyFs {
         let file = Arc::new(OpenOptions::new().read(true).write(true).create_new(true).open(path)?);
         let (dir, name) = self.place(&mut state, path)?;
         let node = state.add(dir, name, Node::File { current: file.clone(), durable: Vec::new() });
-        Ok(Arc::new(FaultyFile { file, node, state: self.state.clone() }))
+        Ok(Arc::new(FaultyFile { file, node, fs: self.clone() }))
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
@@ -264,9 +277,7 @@ impl Fs for FaultyFs {
         let (dir, name) = self.place(&mut state, path)?;
         let node = *state.entries(dir).get(name).ok_or(io::ErrorKind::NotFound)?;
         match &state.nodes[node] {
-            Node::File { current, .. } => {
-                Ok(Arc::new(FaultyFile { file: current.clone(), node, state: self.state.clone() }))
-            }
+            Node::File { current, .. } => Ok(Arc::new(FaultyFile { file: current.clone(), node, fs: self.clone() })),
             Node::Dir { .. } => Err(io::ErrorKind::IsADirectory.into()),
         }
     }
