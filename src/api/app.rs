@@ -122,7 +122,7 @@ impl App {
             rules: parts.rules,
             notifier: parts.notifier,
             ingester: Ingester::new(parts.push_limits),
-            push_gate: PushGate::new(),
+            push_gate: PushGate::new(&parts.live.config.cairn.limits),
             push_metrics: PushMetrics::register(&parts.registry),
             metrics: ApiMetrics::register(&parts.registry),
             query_timeout: parts.query_timeout,

@@ -21,6 +21,7 @@ use super::app::App;
 use super::error::ApiError;
 use super::params::read_body;
 use crate::auth::Caller;
+use crate::config::{Limits, format_duration};
 use crate::ingest::{IngestError, WriteOutcome, check_headers, unpacked_bytes};
 use crate::telemetry::Registry;
 use crate::tenant::TenantError;
@@ -28,13 +29,6 @@ use crate::tenant::TenantError;
 /// After how many seconds a sender should try again.
 const RETRY_AFTER_S: u32 = 5;
 
-/// Memory that the pushes that are worked on at one moment may take together, unpacked; more wait. A push that needs
-/// more than all of it goes alone.
-const PUSH_MEMORY_KIB_MAX: u32 = 512 << 10;
-/// A push that had to wait for so long is sent back.
-const PUSH_WAIT_MAX: Duration = Duration::from_secs(10);
-/// Most pushes that are worked on at one moment. Each has a thread, and most of them wait for the disk.
-const PUSHES_MAX: usize = 64;
 /// Bytes that a push takes for each byte that its body unpacks to: the body itself and its batch.
 const MEMORY_PER_BYTE: usize = 2;
 
@@ -42,36 +36,51 @@ const MEMORY_PER_BYTE: usize = 2;
 #[derive(Debug)]
 pub(super) struct PushGate {
     memory_kib: Arc<Semaphore>,
+    memory_kib_max: u32,
     pushes: Arc<Semaphore>,
+    pushes_max: usize,
     wait_max: Duration,
 }
 
 impl PushGate {
-    pub(super) fn new() -> Self {
-        let memory_kib = Arc::new(Semaphore::new(PUSH_MEMORY_KIB_MAX as usize));
-        PushGate { memory_kib, pushes: Arc::new(Semaphore::new(PUSHES_MAX)), wait_max: PUSH_WAIT_MAX }
+    pub(super) fn new(limits: &Limits) -> Self {
+        let memory_kib_max = u32::try_from(limits.push_memory_bytes_max >> 10).unwrap_or(u32::MAX).max(1);
+        let pushes_max = limits.pushes_max.min(Semaphore::MAX_PERMITS);
+        PushGate {
+            memory_kib: Arc::new(Semaphore::new(memory_kib_max as usize)),
+            memory_kib_max,
+            pushes: Arc::new(Semaphore::new(pushes_max)),
+            pushes_max,
+            wait_max: limits.push_wait_max,
+        }
     }
 
     /// Waits until a body that unpacks to so many bytes may be worked on, but not for ever.
     async fn enter(&self, bytes: usize) -> Result<[OwnedSemaphorePermit; 2], ApiError> {
         let kib = u32::try_from(bytes.saturating_mul(MEMORY_PER_BYTE) >> 10).unwrap_or(u32::MAX);
-        let kib = kib.clamp(1, PUSH_MEMORY_KIB_MAX);
-        let both = async {
-            let push = self.pushes.clone().acquire_owned().await?;
-            Ok::<_, tokio::sync::AcquireError>([push, self.memory_kib.clone().acquire_many_owned(kib).await?])
+        let kib = kib.clamp(1, self.memory_kib_max);
+        let end = tokio::time::Instant::now() + self.wait_max;
+        let push = tokio::time::timeout_at(end, self.pushes.clone().acquire_owned()).await;
+        let Ok(Ok(push)) = push else {
+            let limit = format!("{} pushes are worked on at one moment", self.pushes_max);
+            return Err(self.busy(&limit, "pushes_max"));
         };
-        match tokio::time::timeout(self.wait_max, both).await {
-            Ok(Ok(permits)) => Ok(permits),
-            Ok(Err(_)) | Err(_) => Err(ApiError::Unavailable {
-                message: format!(
-                    "more is pushed at once than can be stored: this push has waited for {} s (at most {PUSHES_MAX} pushes \
-                     and {} MiB unpacked are worked on at one moment); send it again",
-                    self.wait_max.as_secs(),
-                    PUSH_MEMORY_KIB_MAX >> 10
-                ),
-                retry_after_s: RETRY_AFTER_S,
-            }),
-        }
+        let memory = tokio::time::timeout_at(end, self.memory_kib.clone().acquire_many_owned(kib)).await;
+        let Ok(Ok(memory)) = memory else {
+            let limit = format!("pushes of {} KiB, unpacked, are worked on at one moment", self.memory_kib_max);
+            return Err(self.busy(&limit, "push_memory_bytes_max"));
+        };
+        Ok([push, memory])
+    }
+
+    /// `limit` is what was reached, `key` what raises it.
+    fn busy(&self, limit: &str, key: &str) -> ApiError {
+        let message = format!(
+            "more is pushed at once than can be stored: this push has waited for {} (cairn.limits.push_wait_max), and at most \
+             {limit}; send it again or raise cairn.limits.{key}",
+            format_duration(self.wait_max),
+        );
+        ApiError::Unavailable { message, retry_after_s: RETRY_AFTER_S }
     }
 }
 
@@ -202,18 +211,34 @@ impl From<TenantError> for ApiError {
 mod tests {
     use super::*;
 
+    async fn refusal(gate: &PushGate) -> String {
+        match gate.enter(1).await {
+            Err(ApiError::Unavailable { message, .. }) => message,
+            other => panic!("there is no room: {other:?}"),
+        }
+    }
+
     #[tokio::test]
     async fn pushes_wait_for_memory_and_are_sent_back_in_the_end() {
-        let gate = PushGate { wait_max: Duration::from_millis(1), ..PushGate::new() };
+        let limits = Limits {
+            pushes_max: 3,
+            push_memory_bytes_max: 1 << 20,
+            push_wait_max: Duration::from_millis(1),
+            ..Limits::default()
+        };
+        let gate = PushGate::new(&limits);
         let whole = gate.enter(usize::MAX).await.unwrap();
-        let Err(ApiError::Unavailable { message, .. }) = gate.enter(1).await else { panic!("there is no memory left") };
-        assert!(message.starts_with("more is pushed at once than can be stored"), "{message}");
+        let words = "more is pushed at once than can be stored: this push has waited for 1ms \
+            (cairn.limits.push_wait_max), and at most ";
+        let memory = "pushes of 1024 KiB, unpacked, are worked on at one moment; send it again or raise cairn.limits.push_memory_bytes_max";
+        assert_eq!(refusal(&gate).await, format!("{words}{memory}"));
         drop(whole);
         let mut inside = Vec::new();
-        for _ in 0..PUSHES_MAX {
+        for _ in 0..3 {
             inside.push(gate.enter(100 << 10).await.unwrap());
         }
-        assert!(gate.enter(1).await.is_err());
+        let pushes = "3 pushes are worked on at one moment; send it again or raise cairn.limits.pushes_max";
+        assert_eq!(refusal(&gate).await, format!("{words}{pushes}"));
         inside.pop();
         assert!(gate.enter(1).await.is_ok());
     }

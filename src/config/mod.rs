@@ -249,6 +249,13 @@ pub struct Limits {
     pub push_decoded_bytes_max: usize,
     /// Most samples of one push.
     pub push_samples_max: usize,
+    /// Most pushes that are worked on at one moment. Each has a thread, and most of them wait for the disk.
+    pub pushes_max: usize,
+    /// Memory that the pushes that are worked on at one moment may take together, unpacked, in bytes; more wait. One that
+    /// needs more than all of it goes alone.
+    pub push_memory_bytes_max: usize,
+    /// A push that had to wait for so long is sent back.
+    pub push_wait_max: Duration,
     /// Largest form body of a query, in bytes.
     pub query_body_bytes_max: usize,
     /// Largest dashboard document, in bytes: the largest public ones are near 1 MB.
@@ -262,6 +269,9 @@ impl Default for Limits {
             push_body_bytes_max: 32 << 20,
             push_decoded_bytes_max: 128 << 20,
             push_samples_max: 2_000_000,
+            pushes_max: 64,
+            push_memory_bytes_max: 512 << 20,
+            push_wait_max: Duration::from_secs(10),
             query_body_bytes_max: 10 << 20,
             dashboard_bytes_max: 8 << 20,
         }

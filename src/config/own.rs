@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::global::duration;
 use super::http_client::read_secret;
 use super::scrape::one_of;
 use super::yaml::{Map, Node, Problems};
@@ -38,6 +39,7 @@ pub(super) fn read(node: &Node, dir: &Path, problems: &Problems) -> CairnConfig 
 fn read_limits(node: &Node, problems: &Problems) -> Limits {
     let mut map = Map::new(node, "cairn.limits", problems);
     let default = Limits::default();
+    let push_wait_max = map.read("push_wait_max", duration).unwrap_or(default.push_wait_max);
     let mut read = |key, default: usize| {
         map.read(key, Node::unsigned).map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX))
     };
@@ -46,8 +48,12 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
         push_body_bytes_max: read("push_body_bytes_max", default.push_body_bytes_max),
         push_decoded_bytes_max: read("push_decoded_bytes_max", default.push_decoded_bytes_max),
         push_samples_max: read("push_samples_max", default.push_samples_max),
+        // Without a single push or a byte for it nothing could be pushed at all.
+        pushes_max: read("pushes_max", default.pushes_max).max(1),
+        push_memory_bytes_max: read("push_memory_bytes_max", default.push_memory_bytes_max).max(1),
         query_body_bytes_max: read("query_body_bytes_max", default.query_body_bytes_max),
         dashboard_bytes_max: read("dashboard_bytes_max", default.dashboard_bytes_max),
+        push_wait_max,
     };
     map.finish();
     limits
@@ -86,4 +92,27 @@ fn tenant_id(node: &Node) -> Result<&str, String> {
         ));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::config::Limits;
+    use crate::config::tests::load_text;
+
+    #[test]
+    fn limits_are_read_and_those_left_out_are_as_documented() {
+        let text = "cairn: {limits: {pushes_max: 3, push_memory_bytes_max: 1048576, push_wait_max: 1m30s}}";
+        let limits = load_text(text).1.unwrap_or_else(|error| panic!("{error}")).cairn.limits;
+        assert_eq!((limits.pushes_max, limits.push_memory_bytes_max), (3, 1 << 20));
+        assert_eq!(limits.push_wait_max, Duration::from_secs(90));
+        let docs = include_str!("../../docs/configuration.md");
+        let (_, limits) = docs.split_once("  limits:\n").unwrap();
+        let (limits, _) = limits.split_once("```").unwrap();
+        let documented = load_text(&format!("cairn:\n  limits:\n{limits}")).1.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(documented.cairn.limits, Limits::default());
+        let keys = limits.lines().count();
+        assert_eq!(keys, format!("{:?}", Limits::default()).matches(": ").count(), "each limit has its line");
+    }
 }

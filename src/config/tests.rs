@@ -4,7 +4,7 @@ use super::load::load_with;
 use super::*;
 
 /// Loads `text` as `prometheus.yml` of an empty folder; the environment has `PORT` and `REGION`.
-fn load_text(text: &str) -> (tempfile::TempDir, Result<Config, ConfigError>) {
+pub(super) fn load_text(text: &str) -> (tempfile::TempDir, Result<Config, ConfigError>) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("prometheus.yml");
     std::fs::write(&path, text).unwrap();
