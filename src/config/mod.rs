@@ -238,7 +238,7 @@ pub struct CairnConfig {
     pub durability_interval: bool,
 }
 
-/// `cairn.limits`: what a request may weigh and how many tenants there may be. Each message that refuses something names its key.
+/// `cairn.limits`: what a request may weigh, what is done at one moment, and how many tenants there may be. Each message that refuses something names its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Most tenants of one appliance.
@@ -256,6 +256,8 @@ pub struct Limits {
     pub push_memory_bytes_max: usize,
     /// A push that had to wait for so long is sent back.
     pub push_wait_max: Duration,
+    /// Bytes that merging blocks writes in a second, for each tenant; 0 is no limit.
+    pub compaction_bytes_per_second: u64,
     /// Largest form body of a query, in bytes.
     pub query_body_bytes_max: usize,
     /// Largest dashboard document, in bytes: the largest public ones are near 1 MB.
@@ -272,6 +274,7 @@ impl Default for Limits {
             pushes_max: 64,
             push_memory_bytes_max: 512 << 20,
             push_wait_max: Duration::from_secs(10),
+            compaction_bytes_per_second: 32 << 20,
             query_body_bytes_max: 10 << 20,
             dashboard_bytes_max: 8 << 20,
         }

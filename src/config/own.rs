@@ -40,6 +40,7 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
     let mut map = Map::new(node, "cairn.limits", problems);
     let default = Limits::default();
     let push_wait_max = map.read("push_wait_max", duration).unwrap_or(default.push_wait_max);
+    let compaction_bytes_per_second = map.read("compaction_bytes_per_second", Node::unsigned);
     let mut read = |key, default: usize| {
         map.read(key, Node::unsigned).map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX))
     };
@@ -54,6 +55,7 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
         query_body_bytes_max: read("query_body_bytes_max", default.query_body_bytes_max),
         dashboard_bytes_max: read("dashboard_bytes_max", default.dashboard_bytes_max),
         push_wait_max,
+        compaction_bytes_per_second: compaction_bytes_per_second.unwrap_or(default.compaction_bytes_per_second),
     };
     map.finish();
     limits
@@ -103,10 +105,11 @@ mod tests {
 
     #[test]
     fn limits_are_read_and_those_left_out_are_as_documented() {
-        let text = "cairn: {limits: {pushes_max: 3, push_memory_bytes_max: 1048576, push_wait_max: 1m30s}}";
+        let text = "cairn: {limits: {pushes_max: 3, push_memory_bytes_max: 1048576, push_wait_max: 1m30s, \
+                    compaction_bytes_per_second: 0}}";
         let limits = load_text(text).1.unwrap_or_else(|error| panic!("{error}")).cairn.limits;
         assert_eq!((limits.pushes_max, limits.push_memory_bytes_max), (3, 1 << 20));
-        assert_eq!(limits.push_wait_max, Duration::from_secs(90));
+        assert_eq!((limits.push_wait_max, limits.compaction_bytes_per_second), (Duration::from_secs(90), 0));
         let docs = include_str!("../../docs/configuration.md");
         let (_, limits) = docs.split_once("  limits:\n").unwrap();
         let (limits, _) = limits.split_once("```").unwrap();

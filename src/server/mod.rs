@@ -101,7 +101,13 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
 
 fn db_options(live: &api::Live) -> storage::Options {
     let (retention_ms, retention_bytes) = reload::retention_numbers(&live.retention);
-    storage::Options { retention_ms, retention_bytes, ..storage::Options::default() }
+    let rate = live.config.cairn.limits.compaction_bytes_per_second;
+    storage::Options {
+        retention_ms,
+        retention_bytes,
+        compaction_bytes_per_second: (rate > 0).then_some(rate),
+        ..storage::Options::default()
+    }
 }
 
 fn open_data(

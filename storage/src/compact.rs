@@ -30,8 +30,6 @@ const BLOCKS_MAX: usize = 8;
 /// Merged blocks are at most this part of retention long, so that age removes them in small steps.
 const RETENTION_PARTS: i64 = 10;
 
-/// Bytes of chunks that merging writes in a second: far more than it needs to keep up, but not the whole disk.
-const COMPACTION_BYTES_PER_SECOND: u64 = 32 << 20;
 /// Shorter waits are saved up.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 /// Whether to stop is looked at this often while waiting.
@@ -108,7 +106,11 @@ impl Db {
         let (symbols, sources) = unite(sources);
         let id = self.blocks.new_id();
         let mut writer = BlockWriter::new(self.fs.as_ref(), self.blocks.dir(), id, symbols).map_err(Stop::Io)?;
-        let pace = Pace { stop: &self.stopping, bytes_per_second: COMPACTION_BYTES_PER_SECOND, begun: Instant::now() };
+        let pace = Pace {
+            stop: &self.stopping,
+            bytes_per_second: self.options.compaction_bytes_per_second,
+            begun: Instant::now(),
+        };
         if let Err(stop) = merge_series(&mut writer, sources, &pace) {
             writer.abandon();
             return Err(stop);
@@ -144,14 +146,14 @@ fn is_worth(group: &[Arc<Block>]) -> bool {
 /// How fast a merge goes, and whether it should end.
 struct Pace<'a> {
     stop: &'a AtomicBool,
-    bytes_per_second: u64,
+    bytes_per_second: Option<u64>,
     begun: Instant,
 }
 
 impl Pace<'_> {
     /// Whether to go on; waits if `written` bytes came too early.
     fn goes_on(&self, written: u64) -> bool {
-        let due = Duration::from_micros(written.saturating_mul(1_000_000) / self.bytes_per_second.max(1));
+        let due = self.due(written);
         while let Some(early) = due.checked_sub(self.begun.elapsed()).filter(|early| *early > PAUSE_MIN) {
             if self.stop.load(Ordering::Relaxed) {
                 return false;
@@ -159,6 +161,12 @@ impl Pace<'_> {
             std::thread::park_timeout(early.min(PAUSE_MAX));
         }
         !self.stop.load(Ordering::Relaxed)
+    }
+
+    /// When, from the beginning on, so many bytes may be written.
+    fn due(&self, written: u64) -> Duration {
+        let micros = self.bytes_per_second.map(|rate| written.saturating_mul(1_000_000) / rate.max(1));
+        Duration::from_micros(micros.unwrap_or(0))
     }
 }
 
@@ -277,4 +285,64 @@ fn merge_series(writer: &mut BlockWriter<'_>, mut sources: Vec<Source>, pace: &P
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Batch, Durability, Labels, Options};
+
+    /// Two blocks of some hundred kilobytes each.
+    fn two_blocks(dir: &std::path::Path, compaction_bytes_per_second: Option<u64>) -> Db {
+        let db = Db::open(dir, Options { compaction_bytes_per_second, ..Options::default() }).unwrap();
+        let mut bits = 1u64;
+        for t in (0..2 * db.options.block_ms).step_by(10_000) {
+            let mut batch = Batch::new();
+            for series in 0..20 {
+                let name = format!("{series}");
+                // Values that nothing makes smaller: pages are written while series are merged.
+                bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let v = f64::from_bits(bits >> 2);
+                batch.push(Labels::from_pairs([("__name__", "m"), ("i", name.as_str())]).unwrap(), t, v);
+            }
+            db.append(&mut batch, t, Durability::Written).unwrap();
+        }
+        let end_t = 2 * db.options.block_ms;
+        db.cut(&mut db.maintaining(), end_t, end_t, true).unwrap();
+        assert_eq!(db.blocks.list().len(), 2);
+        db
+    }
+
+    #[test]
+    fn a_merge_is_as_fast_as_the_option_says() {
+        for (rate, written, ms) in [(Some(1 << 20), 3 << 20, 3000), (Some(0), 5, 5_000), (None, u64::MAX, 0)] {
+            let stop = AtomicBool::new(false);
+            let pace = Pace { stop: &stop, bytes_per_second: rate, begun: Instant::now() };
+            assert_eq!(pace.due(written), Duration::from_millis(ms), "{rate:?}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let db = two_blocks(dir.path(), None);
+        assert!(db.merge(&db.blocks.list()).is_ok());
+        assert_eq!(db.blocks.list().len(), 1);
+    }
+
+    #[test]
+    fn a_merge_that_waits_ends_when_it_is_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = two_blocks(dir.path(), Some(1));
+        // In days at a byte a second.
+        let done = std::thread::scope(|scope| {
+            let merge = scope.spawn(|| db.merge(&db.blocks.list()));
+            while !std::fs::read_dir(db.blocks.dir()).unwrap().any(|e| {
+                e.unwrap().file_name().to_str().is_some_and(|name| name.starts_with(crate::block::TEMP_PREFIX))
+            }) {
+                assert!(!merge.is_finished(), "it waits");
+                std::thread::yield_now();
+            }
+            db.stop_maintenance();
+            merge.join().unwrap()
+        });
+        assert!(matches!(done, Err(Stop::Closing)));
+        assert_eq!(db.blocks.list().len(), 2);
+    }
 }

@@ -56,6 +56,8 @@ pub struct Options {
     pub exemplars_max: usize,
     /// Most metrics whose type, help and unit are kept.
     pub metadata_max: usize,
+    /// Bytes of chunks that merging blocks writes in a second, so that it leaves the disk to others; `None` has no limit.
+    pub compaction_bytes_per_second: Option<u64>,
 }
 
 impl Default for Options {
@@ -67,6 +69,8 @@ impl Default for Options {
             future_ms_max: 600_000,
             exemplars_max: 100_000,
             metadata_max: 50_000,
+            // Far more than merging needs to keep up, but not the whole disk.
+            compaction_bytes_per_second: Some(32 << 20),
         }
     }
 }
