@@ -17,6 +17,7 @@ use crate::block::index::series::{SERIES, SeriesPage};
 use crate::block::meta::BlockId;
 use crate::block::writer::BlockWriter;
 use crate::block::{Block, ChunkRef, SeriesSamples};
+use crate::damage::DamageLog;
 use crate::db::{Db, MaintainState, lock};
 use crate::fs::IoAt;
 use crate::index::{Damage, SeriesRef};
@@ -101,7 +102,7 @@ impl Db {
         ids: &[BlockId],
         passes_over_damage: bool,
     ) -> Result<Option<Arc<Block>>, Stop> {
-        let sources = group.iter().map(|block| Source::new(block, passes_over_damage));
+        let sources = group.iter().map(|block| Source::new(block, &self.damage, passes_over_damage));
         let sources = sources.collect::<Result<Vec<_>, _>>().map_err(|_| Stop::Damage)?;
         let (symbols, sources) = unite(sources);
         let id = self.blocks.new_id();
@@ -171,7 +172,7 @@ impl Pace<'_> {
 }
 
 /// A block on its way into a merge.
-struct Source {
+struct Source<'a> {
     block: Arc<Block>,
     /// By the block's row and name: the place in the united table.
     rows: Vec<u32>,
@@ -179,6 +180,7 @@ struct Source {
     next: SeriesRef,
     page: Option<Arc<SeriesPage>>,
     tombstones: Arc<Tombstones>,
+    damage: &'a DamageLog,
     /// Chunks that cannot be read are left out, instead of ending the merge.
     passes_over_damage: bool,
 }
@@ -190,13 +192,13 @@ struct Next {
     number: SeriesRef,
 }
 
-impl Source {
-    fn new(block: &Arc<Block>, passes_over_damage: bool) -> Result<Source, Damage> {
+impl<'a> Source<'a> {
+    fn new(block: &Arc<Block>, damage: &'a DamageLog, passes_over_damage: bool) -> Result<Self, Damage> {
         // The labels are read again when they get their places; here damage shows before anything is written.
         block.index().all_values(|_| {})?;
         let tombstones = block.tombstones();
         let (block, rows, names) = (block.clone(), Vec::new(), Vec::new());
-        Ok(Source { block, rows, names, next: 0, page: None, tombstones, passes_over_damage })
+        Ok(Source { block, rows, names, next: 0, page: None, tombstones, damage, passes_over_damage })
     }
 
     fn advance(&mut self) -> Result<Option<Next>, Damage> {
@@ -219,7 +221,9 @@ impl Source {
     /// All samples of a series but those that are deleted.
     fn read(&self, next: &Next) -> Result<SeriesSamples, Stop> {
         let mut samples = SeriesSamples::default();
-        if !self.block.read_series(&next.chunks, &mut samples).is_empty() && !self.passes_over_damage {
+        let errors = self.block.read_series(&next.chunks, &mut samples);
+        errors.iter().for_each(|e| self.block.note_damage(e, self.damage));
+        if !errors.is_empty() && !self.passes_over_damage {
             return Err(Stop::Damage);
         }
         if let Some(gone) = self.tombstones.of(next.number) {
@@ -230,7 +234,7 @@ impl Source {
 }
 
 /// The union of the sources' names and values, and each source's places in it.
-fn unite(mut sources: Vec<Source>) -> (Vec<Arc<str>>, Vec<Source>) {
+fn unite(mut sources: Vec<Source<'_>>) -> (Vec<Arc<str>>, Vec<Source<'_>>) {
     let mut known: FxHashMap<Arc<str>, u32> = FxHashMap::default();
     let mut texts: Vec<Arc<str>> = Vec::new();
     for source in &mut sources {
@@ -261,7 +265,7 @@ fn unite(mut sources: Vec<Source>) -> (Vec<Arc<str>>, Vec<Source>) {
     (order.into_iter().map(|number| texts[number as usize].clone()).collect(), sources)
 }
 
-fn merge_series(writer: &mut BlockWriter<'_>, mut sources: Vec<Source>, pace: &Pace<'_>) -> Result<(), Stop> {
+fn merge_series(writer: &mut BlockWriter<'_>, mut sources: Vec<Source<'_>>, pace: &Pace<'_>) -> Result<(), Stop> {
     let mut heads = Vec::with_capacity(sources.len());
     for source in &mut sources {
         heads.push(source.advance().map_err(|_| Stop::Damage)?);

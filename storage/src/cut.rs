@@ -202,7 +202,10 @@ impl Db {
         if !is_whole {
             let count = chunk.count;
             let text = format!("{}; its {count} samples are missing from the block of that time", chunk.bytes.error());
-            chunk.bytes.is_news();
+            if !chunk.bytes.is_news() {
+                // It is the same piece, but now queries have to be told.
+                self.damage.forget_one();
+            }
             self.damage.add(TimeRange::new(chunk.min_t, chunk.max_t.saturating_add(1)), text);
         }
         is_whole

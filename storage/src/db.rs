@@ -21,7 +21,7 @@ use crate::damage::DamageLog;
 use crate::fs::{AtPath, Fs, RealFs};
 use crate::head::series::Sealed;
 use crate::head::{self, Head};
-use crate::index::Damage;
+use crate::index::{Damage, SeriesRef};
 use crate::querier::{self, Piece};
 use crate::recover::RefusalCell;
 use crate::retention::{Anchor, STEP_MS};
@@ -311,7 +311,11 @@ impl Db {
     /// Series that satisfy all `matchers` and have a sample in `range`; a snapshot that later appends do not change.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, ReadError> {
         // Head first: a cut lists its blocks before the head lets go, so nothing falls between the two.
-        let (head, mut warnings) = self.select_head(matchers, range);
+        let mut warnings = Vec::new();
+        let head = self.select_head(matchers, range, |_, chunk| {
+            let (error, count) = (chunk.bytes.error(), chunk.count);
+            warnings.push(format!("{error}; its {count} samples are missing from this answer"));
+        });
         warnings.extend(self.damage.warnings(range));
         let mut found = Vec::new();
         for block in self.blocks_in(range) {
@@ -328,39 +332,43 @@ impl Db {
         self.blocks.list().iter().filter(|b| b.meta().range.overlaps(&range)).cloned().collect()
     }
 
-    /// The head's part of a selection, and what of it is damaged on the disk. Refs are resolved under one lock, samples
-    /// copied in portions.
+    /// The head's part of a selection; chunks that are damaged on the disk are left out and shown to `each_bad`. Refs are
+    /// resolved under one lock, samples copied in portions.
     pub(crate) fn select_head(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
-    ) -> (Vec<(Labels, Vec<Piece>)>, Vec<String>) {
+        mut each_bad: impl FnMut(SeriesRef, &Sealed),
+    ) -> Vec<(Labels, Vec<Piece>)> {
         let refs = head::select::select(&self.head, matchers);
-        let (mut found, mut warnings) = (Vec::with_capacity(refs.len()), Vec::new());
+        let mut found = Vec::with_capacity(refs.len());
         for portion in refs.chunks(SNAPSHOT_SERIES) {
             let series: Vec<_> = {
                 let head = self.head();
-                portion.iter().filter_map(|&series| head.snapshot(series, range)).collect()
+                portion.iter().filter_map(|&series| Some((series, head.snapshot(series, range)?))).collect()
             };
-            for mut s in series {
-                s.chunks.retain(|chunk| self.is_good(chunk, &mut warnings));
+            for (series, mut s) in series {
+                s.chunks.retain(|chunk| {
+                    let is_whole = chunk.bytes.is_whole();
+                    if !is_whole {
+                        self.note_chunk(chunk);
+                        each_bad(series, chunk);
+                    }
+                    is_whole
+                });
                 let histograms = s.histograms.into_iter().map(Piece::Histograms);
                 found.push((s.labels, s.chunks.into_iter().map(Piece::Head).chain(histograms).collect()));
             }
         }
-        (found, warnings)
+        found
     }
 
-    /// Whether a chunk's bytes, if they are on the disk, are whole. Damage is counted once and told each time.
-    fn is_good(&self, chunk: &Sealed, warnings: &mut Vec<String>) -> bool {
-        let is_whole = chunk.bytes.is_whole();
-        if !is_whole {
-            if chunk.bytes.is_news() {
-                self.damage.count_one();
-            }
-            warnings.push(format!("{}; its {} samples are missing from this answer", chunk.bytes.error(), chunk.count));
+    /// Counts a damaged chunk of the head, and says it to the log, once.
+    fn note_chunk(&self, chunk: &Sealed) {
+        if chunk.bytes.is_news() {
+            let (error, count) = (chunk.bytes.error(), chunk.count);
+            self.damage.add_met(format!("{error}; its {count} samples are missing from answers"));
         }
-        is_whole
     }
 
     /// Names of the labels of the series that `matchers` select in `range`, sorted. `range` is honoured to the block:

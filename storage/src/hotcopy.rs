@@ -98,7 +98,7 @@ impl Db {
         let mut start = min_t.div_euclid(block_ms) * block_ms;
         while start <= max_t {
             let range = TimeRange::new(start, start.saturating_add(block_ms));
-            let series = querier::join(self.select_head(&[], range).0, range);
+            let series = querier::join(self.select_head(&[], range, |_, _| ()), range);
             // The head's range may have holes as wide as a wrong clock is wrong: on to the next sample.
             let rest = TimeRange::new(range.max_t, i64::MAX);
             start = if series.is_empty() { self.next_range_start(rest) } else { range.max_t };
@@ -111,7 +111,7 @@ impl Db {
 
     /// Where the range of block length begins that has the head's first sample in `rest`.
     fn next_range_start(&self, rest: TimeRange) -> i64 {
-        let (found, _) = self.select_head(&[], rest);
+        let found = self.select_head(&[], rest, |_, _| ());
         let first = found.iter().flat_map(|(_, pieces)| pieces.iter().map(|p| p.span().0.max(rest.min_t))).min();
         first.map_or(i64::MAX, |t| t.div_euclid(self.options.block_ms) * self.options.block_ms)
     }

@@ -119,8 +119,8 @@ pub(crate) struct Block {
     owner: u64,
     /// One bit for each page of the chunks file that was verified; made at first use.
     verified: OnceLock<Box<[AtomicU64]>>,
-    /// Damaged pages met so far, so that each is counted once.
-    bad_pages: Mutex<BTreeSet<u32>>,
+    /// Places of damaged pages met so far, so that each is counted and logged once.
+    bad_pages: Mutex<BTreeSet<u64>>,
     /// The index is damaged and was counted so.
     is_counted: AtomicBool,
     /// What is deleted of it. Replaced as a whole; whoever took it keeps what it was then.
@@ -260,8 +260,9 @@ impl Block {
         self.count_damage(damage);
         selected?;
         for (page, sums) in bad {
-            self.note_page(page, damage);
-            warnings.push(format!("{}; what it held is missing from this answer", self.page_error(page, sums)));
+            let error = self.page_error(page, sums);
+            self.note_damage(&error, damage);
+            warnings.push(format!("{error}; what it held is missing from this answer"));
         }
         Ok(found)
     }
@@ -322,9 +323,11 @@ impl Block {
         Ok(())
     }
 
-    fn note_page(&self, page: u32, damage: &DamageLog) {
-        if self.bad_pages.lock().unwrap_or_else(PoisonError::into_inner).insert(page) {
-            damage.count_one();
+    /// Counts a damaged page, and says it to the log, once.
+    pub(crate) fn note_damage(&self, error: &ReadError, damage: &DamageLog) {
+        let ReadError::Checksum { offset, .. } = error;
+        if self.bad_pages.lock().unwrap_or_else(PoisonError::into_inner).insert(*offset) {
+            damage.add_met(format!("{error}; what it held is missing from answers"));
         }
     }
 
