@@ -75,15 +75,20 @@ pub(super) async fn snapshot(
     };
     let name = snapshot_name(app.clock.now_ms());
     let dir = tenant.db.dir().join(SNAPSHOTS_DIR).join(&name);
+    let log_name = name.clone();
     let work = move |tenant: &Tenant| {
         let parent = tenant.db.dir().join(SNAPSHOTS_DIR);
-        std::fs::create_dir_all(&parent)
+        let made = std::fs::create_dir_all(&parent)
             .map_err(|source| OpenError::Io { path: parent.clone(), source })
             .and_then(|()| tenant.db.snapshot_to(&dir, head))
-            .map_err(|e| ApiError::Internal(format!("create snapshot: {e}")))
+            .map_err(|e| ApiError::Internal(format!("create snapshot: {e}")));
+        for warning in made.iter().flatten() {
+            tracing::warn!(component = "storage", tenant = %tenant.id, snapshot = log_name, "{warning}");
+        }
+        made
     };
-    blocking(tenant, work).await?;
-    Answer::of(&json!({ "name": name }))
+    let warnings = blocking(tenant, work).await?;
+    Ok(Answer::of(&json!({ "name": name }))?.with_warnings(warnings))
 }
 
 /// Runs `work` off the async threads.

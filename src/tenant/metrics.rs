@@ -57,6 +57,9 @@ impl Collector for StorageCollector {
         let help = "Appends and syncs that the disk refused.";
         let failures = ConstCounter::new(sum(|s| s.append_failures));
         put(&mut encoder, "cairn_storage_append_failures", help, &failures)?;
+        let help = "Snapshots asked for that lack samples which are damaged in the head.";
+        let incomplete = ConstCounter::new(sum(|s| s.incomplete_copies));
+        put(&mut encoder, "cairn_storage_incomplete_snapshots", help, &incomplete)?;
         let appended = ConstCounter::new(sum(|s| s.samples_appended));
         put(&mut encoder, "prometheus_tsdb_head_samples_appended", "Total number of appended samples.", &appended)
     }

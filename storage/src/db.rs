@@ -109,6 +109,8 @@ pub struct Db {
     believed_t: AtomicI64,
     pub(crate) refusal: RefusalCell,
     appended: AtomicU64,
+    /// [`Stats::incomplete_copies`].
+    pub(crate) incomplete_copies: AtomicU64,
     replayed: ReplayNumbers,
     _lock: File,
 }
@@ -214,6 +216,7 @@ impl Db {
             believed_t: AtomicI64::new(i64::MAX),
             refusal: RefusalCell::default(),
             appended: AtomicU64::new(0),
+            incomplete_copies: AtomicU64::new(0),
             replayed: ReplayNumbers {
                 ms,
                 torn_bytes: replayed.torn_bytes,
@@ -463,6 +466,7 @@ impl Db {
             block_bytes: self.blocks.bytes(),
             min_t: head.range().map(|(min, _)| min).into_iter().chain(oldest_block).min(),
             quarantined: self.damage.count(),
+            incomplete_copies: self.incomplete_copies.load(Ordering::Relaxed),
             wal_torn_bytes: self.replayed.torn_bytes,
             orphaned_samples: self.replayed.orphans,
             replay_ms: self.replayed.ms,

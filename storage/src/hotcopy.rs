@@ -9,14 +9,18 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::block::writer::BlockWriter;
 use crate::block::{Block, BlockPaths, SeriesSamples};
 use crate::blocks::BLOCKS_DIR;
 use crate::db::{Db, lock};
 use crate::fs::{AtPath, IoAt};
+use crate::head::series::Sealed;
 use crate::histogram::blobs;
+use crate::index::SeriesRef;
 use crate::querier;
+use crate::verify::minute;
 use crate::{Columns, HistogramColumns, OpenError, ReadError, SelectedSeries, TimeRange};
 
 /// Where the server keeps snapshots, below the `Db`'s directory. They are a person's to keep and to remove: they do not
@@ -38,8 +42,9 @@ impl Db {
     /// Makes `dir`, which must not be there, a database with the samples of this moment. Opens as any other.
     ///
     /// Waits for maintenance that is running; appends and selects go on. Costs no room for blocks (hard links), unless
-    /// `dir` is on another file system. After an error nothing is left under that name.
-    pub fn snapshot_to(&self, dir: &Path, head: SnapshotHead) -> Result<(), OpenError> {
+    /// `dir` is on another file system. After an error nothing is left under that name. Returns warnings, one sentence each:
+    /// what of the head is damaged on the disk and so not in the copy.
+    pub fn snapshot_to(&self, dir: &Path, head: SnapshotHead) -> Result<Vec<String>, OpenError> {
         let _maintain = lock(&self.maintain);
         let parent = dir.parent().unwrap_or(Path::new("."));
         let name = dir.file_name().and_then(|n| n.to_str()).unwrap_or("snapshot");
@@ -49,18 +54,23 @@ impl Db {
             return Err(OpenError::Io { path: dir.to_owned(), source: std::io::ErrorKind::AlreadyExists.into() });
         }
         let temp = parent.join(format!("{TEMP_PREFIX}{name}"));
-        let made = self.fill_snapshot(&temp, head).and_then(|()| {
+        let made = self.fill_snapshot(&temp, head).and_then(|missing| {
             self.fs.rename(&temp, dir).at(dir)?;
-            self.fs.sync_dir(parent).at(parent)
+            self.fs.sync_dir(parent).at(parent)?;
+            Ok(missing)
         });
         if made.is_err() {
             // Best effort: a full disk must not fill up with failed attempts.
             let _ = self.fs.remove_dir_all(&temp);
         }
-        Ok(made?)
+        let warnings = Vec::from_iter(made?.warning());
+        if !warnings.is_empty() {
+            self.incomplete_copies.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(warnings)
     }
 
-    fn fill_snapshot(&self, temp: &Path, head: SnapshotHead) -> Result<(), IoAt> {
+    fn fill_snapshot(&self, temp: &Path, head: SnapshotHead) -> Result<Missing, IoAt> {
         let blocks_dir = temp.join(BLOCKS_DIR);
         // What an attempt left that was killed.
         match self.fs.remove_dir_all(temp) {
@@ -70,14 +80,16 @@ impl Db {
             _ => {}
         }
         self.fs.create_dir_all(&blocks_dir).at(&blocks_dir)?;
+        let mut missing = Missing::default();
         if head == SnapshotHead::Written {
-            self.write_head_to(&blocks_dir)?;
+            self.write_head_to(&blocks_dir, &mut missing)?;
         }
         for block in self.blocks.list().iter() {
             self.link_block(block, &blocks_dir)?;
         }
         self.fs.sync_dir(&blocks_dir).at(&blocks_dir)?;
-        self.fs.sync_dir(temp).at(temp)
+        self.fs.sync_dir(temp).at(temp)?;
+        Ok(missing)
     }
 
     fn link_block(&self, block: &Block, blocks_dir: &Path) -> Result<(), IoAt> {
@@ -92,16 +104,16 @@ impl Db {
     }
 
     /// One block for each range of block length in which the head has samples.
-    fn write_head_to(&self, blocks_dir: &Path) -> Result<(), IoAt> {
+    fn write_head_to(&self, blocks_dir: &Path, missing: &mut Missing) -> Result<(), IoAt> {
         let Some((min_t, max_t)) = self.head().range() else { return Ok(()) };
         let block_ms = self.options.block_ms;
         let mut start = min_t.div_euclid(block_ms) * block_ms;
         while start <= max_t {
             let range = TimeRange::new(start, start.saturating_add(block_ms));
-            let series = querier::join(self.select_head(&[], range, |_, _| ()), range);
+            let series = querier::join(self.select_head(&[], range, |series, chunk| missing.add(series, chunk)), range);
             // The head's range may have holes as wide as a wrong clock is wrong: on to the next sample.
             let rest = TimeRange::new(range.max_t, i64::MAX);
-            start = if series.is_empty() { self.next_range_start(rest) } else { range.max_t };
+            start = if series.is_empty() { self.next_range_start(rest, missing) } else { range.max_t };
             if !series.is_empty() {
                 self.write_series_to(blocks_dir, &series)?;
             }
@@ -110,8 +122,8 @@ impl Db {
     }
 
     /// Where the range of block length begins that has the head's first sample in `rest`.
-    fn next_range_start(&self, rest: TimeRange) -> i64 {
-        let found = self.select_head(&[], rest, |_, _| ());
+    fn next_range_start(&self, rest: TimeRange, missing: &mut Missing) -> i64 {
+        let found = self.select_head(&[], rest, |series, chunk| missing.add(series, chunk));
         let first = found.iter().flat_map(|(_, pieces)| pieces.iter().map(|p| p.span().0.max(rest.min_t))).min();
         first.map_or(i64::MAX, |t| t.div_euclid(self.options.block_ms) * self.options.block_ms)
     }
@@ -127,7 +139,7 @@ impl Db {
         order.sort_by(|a, b| a.0.cmp(&b.0));
         let mut writer = BlockWriter::new(self.fs.as_ref(), blocks_dir, id, symbols.clone())?;
         for (labels, series) in order {
-            // Chunks that are damaged on the disk were left out by the selection already.
+            // Chunks that are damaged on the disk were left out by the selection already, and are in `Missing`.
             let read = samples_of(series).map_err(std::io::Error::other).at(blocks_dir);
             let added = read.and_then(|samples| match samples.is_empty() {
                 true => Ok(()),
@@ -139,6 +151,33 @@ impl Db {
             }
         }
         writer.finish(id.0, Vec::new()).map(drop)
+    }
+}
+
+/// What of the head is not in a copy, as it is damaged on the disk.
+#[derive(Debug, Default)]
+struct Missing {
+    /// A chunk may be met in several ranges, so series are kept to be counted once.
+    series: BTreeSet<SeriesRef>,
+    range: Option<(i64, i64)>,
+}
+
+impl Missing {
+    fn add(&mut self, series: SeriesRef, chunk: &Sealed) {
+        self.series.insert(series);
+        let (min_t, max_t) = (chunk.min_t, chunk.max_t);
+        self.range = Some(self.range.map_or((min_t, max_t), |(min, max)| (min.min(min_t), max.max(max_t))));
+    }
+
+    fn warning(&self) -> Option<String> {
+        let (min_t, max_t) = self.range?;
+        Some(format!(
+            "samples of {} series between {} and {} are missing from the copy: their chunks in the head are damaged on the \
+             disk (cairn verify names them)",
+            self.series.len(),
+            minute(min_t),
+            minute(max_t)
+        ))
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Stats {
     pub min_t: Option<i64>,
     /// Pieces set aside as damaged since open.
     pub quarantined: u64,
+    /// Copies made by [`crate::Db::snapshot_to`] since open that lack damaged samples of the head.
+    pub incomplete_copies: u64,
     /// Bytes at the end of the WAL that were no whole record at the last open, and were cut.
     pub wal_torn_bytes: u64,
     /// Samples of the WAL whose series' labels were lost with a damaged record.

@@ -290,7 +290,7 @@ fn entry(block: &Block, series: SeriesRef) -> Result<(Labels, Vec<ChunkRef>), Da
 }
 
 /// `2023-11-14 22:13` (UTC).
-fn minute(t: i64) -> String {
+pub(crate) fn minute(t: i64) -> String {
     let minutes = t.div_euclid(MINUTE_MS);
     let (days, of_day) = (minutes.div_euclid(1440), minutes.rem_euclid(1440));
     let (year, month, day) = civil(days);

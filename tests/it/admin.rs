@@ -62,3 +62,30 @@ async fn deletes_as_prometheus_does() {
         assert_eq!(code, Some(0), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_snapshot_that_lacks_damaged_samples_says_so() {
+    use std::os::unix::fs::FileExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let server = Cairn::start(dir.path(), &[]);
+    let t = now_ms() - 600_000;
+    // One more than a chunk of the head has at most: the first one goes to a file when the server stops.
+    for i in 0..241 {
+        push(&server, "m", t + i * 1000).await;
+    }
+    server.stop();
+    let server = Cairn::start(dir.path(), &[]);
+    let head = std::fs::read_dir(dir.path().join("data/tenants/anonymous/head")).unwrap();
+    let mut files = head.map(|entry| entry.unwrap().path());
+    let chunks = files.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("chunks-")).unwrap();
+    // In place: the server has mapped it. The first chunk begins behind the header.
+    std::fs::OpenOptions::new().write(true).open(chunks).unwrap().write_all_at(b"spoiled!", 70).unwrap();
+    let made = server.post("/api/v1/admin/tsdb/snapshot").send().await.unwrap();
+    let made: serde_json::Value = serde_json::from_str(&made.text().await.unwrap()).unwrap();
+    assert_eq!(made["status"], "success");
+    let warning = made["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with("samples of 1 series between "), "{warning}");
+    let metrics = server.get("/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("\ncairn_storage_incomplete_snapshots_total 1\n"), "{metrics}");
+}

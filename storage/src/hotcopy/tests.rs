@@ -50,7 +50,7 @@ fn a_snapshot_has_everything_and_lets_the_original_go_on() {
     db.delete_series(&[Matcher::equal("__name__", "a")], TimeRange::new(T0, T0 + HOUR)).unwrap();
     let expected = of(&db, TimeRange::ALL);
     let (whole, old) = (dir.path().join("whole"), dir.path().join("old"));
-    db.snapshot_to(&whole, SnapshotHead::Written).unwrap();
+    assert!(db.snapshot_to(&whole, SnapshotHead::Written).unwrap().is_empty());
     db.snapshot_to(&old, SnapshotHead::Skipped).unwrap();
     let again = db.snapshot_to(&whole, SnapshotHead::Written).unwrap_err();
     assert!(again.to_string().contains("exists"), "{again}");
@@ -77,6 +77,37 @@ fn a_snapshot_in_the_directory_itself_does_not_count_for_its_limit() {
     assert_eq!(db.own_bytes().unwrap(), before);
     drop(db);
     assert_eq!(read(&dir.path().join("snapshots/s"), TimeRange::ALL), read(dir.path(), TimeRange::ALL));
+}
+
+#[test]
+fn a_snapshot_says_what_of_the_head_it_lacks() {
+    use std::os::unix::fs::FileExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { block_ms: 24 * HOUR, ..Options::default() };
+    let db = Db::open(&dir.path().join("live"), options).unwrap();
+    // Several full chunks for each series, and a hole as a wrong clock leaves it.
+    for minute in (0..600).chain(9000..9300) {
+        put(&db, "a", T0 + minute * 60_000);
+        put(&db, "b", T0 + minute * 60_000);
+    }
+    db.snapshot_now(T0).unwrap();
+    let files = std::fs::read_dir(dir.path().join("live/head")).unwrap().map(|entry| entry.unwrap().path());
+    let chunks = files.into_iter().find(|path| path.to_str().unwrap().contains("chunks-")).unwrap();
+    // In place: the file is mapped. Every chunk of it.
+    let file = std::fs::OpenOptions::new().write(true).open(&chunks).unwrap();
+    for at in (100..std::fs::metadata(&chunks).unwrap().len() - 8).step_by(64) {
+        file.write_all_at(b"spoiled!", at).unwrap();
+    }
+    let copy = dir.path().join("copy");
+    let warnings = db.snapshot_to(&copy, SnapshotHead::Written).unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let words = "samples of 2 series between 2023-11-14 22:13 UTC and 2023-11-2";
+    assert!(warnings[0].starts_with(words) && warnings[0].contains("missing from the copy"), "{warnings:?}");
+    assert_eq!(db.stats().incomplete_copies, 1);
+    // Blocks are as they are.
+    assert!(db.snapshot_to(&dir.path().join("old"), SnapshotHead::Skipped).unwrap().is_empty());
+    assert_eq!(read(&copy, TimeRange::ALL), of(&db, TimeRange::ALL));
 }
 
 #[test]
