@@ -124,4 +124,27 @@ mod tests {
         assert!(code == UNREADABLE && text.contains("--storage.tsdb.path"), "{text}");
         assert_eq!(verify(&empty.path().join("absent"), false).0, UNREADABLE);
     }
+    #[test]
+    fn damage_that_costs_nothing_has_the_exit_code_of_damage() {
+        let data = tempfile::tempdir().unwrap();
+        let dir = tenant(data.path(), "a");
+        // A second life, so that there are two snapshots.
+        let db = Db::open(&dir, Options::default()).unwrap();
+        let mut batch = Batch::new();
+        batch.push(Labels::from_pairs([("__name__", "m")]).unwrap(), 100_000, 1.0);
+        db.append(&mut batch, 100_000, Durability::Written).unwrap();
+        db.close().unwrap();
+        drop(db);
+        let files = std::fs::read_dir(dir.join("head")).unwrap().map(|entry| entry.unwrap().path());
+        let snapshots = files.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("snap-"));
+        let older = snapshots.min().unwrap();
+        let mut bytes = std::fs::read(&older).unwrap();
+        bytes.truncate(bytes.len() - 1);
+        std::fs::write(older, bytes).unwrap();
+        let (code, text) = verify(data.path(), false);
+        assert!(code == DAMAGED && text.contains("nothing is lost, as the newest snapshot is whole"), "{text}");
+        let (code, text) = verify(data.path(), true);
+        assert!(code == DAMAGED && text.contains("REPAIRED: 1 of 1 damaged pieces"), "{text}");
+        assert_eq!(verify(data.path(), false).0, CLEAN);
+    }
 }

@@ -100,6 +100,13 @@ impl DamageLog {
         let _: std::io::Result<()> = write();
     }
 
+    /// Gives a file that does not change any more a name here, for a person to look at; it may be removed where it is.
+    /// Best effort.
+    pub(crate) fn keep_file(&self, from: &Path, name: &str) {
+        let _: std::io::Result<()> =
+            self.fs.create_dir_all(&self.dir).and_then(|()| self.fs.link(from, &self.dir.join(name)));
+    }
+
     /// Moves a file or directory here. Best effort: whether it worked.
     pub(crate) fn move_here(&self, from: &Path, name: &str) -> bool {
         let mut to = self.dir.join(name);

@@ -1,7 +1,8 @@
 //! Verifying a database that nobody has open: everything is read, and what is lost is named.
 //!
 //! Here: [`verify`], the walk through a block's series, writing a block anew without its damaged pages.
-//! Elsewhere: noticing damage in log and head, which opening does anyway (`wal::replay`, `blocks`), the command (server).
+//! Elsewhere: noticing damage in log and head, which opening does anyway (`wal::replay`, `blocks`), and in what it passes
+//! over (`snapshot::check`); the command (server).
 //!
 //! Invariant: without [`VerifyMode::Repair`] nothing on the disk changes. With it nothing is removed: what was damaged is
 //! in `quarantine/` afterwards, and what could be read of it is where it was.
@@ -11,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::block::{Block, ChunkRef, SeriesSamples};
+use crate::chunk::ChunkBytes;
 use crate::compact::Stop;
 use crate::db::Db;
 use crate::fs::dry::DryFs;
@@ -18,6 +20,7 @@ use crate::fs::{Fs, RealFs};
 use crate::head;
 use crate::head::series::Sealed;
 use crate::index::{Damage, SeriesRef};
+use crate::snapshot::check::{Fault, Places, passed_over};
 use crate::tombstone::TOMBSTONES_FILE;
 use crate::{Labels, OpenError, Options, ReadError, TimeRange};
 
@@ -66,12 +69,14 @@ pub fn verify(dir: &Path, mode: VerifyMode, report: &mut dyn FnMut(&str)) -> Res
     RealFs.list(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
     let fs: Arc<dyn Fs> = if mode == VerifyMode::Repair { Arc::new(RealFs) } else { Arc::new(DryFs) };
     let db = Db::open_with(dir, Options::default(), fs)?;
-    let mut run = Run { db: &db, mode, report, out: Verified::default(), has_set_aside: false };
+    let bad_chunks = Places::new();
+    let mut run = Run { db: &db, mode, report, out: Verified::default(), has_set_aside: false, bad_chunks };
     run.opened();
     for block in db.blocks.list().iter() {
         run.block(block)?;
     }
     run.head();
+    run.passed_over()?;
     let (out, has_set_aside) = (run.out, run.has_set_aside);
     if mode == VerifyMode::Repair && out.damaged > 0 {
         repair_head(db, has_set_aside, report)?;
@@ -101,6 +106,8 @@ struct Run<'a> {
     report: &'a mut dyn FnMut(&str),
     out: Verified,
     has_set_aside: bool,
+    /// Of the head.
+    bad_chunks: Places,
 }
 
 /// What the damage of one block costs: for each series the ranges of its chunks that cannot be read.
@@ -162,11 +169,52 @@ impl Run<'_> {
             self.out.samples += u64::from(chunk.count);
             return;
         }
+        if let ChunkBytes::Mapped { file, offset, .. } = &chunk.bytes {
+            self.bad_chunks.insert((file.number, *offset));
+        }
         self.out.damaged += 1;
         // The head is written anew at the end.
         self.out.repaired += u64::from(self.mode == VerifyMode::Repair);
         self.say(&chunk.bytes.error().to_string());
         self.say(&format!("  lost: {labels} from {} to {}", minute(chunk.min_t), minute(chunk.max_t)));
+    }
+
+    /// What a start does not read while the newest snapshot is whole: the copy to fall back to, which one would miss only
+    /// when it is needed.
+    fn passed_over(&mut self) -> Result<(), OpenError> {
+        let (faults, is_newest_whole) = {
+            let state = self.db.maintaining();
+            passed_over(self.db, &state.snapshots, &self.bad_chunks)?
+        };
+        let cost = if is_newest_whole && self.bad_chunks.is_empty() {
+            "nothing is lost, as the newest snapshot is whole"
+        } else {
+            "it could have made up for what is damaged of the newest snapshot"
+        };
+        for fault in faults {
+            self.out.damaged += 1;
+            self.say(&format!("{}: {}; {cost}", fault.path.display(), fault.what));
+            if self.mode == VerifyMode::Repair {
+                self.keep(&fault);
+                // Both snapshots are written anew at the end, and the log before them goes.
+                self.out.repaired += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// For a person to look at, as opening does with what it passes over.
+    fn keep(&self, fault: &Fault) {
+        let name = fault.path.file_name().and_then(|n| n.to_str()).unwrap_or("piece");
+        match fault.part {
+            Some((offset, len)) => {
+                let bytes = self.db.fs.read(&fault.path).unwrap_or_default();
+                let part = bytes.get(offset..offset.saturating_add(len)).unwrap_or_default();
+                self.db.damage.keep_copy(&format!("{name}-at-{offset}"), part);
+            }
+            None if fault.is_snapshot => drop(self.db.damage.move_here(&fault.path, name)),
+            None => self.db.damage.keep_file(&fault.path, name),
+        }
     }
 
     fn block(&mut self, block: &Arc<Block>) -> Result<(), OpenError> {

@@ -1,7 +1,8 @@
 //! Snapshots: the whole head on the disk, so that a start need not replay it and the WAL can go.
 //!
 //! Here: the files' names, which snapshots are kept and what they need, when the next one is due.
-//! Elsewhere: writing (`snapshot::write`), reading (`snapshot::load`), bytes (`snapshot::format`, `head::export`),
+//! Elsewhere: writing (`snapshot::write`), reading (`snapshot::load`), verifying the one that is not read
+//! (`snapshot::check`), bytes (`snapshot::format`, `head::export`),
 //! finished chunks in files (`snapshot::chunks`).
 //!
 //! Invariant: at every moment every acknowledged sample is in a listed whole block, or in one of the two kept snapshots
@@ -31,6 +32,7 @@ use self::format::{Facts, NeededFile};
 use crate::block::meta::BlockId;
 use crate::head::export::Files;
 
+pub(crate) mod check;
 pub(crate) mod chunks;
 mod extras;
 pub(crate) mod format;

@@ -136,6 +136,57 @@ fn a_damaged_record_of_the_log_is_gone_after_a_repair() {
     check(dir.path(), "no whole record", 400 * 200 - 66 * 200);
 }
 
+/// The files of a directory with names that begin so, in order.
+fn named(dir: &Path, prefix: &str) -> Vec<PathBuf> {
+    let begins = |p: &PathBuf| p.file_name().unwrap().to_str().unwrap().starts_with(prefix);
+    files(dir).into_keys().filter(begins).collect()
+}
+
+#[test]
+fn damage_of_the_older_snapshot_is_said_and_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(fill(dir.path()));
+    let snapshots = named(&dir.path().join("head"), "snap-");
+    assert_eq!(snapshots.len(), 2);
+    flip(&snapshots[0], 3000);
+    check(dir.path(), "are no whole frame; nothing is lost, as the newest snapshot is whole", 400 * 200);
+}
+
+#[test]
+fn an_older_snapshot_that_lacks_what_it_needs_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(fill(dir.path()));
+    let segments = named(&dir.path().join("wal"), "");
+    std::fs::remove_file(&segments[0]).unwrap();
+    check(dir.path(), "which follows it, is not there; nothing is lost", 400 * 200);
+}
+
+#[test]
+fn a_damaged_segment_before_the_newest_snapshot_is_said_and_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(fill(dir.path()));
+    let segments = named(&dir.path().join("wal"), "");
+    assert!(segments.len() >= 2, "{segments:?}");
+    flip(&segments[0], 5000);
+    check(dir.path(), "are no whole record; nothing is lost, as the newest snapshot is whole", 400 * 200);
+}
+
+#[test]
+fn damaged_chunks_that_only_the_older_snapshot_has_are_said_and_cost_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = fill(dir.path());
+    // What the last cut took into a block is in a file that the older snapshot has.
+    let t = T0 + 400 * 60_000;
+    db.snapshot_now(t).unwrap();
+    db.maintain(t + 3 * 3_600_000).unwrap();
+    drop(db);
+    let (_, said) = run(dir.path(), VerifyMode::Report);
+    assert!(said.is_empty(), "{said:?}");
+    let chunks = named(&dir.path().join("head"), "chunks-");
+    flip(&chunks[0], 100);
+    check(dir.path(), "chunks that only the older snapshot needs are damaged; nothing is lost", 400 * 200);
+}
+
 #[test]
 fn damaged_tombstones_are_set_aside() {
     let dir = tempfile::tempdir().unwrap();
