@@ -14,7 +14,6 @@ use std::time::Instant;
 
 use crate::append::{Window, Writer};
 use crate::block::Block;
-use crate::block::index::Index;
 use crate::block::meta::BlockId;
 use crate::blocks::{BLOCKS_DIR, Blocks};
 use crate::damage::DamageLog;
@@ -39,7 +38,7 @@ const WAL_DIR: &str = "wal";
 /// Sensible lengths of a block: shorter ones drown in files, longer ones never leave the head.
 const BLOCK_MS: std::ops::RangeInclusive<i64> = 1_000..=31_536_000_000;
 /// A select releases the head's lock after so many series, so that appends do not wait for a large query.
-const SNAPSHOT_SERIES: usize = 512;
+pub(crate) const SNAPSHOT_SERIES: usize = 512;
 
 /// How a [`Db`] is kept. Plain numbers; the server owns the defaults that users see.
 #[derive(Debug, Clone)]
@@ -374,76 +373,6 @@ impl Db {
         }
     }
 
-    /// Names of the labels of the series that `matchers` select in `range`, sorted. `range` is honoured to the block:
-    /// a series counts if its head or block has any sample there. Blocks that cannot be read are left out.
-    pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ReadError> {
-        let mut names = BTreeSet::new();
-        self.visit_labels(matchers, range, |part| match part {
-            Part::Index(index) => index.names(|name| insert(&mut names, name)),
-            Part::Head(head) => {
-                read(head).names().for_each(|name| insert(&mut names, name));
-                Ok(())
-            }
-            Part::Series(labels) => {
-                labels.iter().for_each(|(name, _)| insert(&mut names, name));
-                Ok(())
-            }
-        });
-        Ok(names.into_iter().collect())
-    }
-
-    /// Values of label `name` among the series that `matchers` select in `range`, sorted; `range` as for
-    /// [`Db::label_names`].
-    pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ReadError> {
-        let mut values = BTreeSet::new();
-        self.visit_labels(matchers, range, |part| match part {
-            Part::Index(index) => index.values(name, |value| insert(&mut values, value)),
-            Part::Head(head) => {
-                head::select::values(head, name, |value| insert(&mut values, value));
-                Ok(())
-            }
-            Part::Series(labels) => {
-                labels.get(name).into_iter().for_each(|value| insert(&mut values, value));
-                Ok(())
-            }
-        });
-        Ok(values.into_iter().collect())
-    }
-
-    /// Shows `visit` the head and the blocks that touch `range`: as indexes if there is no matcher, else the labels of
-    /// each series that passes. Blocks whose index is damaged are counted and passed over.
-    fn visit_labels(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        mut visit: impl FnMut(Part<'_>) -> Result<(), Damage>,
-    ) {
-        let head_range = self.head().range();
-        let is_inside = head_range.is_some_and(|(min_t, max_t)| min_t < range.max_t && range.min_t <= max_t);
-        // The head's parts cannot be damaged.
-        let _: Result<(), Damage> = match (is_inside, matchers) {
-            (false, _) => Ok(()),
-            (true, []) => visit(Part::Head(&self.head)),
-            (true, _) => head::select::select(&self.head, matchers).chunks(SNAPSHOT_SERIES).try_for_each(|portion| {
-                let labels: Vec<Labels> = {
-                    let head = self.head();
-                    portion.iter().filter_map(|&series| head.labels(series)).collect()
-                };
-                labels.iter().try_for_each(|labels| visit(Part::Series(labels)))
-            }),
-        };
-        for block in self.blocks_in(range) {
-            // A damaged index is counted at its first use and set aside by the next `maintain`, which warns selects.
-            let _: Result<(), Damage> = match matchers {
-                [] => visit(Part::Index(block.index())),
-                _ => block
-                    .select_labels(matchers, &self.damage)
-                    .and_then(|found| found.iter().try_for_each(|labels| visit(Part::Series(labels)))),
-            };
-            block.count_damage(&self.damage);
-        }
-    }
-
     /// Numbers for metrics and status pages; cheap.
     pub fn stats(&self) -> Stats {
         // An append may be waiting for a slow disk with the writer in its hands: then the last known size is good enough.
@@ -528,24 +457,11 @@ impl Drop for Db {
     }
 }
 
-/// Something that has label names and values.
-enum Part<'a> {
-    Head(&'a RwLock<Head>),
-    Index(&'a Index),
-    Series(&'a Labels),
-}
-
-fn insert(set: &mut BTreeSet<String>, text: &str) {
-    if !set.contains(text) {
-        set.insert(text.to_owned());
-    }
-}
-
 fn unserved(damage: &Damage) -> String {
     format!("{}; what its block held is missing from this answer", damage.0)
 }
 
-fn read(head: &RwLock<Head>) -> RwLockReadGuard<'_, Head> {
+pub(crate) fn read(head: &RwLock<Head>) -> RwLockReadGuard<'_, Head> {
     head.read().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -38,6 +38,7 @@ mod histogram;
 mod hotcopy;
 mod index;
 mod labels;
+mod lookup;
 mod matcher;
 mod merge;
 mod metadata;
