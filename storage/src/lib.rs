@@ -25,6 +25,7 @@ mod cut;
 mod damage;
 mod db;
 mod delete;
+mod distinct;
 mod error;
 mod exemplar;
 mod extras;

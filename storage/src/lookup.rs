@@ -1,15 +1,18 @@
 //! Which labels there are: names and values, of all series or of those that matchers select.
 //!
 //! Here: [`Db::label_names`], [`Db::label_values`], and the walk over head and blocks.
-//! Elsewhere: the indexes that are asked (`head::select`, `block::index`), the samples of the series (`db`).
+//! Elsewhere: making one sorted list of what many sources have (`distinct`), the indexes that are asked (`head::select`, `block::index`), the samples of the series (`db`).
 //!
 //! Invariant: what cannot be read is left out and counted; a damaged index never fails a look-up.
 
 use std::collections::BTreeSet;
 use std::sync::RwLock;
 
+use rustc_hash::FxHashSet;
+
 use crate::block::index::Index;
 use crate::db::{Db, SNAPSHOT_SERIES, read};
+use crate::distinct::{Distinct, Texts};
 use crate::head::{self, Head};
 use crate::index::Damage;
 use crate::{Labels, Matcher, ReadError, TimeRange};
@@ -36,19 +39,32 @@ impl Db {
     /// Values of label `name` among the series that `matchers` select in `range`, sorted; `range` as for
     /// [`Db::label_names`].
     pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ReadError> {
-        let mut values = BTreeSet::new();
-        self.visit_labels(matchers, range, |part| match part {
-            Part::Index(index) => index.values(name, |value| insert(&mut values, value)),
-            Part::Head(head) => {
-                head::select::values(head, name, |value| insert(&mut values, value));
-                Ok(())
-            }
-            Part::Series(labels) => {
-                labels.get(name).into_iter().for_each(|value| insert(&mut values, value));
-                Ok(())
-            }
+        let mut values = Distinct::default();
+        // Of series that matchers select, many share a value, and few values are the rule.
+        let mut selected: FxHashSet<String> = FxHashSet::default();
+        self.visit_labels(matchers, range, |part| {
+            let mut texts = Texts::default();
+            let read = match part {
+                // Up to the damage, if there is some.
+                Part::Index(index) => index.values(name, |value| texts.push(value)),
+                Part::Head(head) => {
+                    head::select::values(head, name, |value| texts.push(value));
+                    Ok(())
+                }
+                Part::Series(labels) => {
+                    if let Some(value) = labels.get(name).filter(|value| !selected.contains(*value)) {
+                        selected.insert(value.to_owned());
+                    }
+                    return Ok(());
+                }
+            };
+            values.put(texts);
+            read
         });
-        Ok(values.into_iter().collect())
+        let mut texts = Texts::default();
+        selected.iter().for_each(|value| texts.push(value));
+        values.put(texts);
+        Ok(values.into_strings())
     }
 
     /// Shows `visit` the head and the blocks that touch `range`: as indexes if there is no matcher, else the labels of
