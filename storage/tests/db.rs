@@ -295,3 +295,38 @@ fn a_sample_older_than_the_last_cut_of_an_idle_head_survives_reopening() {
     let times: Vec<i64> = read(&db, "up", TimeRange::ALL).into_iter().map(|(t, _)| t).collect();
     assert_eq!(times, [1_000_000, 1_000_296, now - 501]);
 }
+
+/// What `docs/storage.md` says about isolation: a portion is shown, and 512 series are read, under one lock.
+#[test]
+fn a_small_batch_of_known_series_is_seen_whole_or_not_at_all() {
+    const SERIES: usize = 512;
+    const ROUNDS: i64 = 400;
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let mut batch = Batch::new();
+    (0..SERIES).for_each(|i| batch.push(labels("bucket", &i.to_string()), T0, 0.0));
+    db.append(&mut batch, T0, Durability::Written).unwrap();
+    let ids: Vec<SeriesId> = (0..SERIES).map(|i| batch.id(i).unwrap()).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut batch = Batch::new();
+            for round in 1..=ROUNDS {
+                batch.clear();
+                ids.iter().for_each(|&id| batch.push_known(id, T0 + round * 1000, round as f64));
+                db.append(&mut batch, T0 + round * 1000, Durability::Written).unwrap();
+            }
+        });
+        let mut seen = 0;
+        while seen < ROUNDS {
+            let found = db.select(&[Matcher::equal("__name__", "bucket")], TimeRange::ALL).unwrap();
+            let last = found.series.iter().map(|series| {
+                let mut out = Columns::default();
+                series.read_into(&mut out).unwrap();
+                (out.t[out.len() - 1] - T0) / 1000
+            });
+            let last: Vec<i64> = last.collect();
+            assert!(last.len() == SERIES && last.iter().all(|t| *t == last[0]), "{last:?}");
+            seen = last[0];
+        }
+    });
+}
