@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 
 use crate::batch::{Batch, NEW, NewSeries};
 use crate::head::Head;
+use crate::head::lookup::Lookup;
 use crate::head::series::Verdict;
 use crate::wal::record::WalSample;
 use crate::wal::{Appender, Lsn, Wal};
@@ -69,6 +70,8 @@ struct Planned {
     places: Vec<usize>,
     new_series: Vec<(SeriesId, Labels)>,
     new_ids: FxHashMap<Labels, SeriesId>,
+    /// Knows the label pairs of each of `new_series`.
+    lookup: Lookup,
 }
 
 impl Writer {
@@ -135,6 +138,7 @@ impl Planned {
         self.places.clear();
         self.new_series.clear();
         self.new_ids.clear();
+        self.lookup.begin(head);
         let plain = plain_prefix(head, &batch.samples, window);
         self.is_whole = plain == batch.samples.len();
         if self.is_whole {
@@ -193,13 +197,14 @@ impl Planned {
     }
 
     fn find_or_create(&mut self, head: &Head, labels: &Labels) -> SeriesId {
-        if let Some(series) = head.find(labels) {
+        if let Some(series) = self.lookup.find(head, labels) {
             return SeriesId(u64::from(series));
         }
         let next = SeriesId(head.next_id().0 + self.new_series.len() as u64);
         let id = *self.new_ids.entry(labels.clone()).or_insert(next);
         if id == next {
             self.new_series.push((id, labels.clone()));
+            self.lookup.keep();
         }
         id
     }
@@ -207,10 +212,10 @@ impl Planned {
     /// Puts what was logged into the head. A batch that names one time twice is sorted out here, as it is at replay.
     fn show(&self, head: &RwLock<Head>, samples: &[WalSample], done: &mut Appended) {
         let refused_before = done.refused.len();
-        for portion in self.new_series.chunks(PORTION) {
+        for (number, portion) in self.new_series.chunks(PORTION).enumerate() {
             let mut head = write(head);
-            for (id, labels) in portion {
-                if head.insert(*id, labels).is_some() {
+            for (at, (id, labels)) in portion.iter().enumerate() {
+                if self.lookup.insert(&mut head, number * PORTION + at, *id, labels).is_some() {
                     done.series_created += 1;
                 }
             }

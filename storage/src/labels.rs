@@ -62,19 +62,20 @@ impl Labels {
     /// `pairs` must already rise strictly by name, with no empty value: checked in debug builds.
     fn pack<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut text = String::with_capacity(PACKED_BYTES_USUAL);
-        let mut last: Option<&str> = None;
-        for (name, value) in pairs {
-            debug_assert!(last.is_none_or(|l| l < name) && !value.is_empty());
-            last = Some(name);
-            push_part(&mut text, name);
-            push_part(&mut text, value);
-        }
+        push_pairs(&mut text, pairs);
         Labels(Arc::from(text))
     }
 
     /// A set from pairs that already rise strictly by name and have no empty value.
     pub(crate) fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         Self::pack(pairs)
+    }
+
+    /// As [`Labels::from_sorted`], for many sets: `text` is where they are put together.
+    pub(crate) fn from_sorted_in<'a>(text: &mut String, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        text.clear();
+        push_pairs(text, pairs);
+        Labels(Arc::from(text.as_str()))
     }
 
     /// The packed text: equal for equal sets, and for those only.
@@ -99,7 +100,13 @@ impl Labels {
 
     /// How many pairs; walks the set.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        let (mut at, mut parts) = (0, 0);
+        while at < self.0.len() {
+            let (start, len) = part_len(self.0.as_bytes(), at);
+            at = start + len;
+            parts += 1;
+        }
+        parts / 2
     }
 
     /// True for `{}`.
@@ -188,8 +195,11 @@ impl<'a> IntoIterator for &'a Labels {
     }
 }
 
+/// Name and value.
+type Pair<'a> = (&'a str, &'a str);
+
 /// Iterator over the pairs of a [`Labels`].
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct LabelsIter<'a> {
     rest: &'a str,
 }
@@ -204,6 +214,23 @@ impl<'a> Iterator for LabelsIter<'a> {
         let (value, rest) = take_part(rest);
         self.rest = rest;
         Some((name, value))
+    }
+}
+
+impl<'a> LabelsIter<'a> {
+    /// The next name and value, and those at the same place of `other` (empty if it has no more) unless they are the
+    /// same: then one comparison of bytes has told. Both move on.
+    #[inline]
+    pub(crate) fn next_beside<'b>(&mut self, other: &mut LabelsIter<'b>) -> Option<(Pair<'a>, Option<Pair<'b>>)> {
+        let before = self.rest;
+        let (name, value) = self.next()?;
+        let len = before.len() - self.rest.len();
+        // Lengths are part of what is compared, so equal bytes are one whole pair.
+        if other.rest.as_bytes().get(..len) == before.as_bytes().get(..len) {
+            other.rest = &other.rest[len..];
+            return Some(((name, value), None));
+        }
+        Some(((name, value), Some(other.next().unwrap_or_default())))
     }
 }
 
@@ -299,19 +326,40 @@ fn push_part(text: &mut String, part: &str) {
     text.push_str(part);
 }
 
+fn push_pairs<'a>(text: &mut String, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
+    let mut last: Option<&str> = None;
+    for (name, value) in pairs {
+        debug_assert!(last.is_none_or(|l| l < name) && !value.is_empty());
+        last = Some(name);
+        push_part(text, name);
+        push_part(text, value);
+    }
+}
+
+#[inline]
 fn take_part(packed: &str) -> (&str, &str) {
-    let bytes = packed.as_bytes();
-    let (mut len, mut shift, mut at) = (0usize, 0, 0);
+    let (start, len) = part_len(packed.as_bytes(), 0);
+    packed[start..].split_at(len)
+}
+
+/// Where the part whose length stands at `at` begins, and that length.
+#[inline]
+fn part_len(bytes: &[u8], at: usize) -> (usize, usize) {
+    let first = bytes[at];
+    if first & LEN_MORE == 0 { (at + 1, usize::from(first)) } else { long_part_len(bytes, at) }
+}
+
+fn long_part_len(bytes: &[u8], mut at: usize) -> (usize, usize) {
+    let (mut len, mut shift) = (0usize, 0);
     loop {
         let byte = bytes[at];
         at += 1;
         len |= usize::from(byte & 0x3f) << shift;
         if byte & LEN_MORE == 0 {
-            break;
+            return (at, len);
         }
         shift += LEN_BITS;
     }
-    packed[at..].split_at(len)
 }
 
 #[cfg(test)]
@@ -343,7 +391,26 @@ mod tests {
         for len in [1, 63, 64, 65, 4095, 4096, 300_000] {
             let v = "é".repeat(len);
             assert_eq!(set(&[("a", &v), ("b", "x")]).iter().collect::<Vec<_>>(), [("a", v.as_str()), ("b", "x")]);
+            assert_eq!(set(&[("a", &v), ("b", "x")]).len(), 2);
         }
+    }
+
+    #[test]
+    fn pairs_beside_those_of_another_set() {
+        let (a, b) =
+            (set(&[("a", "1"), ("b", "22"), ("c", "3")]), set(&[("a", "1"), ("b", "2"), ("d", "3"), ("e", "1")]));
+        let beside = |a: &Labels, b: &Labels| {
+            let (mut a, mut b, mut out) = (a.iter(), b.iter(), Vec::new());
+            while let Some(((name, _), other)) = a.next_beside(&mut b) {
+                out.push((name.to_owned(), other.map(|(name, value)| format!("{name}={value}"))));
+            }
+            out
+        };
+        let text = |t: &str| Some(t.to_owned());
+        assert_eq!(beside(&a, &b), [("a".into(), None), ("b".into(), text("b=2")), ("c".into(), text("d=3"))]);
+        let (b_c, b_d) = (text("b=22"), text("c=3"));
+        assert_eq!(beside(&b, &a), [("a".into(), None), ("b".into(), b_c), ("d".into(), b_d), ("e".into(), text("="))]);
+        assert_eq!((a.len(), b.len(), Labels::empty().len()), (3, 4, 0));
     }
 
     #[test]

@@ -61,14 +61,18 @@ fn node(i: usize) -> Labels {
 }
 
 fn create(what: &str, count: usize, labels: fn(usize) -> Labels) -> Head {
-    let mut head = Head::new(7_200_000);
+    let (mut head, mut lookup) = (Head::new(7_200_000), lookup::Lookup::default());
     let mut spent = 0;
     for first in (0..count).step_by(1000) {
         let all: Vec<Labels> = (first..first + 1000).map(labels).collect();
         let start = Cpu::now();
+        lookup.begin(&head);
+        for labels in &all {
+            assert_eq!(lookup.find(&head, labels), None);
+            lookup.keep();
+        }
         for (i, labels) in all.iter().enumerate() {
-            assert_eq!(head.find(labels), None);
-            head.insert(SeriesId((first + i) as u64), labels).unwrap();
+            lookup.insert(&mut head, i, SeriesId((first + i) as u64), labels).unwrap();
         }
         spent += start.nanos();
     }

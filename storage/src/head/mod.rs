@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use self::lookup::UNKNOWN;
 use self::pairs::{PairId, Pairs};
 use self::series::{Sealed, Series, Verdict};
 use self::symbols::Symbol;
@@ -24,6 +25,7 @@ mod cardinality;
 pub(crate) mod export;
 mod extras;
 pub(crate) mod forget;
+pub(crate) mod lookup;
 mod pairs;
 mod postings;
 mod rewrite;
@@ -129,7 +131,7 @@ impl Head {
         self.pages.get(series).map(|_| series)
     }
 
-    /// The series with these labels.
+    /// The series with these labels; of many in a row, [`lookup::Lookup`] asks for less.
     pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
         let mut few = [0; 32];
         let mut count = 0;
@@ -160,6 +162,9 @@ impl Head {
     }
 
     fn find_ids(&self, ids: &[PairId]) -> Option<SeriesRef> {
+        if ids.contains(&UNKNOWN) {
+            return None;
+        }
         let hash = self.by_labels.hash_ids(ids.iter().copied());
         self.by_labels.find(hash, |series| self.pages.pair_ids(series).is_some_and(|own| own.is_same(ids)))
     }
@@ -177,37 +182,46 @@ impl Head {
     /// Adds a series that is not there, under this number if it is above all others, else under the next one (lists
     /// of series only grow at their ends); `None` if numbers have run out.
     pub(crate) fn insert(&mut self, id: SeriesId, labels: &Labels) -> Option<SeriesRef> {
+        self.insert_known(id, labels, &[])
+    }
+
+    /// As [`Head::insert`]; `known` has the numbers of its pairs, as far as they are known: their texts are not read.
+    fn insert_known(&mut self, id: SeriesId, labels: &Labels, known: &[PairId]) -> Option<SeriesRef> {
         let id = SeriesId(id.0.max(self.next_id));
         let series = SeriesRef::try_from(id.0).ok().filter(|&r| r < SeriesRef::MAX)?;
-        let mut few = [0; 32];
-        let mut many = Vec::new();
+        if known.is_empty() || known.contains(&UNKNOWN) {
+            self.insert_pairs(series, labels, known);
+        } else {
+            known.iter().for_each(|&id| self.pairs.insert_known(id, series));
+            self.recent.clear();
+            self.recent.extend_from_slice(known);
+        }
+        self.pages.insert(series, &self.recent);
+        self.by_labels.insert(self.by_labels.hash_ids(self.recent.iter().copied()), series);
+        self.skip_ids(id.0 + 1);
+        Some(series)
+    }
+
+    /// Adds a series to its pairs, which are in `recent` afterwards.
+    fn insert_pairs(&mut self, series: SeriesRef, labels: &Labels, known: &[PairId]) {
         let mut count = 0;
         for (name, value) in labels.iter() {
-            let id = match self.recent.get(count) {
-                Some(&id) if self.pairs.is_pair(id, name, value) => {
+            let recent = self.recent.get(count).copied();
+            let known = known.get(count).copied().filter(|&id| id != UNKNOWN);
+            let id = match known.or(recent.filter(|&id| self.pairs.is_pair(id, name, value))) {
+                Some(id) => {
                     self.pairs.insert_known(id, series);
                     id
                 }
-                _ => self.pairs.insert(name, value, series),
+                None => self.pairs.insert(name, value, series),
             };
-            match few.get_mut(count) {
+            match self.recent.get_mut(count) {
                 Some(slot) => *slot = id,
-                None => many.push(id),
+                None => self.recent.push(id),
             }
             count += 1;
         }
-        let ids = if many.is_empty() {
-            &few[..count]
-        } else {
-            many.splice(..0, few);
-            &many
-        };
-        self.recent.clear();
-        self.recent.extend_from_slice(ids);
-        self.pages.insert(series, ids);
-        self.by_labels.insert(self.by_labels.hash_ids(ids.iter().copied()), series);
-        self.skip_ids(id.0 + 1);
-        Some(series)
+        self.recent.truncate(count);
     }
 
     /// What would become of a sample; changes nothing.

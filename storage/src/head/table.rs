@@ -127,6 +127,10 @@ impl Pages {
             self.pages.resize_with(page + 1, || None);
         }
         let page = self.pages[page].get_or_insert_default();
+        if slot == 0 && self.live > 0 {
+            // It is not the only page, so it will hardly stay a small one.
+            page.slots.reserve_exact(PAGE_SERIES);
+        }
         if page.slots.len() <= slot {
             page.slots.resize_with(slot + 1, || None);
         }

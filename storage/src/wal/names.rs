@@ -48,9 +48,13 @@ impl Texts {
     /// Adds a label set, which follows `last`.
     pub(crate) fn put_labels(&mut self, out: &mut Vec<u8>, labels: &Labels, last: Option<&Labels>) {
         put_varint(out, labels.len() as u64);
-        let mut last = last.map(Labels::iter);
-        for (name, value) in labels.iter() {
-            let (last_name, last_value) = last.as_mut().and_then(Iterator::next).unwrap_or(("", ""));
+        let mut last = last.map(Labels::iter).unwrap_or_default();
+        let mut pairs = labels.iter();
+        while let Some(((name, value), other)) = pairs.next_beside(&mut last) {
+            let Some((last_name, last_value)) = other else {
+                out.push(0);
+                continue;
+            };
             let new_name = if name == last_name { 0 } else { NEW_NAME };
             let new_value = if value == last_value { 0 } else { NEW_VALUE };
             out.push(new_name | new_value);
@@ -112,6 +116,7 @@ fn starts_with(out: &[u8], known: Text, text: &str) -> bool {
 pub(crate) struct KnownTexts<'a> {
     texts: Vec<&'a str>,
     last: Vec<(&'a str, &'a str)>,
+    packed: String,
 }
 
 impl<'a> KnownTexts<'a> {
@@ -120,21 +125,23 @@ impl<'a> KnownTexts<'a> {
         let count = r.count(1)?;
         let known = self.last.len().min(count);
         self.last.resize(count, ("", ""));
+        // Names that stand as they stood still rise.
+        let mut is_checked = true;
         for i in 0..count {
             let flags = r.u8()?;
             if flags & !(NEW_NAME | NEW_VALUE) != 0 || (i >= known && flags != NEW_NAME | NEW_VALUE) {
                 return None;
             }
             if flags & NEW_NAME != 0 {
-                self.last[i].0 = self.read_text(r)?;
+                self.last[i].0 = self.read_text(r).filter(|name| !name.is_empty())?;
+                is_checked = false;
             }
             if flags & NEW_VALUE != 0 {
-                self.last[i].1 = self.read_text(r)?;
+                self.last[i].1 = self.read_text(r).filter(|value| !value.is_empty())?;
             }
         }
-        let is_valid = self.last.windows(2).all(|pair| pair[0].0 < pair[1].0)
-            && self.last.iter().all(|(name, value)| !name.is_empty() && !value.is_empty());
-        is_valid.then(|| Labels::from_sorted(self.last.iter().copied()))
+        let is_valid = is_checked || self.last.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        is_valid.then(|| Labels::from_sorted_in(&mut self.packed, self.last.iter().copied()))
     }
 
     fn read_text(&mut self, r: &mut Reader<'a>) -> Option<&'a str> {

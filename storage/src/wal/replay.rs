@@ -17,6 +17,7 @@ use super::{Segment, segment_name};
 use crate::damage::DamageLog;
 use crate::fs::{AtPath, Fs};
 use crate::head::Head;
+use crate::head::lookup::Lookup;
 use crate::histogram::blobs;
 use crate::index::SeriesRef;
 use crate::{Exemplar, ExemplarsAppended, Labels, MetadataAppended, MetricMetadata, OpenError, SeriesId, TimeRange};
@@ -61,6 +62,7 @@ pub(crate) fn replay(
         head,
         expected_seq: start.next_seq,
         aliases: FxHashMap::default(),
+        lookup: Lookup::default(),
         decoder: Decoder::new().at(dir)?,
         decoded: Decoded::default(),
         times: None,
@@ -92,6 +94,7 @@ struct Run<'a> {
     expected_seq: Option<u64>,
     /// Numbers in the log that are not the numbers in the head.
     aliases: FxHashMap<u64, SeriesRef>,
+    lookup: Lookup,
     decoder: Decoder,
     decoded: Decoded,
     /// Times seen in the log: where damage may have cost something.
@@ -223,11 +226,11 @@ impl Run<'_> {
 
     fn declare(&mut self, id: SeriesId, labels: &Labels) {
         self.see(id.0);
-        let series = match self.head.find(labels) {
+        let series = match self.lookup.find(self.head, labels) {
             Some(series) => series,
             None => {
                 let id = if self.head.resolve(id).is_none() { id } else { self.head.next_id() };
-                match self.head.insert(id, labels) {
+                match self.lookup.insert_last(self.head, id, labels) {
                     Some(series) => series,
                     None => return,
                 }
