@@ -19,6 +19,7 @@ fn main() {
     copy(dir.path(), &killed.path().join("second"));
     let (closed, _, cpu) = timed(|| db.close());
     closed.unwrap();
+    drop(db);
     println!("closing: {cpu:.2?}");
     let samples = (series * scrapes) as u64;
     for name in ["first", "second"] {

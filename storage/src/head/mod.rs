@@ -21,6 +21,7 @@ use crate::histogram::head::HistogramChunk;
 use crate::index::SeriesRef;
 use crate::{Labels, SeriesId, TimeRange};
 
+pub(crate) mod backlog;
 mod cardinality;
 pub(crate) mod export;
 mod extras;
@@ -32,7 +33,7 @@ mod rewrite;
 pub(crate) mod select;
 pub(crate) mod series;
 pub(crate) mod symbols;
-mod table;
+pub(crate) mod table;
 
 /// Label pairs in rising order of name, as symbols of the head.
 pub(crate) type SymbolPairs = Arc<[(Symbol, Symbol)]>;
@@ -222,6 +223,11 @@ impl Head {
             count += 1;
         }
         self.recent.truncate(count);
+    }
+
+    /// Whether all numbers of the series' page are in use.
+    pub(crate) fn is_page_full(&self, series: SeriesRef) -> bool {
+        self.pages.is_full(series)
     }
 
     /// What would become of a sample; changes nothing.

@@ -160,6 +160,12 @@ impl Pages {
         Some(series)
     }
 
+    /// Whether all numbers of a series' page are in use.
+    pub(crate) fn is_full(&self, series: SeriesRef) -> bool {
+        let page = self.pages.get(series as usize / PAGE_SERIES).and_then(Option::as_ref);
+        page.is_some_and(|page| page.live == PAGE_SERIES)
+    }
+
     /// How many series there are.
     pub(crate) fn len(&self) -> usize {
         self.live

@@ -16,6 +16,7 @@ use self::scan::{Header, VERSION, encode_header};
 use crate::fs::{Fs, FsFile};
 use crate::{AppendError, Labels, SeriesId};
 
+mod ahead;
 pub(crate) mod fuzzing;
 mod names;
 pub(crate) mod pack;

@@ -11,13 +11,16 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::record::{Blob, Decoded, Decoder};
+use super::ahead::Ahead;
+use super::record::{Blob, Decoded, WalSample};
 use super::scan::{Header, Piece, VERSION, decode_header, scan};
 use super::{Segment, segment_name};
 use crate::damage::DamageLog;
 use crate::fs::{AtPath, Fs};
 use crate::head::Head;
+use crate::head::backlog::Backlog;
 use crate::head::lookup::Lookup;
+use crate::head::table::PAGE_SERIES;
 use crate::histogram::blobs;
 use crate::index::SeriesRef;
 use crate::{Exemplar, ExemplarsAppended, Labels, MetadataAppended, MetricMetadata, OpenError, SeriesId, TimeRange};
@@ -63,18 +66,19 @@ pub(crate) fn replay(
         expected_seq: start.next_seq,
         aliases: FxHashMap::default(),
         lookup: Lookup::default(),
-        decoder: Decoder::new().at(dir)?,
-        decoded: Decoded::default(),
+        backlog: Backlog::default(),
+        full_page: None,
         times: None,
         notes: Vec::new(),
         damage,
         out: Replayed::default(),
         ids_seen: 0,
     };
+    let mut ahead = Ahead::new().at(dir)?;
     run.out.next_number = numbers.last().map_or(1, |last| last + 1).max(start.segment);
     run.out.next_seq = start.next_seq.unwrap_or(0);
     for (i, &number) in numbers.iter().enumerate() {
-        run.segment(dir, number, number >= start.segment, i + 1 == numbers.len())?;
+        run.segment(&mut ahead, dir, number, number >= start.segment, i + 1 == numbers.len())?;
     }
     Ok(run.finish())
 }
@@ -95,8 +99,10 @@ struct Run<'a> {
     /// Numbers in the log that are not the numbers in the head.
     aliases: FxHashMap<u64, SeriesRef>,
     lookup: Lookup,
-    decoder: Decoder,
-    decoded: Decoded,
+    /// Samples that are judged but not yet in the head.
+    backlog: Backlog,
+    /// A page of the head of which all numbers are in use; nothing is removed while the log is replayed.
+    full_page: Option<u64>,
     /// Times seen in the log: where damage may have cost something.
     times: Option<(i64, i64)>,
     notes: Vec<String>,
@@ -107,7 +113,14 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Reads a segment; of one before the start only its length.
-    fn segment(&mut self, dir: &Path, number: u64, is_read: bool, is_last: bool) -> Result<(), OpenError> {
+    fn segment(
+        &mut self,
+        ahead: &mut Ahead,
+        dir: &Path,
+        number: u64,
+        is_read: bool,
+        is_last: bool,
+    ) -> Result<(), OpenError> {
         let path = dir.join(segment_name(number));
         let map = self.fs.map(&path).at(&path)?;
         let bytes = map.bytes();
@@ -119,21 +132,18 @@ impl Run<'_> {
         let mut torn = None;
         if let Some(header) = self.header(&path, number, bytes)? {
             let mut pieces = Vec::new();
-            self.decoder.clear();
             scan(bytes, header.salt, |piece| pieces.push(piece));
-            for piece in pieces {
-                match piece {
-                    Piece::Record { seq, payload } => {
-                        self.follow(seq, &path);
-                        self.record((seq, payload), &path);
-                    }
-                    Piece::Damaged { offset, bytes: len } => self.set_aside(&path, bytes, offset, len),
-                    Piece::Tail { offset, bytes: len } => {
-                        self.set_aside(&path, bytes, offset, len);
-                        torn = is_last.then_some((offset as u64, len as u64));
-                    }
+            ahead.segment(&pieces, |piece, decoded| match piece {
+                Piece::Record { seq, payload } => {
+                    self.follow(seq, &path);
+                    self.record(decoded, payload.len(), &path);
                 }
-            }
+                Piece::Damaged { offset, bytes: len } => self.set_aside(&path, bytes, offset, len),
+                Piece::Tail { offset, bytes: len } => {
+                    self.set_aside(&path, bytes, offset, len);
+                    torn = is_last.then_some((offset as u64, len as u64));
+                }
+            });
         }
         drop(map);
         if let Some((offset, len)) = torn {
@@ -192,36 +202,36 @@ impl Run<'_> {
         self.out.next_seq = self.out.next_seq.max(next);
     }
 
-    fn record(&mut self, (seq, payload): (u64, &[u8]), path: &Path) {
-        let mut decoded = std::mem::take(&mut self.decoded);
-        if self.decoder.decode(seq, payload, &mut decoded).is_none() {
-            self.note(format!("{}: a record of {} bytes cannot be understood; skipped", path.display(), payload.len()));
-        } else {
-            for (id, labels) in &decoded.series {
-                self.declare(*id, labels);
-            }
-            for s in &decoded.samples {
-                self.sample(s.id, s.t, s.v);
-            }
-            for blob in &decoded.blobs {
-                self.histogram(path, blob);
-            }
-            self.extras(&decoded);
-            if decoded.lost > 0 {
-                self.note(format!(
-                    "{}: {} samples differ from values in a damaged record and are lost; of series {:?}",
-                    path.display(),
-                    decoded.lost,
-                    decoded.lost_ids
-                ));
-                self.out.orphans += decoded.lost;
-            }
-            if let Some(delete) = &decoded.delete {
-                let range = TimeRange::new(delete.min_t, delete.max_t.saturating_add(1));
-                delete.ids.iter().for_each(|&id| self.delete(id, range));
-            }
+    fn record(&mut self, decoded: Option<&Decoded>, len: usize, path: &Path) {
+        let Some(decoded) = decoded else {
+            self.note(format!("{}: a record of {len} bytes cannot be understood; skipped", path.display()));
+            return;
+        };
+        for (id, labels) in &decoded.series {
+            self.declare(*id, labels);
         }
-        self.decoded = decoded;
+        self.samples(&decoded.samples);
+        if !decoded.blobs.is_empty() || decoded.delete.is_some() {
+            // They ask what else the series has.
+            self.backlog.apply(self.head);
+        }
+        for blob in &decoded.blobs {
+            self.histogram(path, blob);
+        }
+        self.extras(decoded);
+        if decoded.lost > 0 {
+            self.note(format!(
+                "{}: {} samples differ from values in a damaged record and are lost; of series {:?}",
+                path.display(),
+                decoded.lost,
+                decoded.lost_ids
+            ));
+            self.out.orphans += decoded.lost;
+        }
+        if let Some(delete) = &decoded.delete {
+            let range = TimeRange::new(delete.min_t, delete.max_t.saturating_add(1));
+            delete.ids.iter().for_each(|&id| self.delete(id, range));
+        }
     }
 
     fn declare(&mut self, id: SeriesId, labels: &Labels) {
@@ -243,15 +253,31 @@ impl Run<'_> {
         }
     }
 
-    fn sample(&mut self, id: u64, t: i64, v: f64) {
-        self.see(id);
-        self.out.samples += 1;
-        self.times = Some(self.times.map_or((t, t), |(min, max)| (min.min(t), max.max(t))));
-        match self.series_of(id) {
-            // A duplicate or conflict was refused the first time, too, or came with the snapshot.
-            Some(series) => drop(self.head.push(series, t, v)),
-            None => self.out.orphans += 1,
+    fn samples(&mut self, samples: &[WalSample]) {
+        self.out.samples += samples.len() as u64;
+        for s in samples {
+            self.see(s.id);
+            self.times = Some(self.times.map_or((s.t, s.t), |(min, max)| (min.min(s.t), max.max(s.t))));
+            match self.series_of_sample(s.id) {
+                // A duplicate or conflict was refused the first time, too, or came with the snapshot.
+                Some(series) => self.backlog.push(self.head, series, s.t, s.v),
+                None => self.out.orphans += 1,
+            }
         }
+    }
+
+    /// As `series_of`, for many series in a row: those of a full page need not be looked at.
+    #[inline]
+    fn series_of_sample(&mut self, id: u64) -> Option<SeriesRef> {
+        let page = id / PAGE_SERIES as u64;
+        if self.full_page == Some(page) && self.aliases.is_empty() {
+            return SeriesRef::try_from(id).ok();
+        }
+        let series = self.series_of(id)?;
+        if u64::from(series) == id && self.head.is_page_full(series) {
+            self.full_page = Some(page);
+        }
+        Some(series)
     }
 
     fn delete(&mut self, id: u64, range: TimeRange) {
@@ -319,6 +345,7 @@ impl Run<'_> {
     }
 
     fn finish(mut self) -> Replayed {
+        self.backlog.apply(self.head);
         if self.out.orphans > 0 {
             let text =
                 format!("{} samples in the WAL need labels or values that were in a damaged record", self.out.orphans);
