@@ -34,6 +34,8 @@ const FROM_LEAST: u8 = 0x08;
 const WIDTH_SHIFT: u32 = 4;
 /// What a byte value that occurs is taken to cost, beside its share: it must get a code in the page's table.
 const SYMBOL_BITS: f32 = 3.0;
+/// So many numbers are put together from their planes at a time.
+const BLOCK: usize = 64;
 
 /// Which transforms are worth a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,41 +203,77 @@ pub(crate) fn decode(head: &mut Reader<'_>, planes: &[&[u8]], count: usize, out:
     out.clear();
     out.reserve(count);
     out.push(first);
-    gather(planes, rest, out);
-    let residuals = &mut out[1..];
     match (least, transform) {
-        (Some(least), _) => residuals.iter_mut().for_each(|r| *r = r.wrapping_add(least)),
-        (None, Transform::Xor) => {}
-        (None, _) => residuals.iter_mut().for_each(|r| *r = unzigzag(*r as u64)),
+        (Some(least), Transform::Plain) => {
+            // Both are the same for all: one sum instead of two for each number.
+            let base = least.wrapping_add(first);
+            gather(planes, rest, out, |r| base.wrapping_add(r as i64));
+        }
+        (None, Transform::Plain) => gather(planes, rest, out, |r| first.wrapping_add(unzigzag(r))),
+        (Some(least), _) => gather(planes, rest, out, |r| least.wrapping_add(r as i64)),
+        (None, Transform::Xor) => gather(planes, rest, out, |r| r as i64),
+        (None, _) => gather(planes, rest, out, unzigzag),
     }
-    undo(transform, first, step, residuals);
+    undo(transform, first, step, &mut out[1..]);
     Some(())
 }
 
-/// The planes put together again, behind what is in `out`.
-fn gather(planes: &[&[u8]], len: usize, out: &mut Vec<i64>) {
-    match planes {
-        [] => out.resize(out.len() + len, 0),
-        [low] => out.extend(low.iter().map(|&b| i64::from(b))),
-        [low, high] => out.extend(low.iter().zip(*high).map(|(&a, &b)| i64::from(u16::from_le_bytes([a, b])))),
-        [low, middle, high] => out.extend(
-            low.iter().zip(*middle).zip(*high).map(|((&a, &b), &c)| i64::from(u32::from_le_bytes([a, b, c, 0]))),
-        ),
-        [low, rest @ ..] => {
-            let from = out.len();
-            out.extend(low.iter().map(|&b| i64::from(b)));
-            for (i, plane) in rest.iter().enumerate() {
-                let shift = 8 * (i + 1);
-                out[from..].iter_mut().zip(*plane).for_each(|(n, &b)| *n |= i64::from(b) << shift);
-            }
-        }
+/// The planes put together again, each of `len` bytes, behind what is in `out`; `signed` makes a residual of it.
+fn gather(planes: &[&[u8]], len: usize, out: &mut Vec<i64>, signed: impl Fn(u64) -> i64) {
+    match *planes {
+        [] => out.resize(out.len() + len, signed(0)),
+        [low] => out.extend(low.iter().map(|&b| signed(u64::from(b)))),
+        [a, b] => join([a, b], out, signed),
+        [a, b, c] => join([a, b, c], out, signed),
+        [a, b, c, d] => join([a, b, c, d], out, signed),
+        [a, b, c, d, e] => join([a, b, c, d, e], out, signed),
+        [a, b, c, d, e, f] => join([a, b, c, d, e, f], out, signed),
+        [a, b, c, d, e, f, g] => join([a, b, c, d, e, f, g], out, signed),
+        [a, b, c, d, e, f, g, h, ..] => join([a, b, c, d, e, f, g, h], out, signed),
     }
 }
 
+/// As [`gather`], in blocks: what they are made of on the way fits the registers and the nearest cache.
+fn join<const W: usize>(planes: [&[u8]; W], out: &mut Vec<i64>, signed: impl Fn(u64) -> i64) {
+    let split = planes.map(|plane| plane.as_chunks::<BLOCK>());
+    for at in 0..split[0].0.len() {
+        out.extend_from_slice(&join_block(split.map(|(blocks, _)| &blocks[at]), &signed));
+    }
+    let rest = split[0].1.len();
+    let padded = split.map(|(_, rest)| {
+        let mut block = [0; BLOCK];
+        block[..rest.len()].copy_from_slice(rest);
+        block
+    });
+    out.extend_from_slice(&join_block(padded.each_ref(), &signed)[..rest]);
+}
+
+/// Bytes are joined to pairs, those to fours, those to eights: each time two registers interleave into two, where byte
+/// after byte each number would be widened and shifted for itself.
+#[inline]
+fn join_block<const W: usize>(planes: [&[u8; BLOCK]; W], signed: impl Fn(u64) -> i64) -> [i64; BLOCK] {
+    let plane = |p: usize| planes.get(p).copied().unwrap_or(&[0; BLOCK]);
+    let two = |p: usize| -> [u16; BLOCK] {
+        let (low, high) = (plane(p), plane(p + 1));
+        std::array::from_fn(|i| u16::from_le_bytes([low[i], high[i]]))
+    };
+    let four = |p: usize| -> [u32; BLOCK] {
+        let (low, high) = (two(p), two(p + 2));
+        std::array::from_fn(|i| u32::from(low[i]) | u32::from(high[i]) << 16)
+    };
+    let low = four(0);
+    if W <= 4 {
+        return std::array::from_fn(|i| signed(u64::from(low[i])));
+    }
+    let high = four(4);
+    std::array::from_fn(|i| signed(u64::from(low[i]) | u64::from(high[i]) << 32))
+}
+
+/// Turns residuals into numbers, but for [`Transform::Plain`], which needs no pass of its own.
 fn undo(transform: Transform, first: i64, step: i64, residuals: &mut [i64]) {
     let mut last = first;
     match transform {
-        Transform::Plain => residuals.iter_mut().for_each(|r| *r = r.wrapping_add(first)),
+        Transform::Plain => {}
         Transform::Delta => residuals.iter_mut().for_each(|r| {
             last = last.wrapping_add(*r);
             *r = last;
@@ -288,6 +326,68 @@ mod tests {
     fn noise_around_a_line_needs_one_plane() {
         let noisy: Vec<i64> = (0..500i64).map(|i| 1_700_000_000_000 + i * 15_000 + i * i * i * 31 % 97).collect();
         check(&noisy, 1);
+    }
+
+    /// One number after the other, byte by byte.
+    fn gathered_slowly(planes: &[&[u8]], len: usize) -> Vec<i64> {
+        let number = |i: usize| planes.iter().rev().fold(0, |n, plane| n << 8 | u64::from(plane[i]));
+        (0..len).map(|i| unzigzag(number(i))).collect()
+    }
+
+    #[test]
+    fn planes_of_any_width_and_length_are_joined() {
+        let bytes: Vec<u8> =
+            (0..8 * 3 * BLOCK as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
+        for width in 0..=8 {
+            for len in (0..=3).chain(BLOCK - 1..=BLOCK + 1).chain(2 * BLOCK..=2 * BLOCK + 17) {
+                let planes: Vec<&[u8]> = (0..width).map(|p| &bytes[p * len..(p + 1) * len]).collect();
+                let mut found = vec![-7];
+                gather(&planes, len, &mut found, unzigzag);
+                assert_eq!(
+                    (found[0], &found[1..]),
+                    (-7, &gathered_slowly(&planes, len)[..]),
+                    "{width} planes of {len}"
+                );
+            }
+        }
+    }
+
+    /// Heads that no writer of ours makes, too: every transform with every width, with and without a least residual.
+    #[test]
+    fn every_head_means_what_the_document_says() {
+        let bytes: Vec<u8> = (0..8 * 99u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8).collect();
+        for (transform, width) in TRANSFORMS.into_iter().flat_map(|t| (0..=8).map(move |w| (t, w))) {
+            for least in [None, Some(i64::MIN + 5)] {
+                let (first, step) = (-1_000_000_007i64, 1i64 << 61);
+                let mut head = vec![transform as u8 | least.map_or(0, |_| FROM_LEAST) | (width as u8) << WIDTH_SHIFT];
+                put_signed(&mut head, first);
+                if matches!(transform, Transform::Second | Transform::Linear) {
+                    put_signed(&mut head, step);
+                }
+                least.iter().for_each(|&least| put_signed(&mut head, least));
+                let planes: Vec<&[u8]> = bytes.chunks(99).take(width).collect();
+                let mut expected = vec![first];
+                for (i, r) in gathered_slowly(&planes, 99).into_iter().enumerate() {
+                    let last = expected[i];
+                    let r = match (least, transform) {
+                        (Some(least), _) => (zigzag(r) as i64).wrapping_add(least),
+                        (None, Transform::Xor) => zigzag(r) as i64,
+                        (None, _) => r,
+                    };
+                    expected.push(match transform {
+                        Transform::Plain => first.wrapping_add(r),
+                        Transform::Delta => last.wrapping_add(r),
+                        Transform::Second if i == 0 => last.wrapping_add(step).wrapping_add(r),
+                        Transform::Second => last.wrapping_add(last.wrapping_sub(expected[i - 1])).wrapping_add(r),
+                        Transform::Linear => first.wrapping_add(step.wrapping_mul(i as i64 + 1)).wrapping_add(r),
+                        Transform::Xor => last ^ r,
+                    });
+                }
+                let mut found = Vec::new();
+                decode(&mut Reader::new(&head), &planes, 100, &mut found).unwrap();
+                assert_eq!(found, expected, "{transform:?}, {width} planes, {least:?}");
+            }
+        }
     }
 
     proptest! {
