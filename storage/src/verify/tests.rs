@@ -148,7 +148,7 @@ fn damage_of_the_older_snapshot_is_said_and_costs_nothing() {
     drop(fill(dir.path()));
     let snapshots = named(&dir.path().join("head"), "snap-");
     assert_eq!(snapshots.len(), 2);
-    flip(&snapshots[0], 3000);
+    flip(&snapshots[0], 2000);
     check(dir.path(), "are no whole frame; nothing is lost, as the newest snapshot is whole", 400 * 200);
 }
 
