@@ -1,7 +1,7 @@
-//! The head's side of a snapshot: a page of series as bytes, and back.
+//! The head's side of a snapshot: a page of series as bytes.
 //!
-//! Here: everything about snapshots that must know how the head is laid out.
-//! Elsewhere: frames and files (`snapshot`), why a page may be newer than the snapshot's first segment (`snapshot`).
+//! Here: everything about writing snapshots that must know how the head is laid out.
+//! Elsewhere: the way back (`head::import`), frames and files (`snapshot`), why a page may be newer than the snapshot's first segment (`snapshot`).
 //!
 //! Invariant: what a page says is enough to go on as if nothing had happened: labels, the open chunk with its encoder's
 //! state, where sealed chunks are, late samples. Samples that a running cut has taken are left out: blocks have them.
@@ -16,7 +16,7 @@ use super::series::{Sealed, Series};
 use super::symbols::Symbol;
 use crate::SeriesId;
 use crate::bytes::{Reader, put_signed, put_str, put_varint};
-use crate::chunk::{ChunkBytes, Encoder, Parts};
+use crate::chunk::{ChunkBytes, Encoder};
 use crate::index::SeriesRef;
 use crate::snapshot::chunks::{CHUNK_CRC_BYTES, ChunkFile};
 
@@ -42,13 +42,13 @@ pub(crate) struct Moved {
 /// What a reader expects of the next finished chunk of a frame, so that most of them take few bytes: chunks were put into
 /// their file in the same order, and series that are scraped together have chunks of the same times.
 #[derive(Debug, Default)]
-struct Expected {
+pub(super) struct Expected {
     /// File of the last chunk.
     file: u64,
     /// By file: the place after its last chunk.
     next: FxHashMap<u64, u64>,
     /// Time of the first sample of the last series' first chunk.
-    first_t: i64,
+    pub(super) first_t: i64,
 }
 
 impl Expected {
@@ -66,7 +66,7 @@ impl Expected {
     }
 
     /// The other way round.
-    fn read(&mut self, r: &mut Reader<'_>) -> Option<(Place, u32)> {
+    pub(super) fn read(&mut self, r: &mut Reader<'_>) -> Option<(Place, u32)> {
         let file = self.file.wrapping_add(r.signed()? as u64);
         let offset = self.next.get(&file).unwrap_or(&0).wrapping_add(r.signed()? as u64);
         let (at, len) = (Place { file, offset }, u32::try_from(r.varint()?).ok()?);
@@ -258,167 +258,10 @@ fn put_parts(out: &mut Vec<u8>, open: &Encoder) {
     put_varint(out, open.len() as u64);
 }
 
-fn read_open(r: &mut Reader<'_>, chunks: &mut Reader<'_>, count: u16, last_t: i64) -> Option<Encoder> {
-    let last_step = u32::try_from(r.varint()?).ok()?;
-    let (exponent, flags, last_bits) = (r.u8()?, r.u8()?, r.u64()?);
-    let len = usize::try_from(r.varint()?).ok()?;
-    Encoder::from_parts(chunks.bytes(len)?, Parts { count, last_t, last_bits, last_step, exponent, flags })
-}
-
 /// The chunk files by number, for chunks that are read back.
 pub(crate) type Files = FxHashMap<u64, Arc<ChunkFile>>;
 
-/// Turns bytes back into series; keeps its memory from frame to frame.
-#[derive(Debug, Default)]
-pub(crate) struct Importer {
-    /// Numbers in the head of the frame's pairs, once a series has used them.
-    ids: Vec<Option<PairId>>,
-    /// The series' label pairs, and the places of them in the frame.
-    labels: Vec<PairId>,
-    places: Vec<usize>,
-    expected: Expected,
-    /// One more than the last series' number.
-    next: u64,
-    /// What came in.
-    pub(crate) done: Exported,
-}
-
-impl Importer {
-    /// Adds the series of a frame to `head`, which has no newer ones. `None` if the bytes are not such a frame; series
-    /// before the fault have been added then.
-    pub(crate) fn page(&mut self, head: &mut Head, contents: &[u8], files: &Files) -> Option<()> {
-        let mut r = Reader::new(contents);
-        let mut texts = Vec::new();
-        for _ in 0..r.count(1)? {
-            texts.push(r.str()?);
-        }
-        let mut pairs = Vec::new();
-        for _ in 0..r.count(2)? {
-            let mut text = || texts.get(usize::try_from(r.varint()?).ok()?).copied();
-            pairs.push((text()?, text()?));
-        }
-        let len = r.count(1)?;
-        let mut chunks = Reader::new(r.bytes(len)?);
-        self.ids.clear();
-        self.ids.resize(pairs.len(), None);
-        self.places.clear();
-        self.expected.clear();
-        let (mut id, mut last_t) = (0u64, 0i64);
-        for _ in 0..r.count(6)? {
-            id = id.checked_add(r.varint()?)?;
-            self.read_labels(&mut r)?;
-            let idle_cuts = r.u8()?;
-            last_t = last_t.wrapping_add(r.signed()?);
-            let sealed = read_sealed(&mut r, &mut self.expected, files)?;
-            let count = u16::try_from(r.varint()?).ok()?;
-            let open = if count == 0 { None } else { Some(read_open(&mut r, &mut chunks, count, last_t)?) };
-            let late = read_late(&mut r)?;
-            let s = self.insert(head, id, &pairs)?;
-            s.restore(last_t, open, sealed, late);
-            s.open.tag = idle_cuts;
-            self.count(head, id as SeriesRef);
-        }
-        (r.is_at_end() && chunks.is_at_end()).then_some(())
-    }
-
-    /// The places of a series' pairs.
-    fn read_labels(&mut self, r: &mut Reader<'_>) -> Option<()> {
-        let shape = r.varint()?;
-        let count = usize::try_from(shape >> 1).ok()?;
-        let is_shared = shape & 1 != 0;
-        if is_shared && count == self.places.len() && count > 0 {
-            self.places[0] = usize::try_from(r.varint()?).ok()?;
-            return Some(());
-        }
-        if is_shared || count > r.remaining() {
-            return None;
-        }
-        self.places.clear();
-        for _ in 0..count {
-            self.places.push(usize::try_from(r.varint()?).ok()?);
-        }
-        Some(())
-    }
-
-    /// The new series under its number.
-    fn insert<'a>(&mut self, head: &'a mut Head, id: u64, pairs: &[(&str, &str)]) -> Option<&'a mut Series> {
-        let series = SeriesRef::try_from(id).ok().filter(|&series| id >= self.next && series < SeriesRef::MAX)?;
-        self.labels.clear();
-        for &place in &self.places {
-            let known = self.ids.get_mut(place)?;
-            let pair = match *known {
-                Some(pair) => {
-                    head.pairs.insert_known(pair, series);
-                    pair
-                }
-                None => {
-                    let (name, value) = *pairs.get(place)?;
-                    *known.insert(head.pairs.insert(name, value, series))
-                }
-            };
-            self.labels.push(pair);
-        }
-        self.next = id + 1;
-        head.pages.insert(series, &self.labels);
-        head.by_labels.insert(head.by_labels.hash_ids(self.labels.iter().copied()), series);
-        head.pages.get_mut(series)
-    }
-
-    fn count(&mut self, head: &mut Head, series: SeriesRef) {
-        let Some(s) = head.pages.get(series) else { return };
-        self.done.series += 1;
-        head.chunks += s.chunk_count() as u64;
-        let samples = s.sample_count();
-        head.samples += samples;
-        if let Some((min_t, max_t)) = s.range() {
-            self.done.count(samples, min_t, max_t);
-            head.range = self.done.range;
-        }
-        let cut_t = head.cut_t;
-        let late = s.late().iter().filter(|(t, _)| *t < cut_t).count() as u64;
-        head.old += late + s.sealed().iter().filter(|c| c.max_t < cut_t).map(|c| u64::from(c.count)).sum::<u64>();
-    }
-}
-
-/// Chunks whose file is not there are left out: the sum of samples tells.
-fn read_sealed(r: &mut Reader<'_>, expected: &mut Expected, files: &Files) -> Option<Vec<Sealed>> {
-    let count = r.count(6)?;
-    let mut found = Vec::with_capacity(count);
-    let mut last_t = None;
-    for _ in 0..count {
-        let (Place { file, offset }, len) = expected.read(r)?;
-        let count = u32::try_from(r.varint()?).ok()?;
-        let min_t = last_t.unwrap_or(expected.first_t).wrapping_add(r.signed()?);
-        if last_t.is_none() {
-            expected.first_t = min_t;
-        }
-        let max_t = min_t.wrapping_add(r.varint()? as i64);
-        last_t = Some(max_t);
-        if let Some(file) = files.get(&file) {
-            let bytes = ChunkBytes::Mapped { file: file.clone(), offset, len };
-            found.push(Sealed { min_t, max_t, count, is_taken: false, bytes });
-        }
-    }
-    Some(found)
-}
-
-fn read_late(r: &mut Reader<'_>) -> Option<Vec<(i64, u64)>> {
-    let count = r.count(9)?;
-    let mut late = Vec::with_capacity(count);
-    let mut t = 0i64;
-    for _ in 0..count {
-        t = t.wrapping_add(r.signed()?);
-        late.push((t, r.u64()?));
-    }
-    Some(late)
-}
-
 impl Head {
-    /// Before series come from a snapshot: the end of its last cut.
-    pub(crate) fn begin_load(&mut self, cut_t: i64) {
-        self.cut_t = cut_t;
-    }
-
     /// Number of the next new series, and how many pages there are now.
     pub(crate) fn extent(&self) -> (SeriesId, usize) {
         (self.next_id(), self.page_count())

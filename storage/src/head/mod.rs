@@ -26,6 +26,7 @@ mod cardinality;
 pub(crate) mod export;
 mod extras;
 pub(crate) mod forget;
+pub(crate) mod import;
 pub(crate) mod lookup;
 mod pairs;
 mod postings;

@@ -19,7 +19,8 @@ use crate::chunk::ChunkBytes;
 use crate::db::Db;
 use crate::fs::{AtPath, IoAt};
 use crate::head::Head;
-use crate::head::export::{Files, Importer};
+use crate::head::export::Files;
+use crate::head::import::{Importer, Page};
 use crate::wal::replay::list_segments;
 use crate::wal::scan::{Piece, decode_header, scan};
 use crate::wal::segment_name;
@@ -210,7 +211,9 @@ impl Check<'_> {
             _ => return None,
         }
         let mut head = Head::new(self.db.options.block_ms);
-        Importer::default().page(&mut head, &contents, &self.files)?;
+        let mut page = Page::default();
+        page.read(&contents, &self.files, i64::MIN);
+        Importer::default().page(&mut head, &contents, &mut page)?;
         for (series, _) in (0..head.page_count()).flat_map(|page| head.page(page)) {
             let chunks = head.snapshot(series, TimeRange::ALL).map(|s| s.chunks).unwrap_or_default();
             for chunk in chunks.iter().filter(|chunk| !chunk.bytes.is_whole()) {

@@ -5,8 +5,11 @@
 //!
 //! Invariant: a frame is used only if its checksums hold. A snapshot with any fault is used only if no other is whole.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 use super::chunks::ChunkFile;
 use super::extras::read_extras;
@@ -19,7 +22,8 @@ use crate::blocks::Blocks;
 use crate::damage::DamageLog;
 use crate::fs::{AtPath, Fs};
 use crate::head::Head;
-use crate::head::export::{Files, Importer};
+use crate::head::export::Files;
+use crate::head::import::{Importer, Page};
 use crate::mmap::Mapped;
 use crate::wal::scan::{Piece, scan};
 use crate::{OpenError, TimeRange};
@@ -105,7 +109,7 @@ struct Found {
     map: Option<Mapped>,
     facts: Option<Facts>,
     /// Payloads of what goes into the head, as ranges of the map.
-    frames: Vec<std::ops::Range<usize>>,
+    frames: Vec<Range<usize>>,
     files: Files,
     /// Why it is not whole.
     faults: Vec<String>,
@@ -227,21 +231,20 @@ impl Loader<'_> {
     /// Puts all readable frames into the head, and names what is not.
     fn fill(&self, used: &mut Found, head: &mut Head) {
         let (Some(map), Some(facts)) = (&used.map, &used.facts) else { return };
-        head.begin_load(facts.cut_t);
+        // A series takes some bytes: not more than there can be.
+        let series = usize::try_from(facts.series).unwrap_or(usize::MAX).min(map.bytes().len() / 4);
+        head.begin_load(facts.cut_t, series);
         let mut importer = Importer::default();
-        let mut contents = Vec::new();
-        for range in &used.frames {
-            let payload = map.bytes().get(range.clone()).unwrap_or_default();
-            let is_good = unpacked_contents(payload, &mut contents)
-                .and_then(|kind| match kind {
-                    KIND_SERIES => importer.page(head, &contents, &used.files),
-                    _ => read_extras(kind, &contents, head, &mut importer.done),
-                })
-                .is_some();
-            if !is_good {
-                used.faults.push(format!("a frame at {} cannot be understood", range.start));
+        let faults = &mut used.faults;
+        unpack(map.bytes(), &used.frames, &used.files, facts.cut_t, |start, frame| {
+            let is_good = frame.kind.and_then(|kind| match kind {
+                KIND_SERIES => importer.page(head, &frame.contents, &mut frame.page),
+                _ => read_extras(kind, &frame.contents, head, &mut importer.done),
+            });
+            if is_good.is_none() {
+                faults.push(format!("a frame at {start} cannot be understood"));
             }
-        }
+        });
         // Only now: numbers below it are the snapshot's series'.
         head.skip_ids(facts.next_id);
         let range = used.range();
@@ -259,6 +262,75 @@ impl Loader<'_> {
             );
             self.damage.add(range, text);
         }
+    }
+}
+
+/// A frame on its way into the head; its memory is used again.
+#[derive(Debug, Default)]
+struct Frame {
+    contents: Vec<u8>,
+    /// `None` if it could not be unpacked.
+    kind: Option<u8>,
+    /// The contents, if they are series.
+    page: Page,
+}
+
+impl Frame {
+    fn read(&mut self, payload: &[u8], files: &Files, cut_t: i64) {
+        self.kind = unpacked_contents(payload, &mut self.contents);
+        if self.kind == Some(KIND_SERIES) {
+            self.page.read(&self.contents, files, cut_t);
+        }
+    }
+}
+
+/// So many frames are unpacked ahead of whoever uses them: some 100 KB each.
+const FRAMES_AHEAD: usize = 8;
+/// Fewer frames are not worth a thread. Tests want it all the same.
+const FRAMES_MIN: usize = if cfg!(test) { 2 } else { 8 };
+
+/// Unpacks and reads frames, on a second thread if one can be had, and hands each out with its place, in order.
+fn unpack(bytes: &[u8], frames: &[Range<usize>], files: &Files, cut_t: i64, mut each: impl FnMut(usize, &mut Frame)) {
+    let payload = |range: &Range<usize>| bytes.get(range.clone()).unwrap_or_default();
+    let is_done = frames.len() >= FRAMES_MIN
+        && thread::scope(|scope| {
+            let (full, read) = sync_channel(FRAMES_AHEAD);
+            let (back, empty) = sync_channel(FRAMES_AHEAD);
+            let worker = thread::Builder::new().name("snapshot-read".to_owned()).spawn_scoped(scope, move || {
+                for range in frames {
+                    let mut frame: Frame = empty.try_recv().unwrap_or_default();
+                    frame.read(payload(range), files, cut_t);
+                    if full.send(frame).is_err() {
+                        return;
+                    }
+                }
+            });
+            let is_running = worker.is_ok();
+            if is_running {
+                take_all(frames, read, back, &mut each);
+            }
+            is_running
+        });
+    if !is_done {
+        let mut frame = Frame::default();
+        for range in frames {
+            frame.read(payload(range), files, cut_t);
+            each(range.start, &mut frame);
+        }
+    }
+}
+
+/// The first thread's side; it takes its ends along, so that neither side waits for the other in vain.
+fn take_all(
+    frames: &[Range<usize>],
+    read: Receiver<Frame>,
+    back: SyncSender<Frame>,
+    each: &mut impl FnMut(usize, &mut Frame),
+) {
+    // There are fewer frames only after a panic over there, which the scope passes on.
+    for (range, mut frame) in frames.iter().zip(read) {
+        each(range.start, &mut frame);
+        let _ = back.try_send(frame);
     }
 }
 
