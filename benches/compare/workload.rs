@@ -8,6 +8,11 @@ use std::collections::BTreeSet;
 
 use storage::STALE_NAN_BITS;
 
+#[path = "../../storage/tests/support/random.rs"]
+mod random;
+
+use random::Random;
+
 /// A fleet of hosts that are scraped so many times.
 #[derive(Clone, Copy)]
 pub struct Workload {
@@ -77,26 +82,14 @@ struct Series {
     state: f64,
 }
 
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> f64 {
-        (self.next() % end) as f64
-    }
+fn below(random: &mut Random, end: u64) -> f64 {
+    random.below(end) as f64
 }
 
 impl Host {
     pub fn new(workload: Workload, number: usize) -> Self {
         let mut random = Random(number as u64 + 1);
-        let state = |i: usize, random: &mut Random| random.below(if i.is_multiple_of(2) { 100 } else { 1 << 24 });
+        let state = |i: usize, random: &mut Random| below(random, if i.is_multiple_of(2) { 100 } else { 1 << 24 });
         let new = |i| Series { labels: labels(workload.kind, number, i, 0), state: state(i, &mut random) };
         let series = (0..workload.host_series()).map(new).collect();
         Host { workload, number, series, random }
@@ -127,16 +120,16 @@ impl Host {
 /// How series `i` moves.
 fn next_value(kind: Kind, i: usize, state: &mut f64, random: &mut Random) -> f64 {
     if kind == Kind::Devops {
-        *state = (*state + random.below(5) - 2.0).clamp(0.0, 100.0);
+        *state = (*state + below(random, 5) - 2.0).clamp(0.0, 100.0);
         return *state;
     }
     match i % 20 {
         0..12 => {}
-        12..15 => *state += random.below(200),
-        15..17 => *state += random.below(1500) / 100.0,
-        17 => *state = (*state + (random.below(9) - 4.0) * 4096.0).max(0.0),
-        18 => *state = (random.below(400) + *state * 90.0).floor() / 100.0,
-        _ => return (random.below(1_000_000_000) + 1.0) / 1e9,
+        12..15 => *state += below(random, 200),
+        15..17 => *state += below(random, 1500) / 100.0,
+        17 => *state = (*state + (below(random, 9) - 4.0) * 4096.0).max(0.0),
+        18 => *state = (below(random, 400) + *state * 90.0).floor() / 100.0,
+        _ => return (below(random, 1_000_000_000) + 1.0) / 1e9,
     }
     // Decimals as an exporter prints them.
     (*state * 100.0).round() / 100.0

@@ -15,6 +15,11 @@ use serde::Deserialize;
 use crate::durability::push::{Label, Sample, TimeSeries, pack};
 use crate::support::{Cairn, http};
 
+#[path = "../../storage/tests/support/random.rs"]
+mod random;
+
+use random::Random;
+
 const KILLS: u64 = 6;
 const SEED: u64 = 1;
 /// Each of them pushes times of its own remainder, so that no two requests race for one millisecond of a series.
@@ -26,26 +31,6 @@ const LONG_LIFE_EVERY: u64 = 10;
 const MINUTE_MS: i64 = 60_000;
 /// All times of samples lie in so many hours before now, with a margin.
 const REACH: &str = "8h";
-
-/// splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-}
 
 /// What was sent for one millisecond of a series.
 #[derive(Default, Debug)]

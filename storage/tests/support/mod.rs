@@ -3,21 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-/// splitmix64: small, seeded, the same everywhere.
-pub(crate) struct Random(pub(crate) u64);
+mod random;
 
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-}
+pub(crate) use random::Random;
 
 /// A number from the environment.
 pub(crate) fn number(name: &str, default: u64) -> u64 {
