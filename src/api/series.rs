@@ -47,7 +47,7 @@ pub(super) async fn labels(
     Extension(caller): Extension<Caller>,
     params: Params,
 ) -> ApiResult {
-    union(&app, &caller, &params, Tenant::label_names).await
+    union(&app, &caller, &params, |tenant, matchers, range| tenant.db.label_names(matchers, range)).await
 }
 
 pub(super) async fn label_values(
@@ -79,12 +79,6 @@ pub(super) async fn metadata(
         data.insert(family.to_string(), described.collect());
     }
     Answer::of(&data)
-}
-
-impl Tenant {
-    fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ReadError> {
-        self.db.label_names(matchers, range)
-    }
 }
 
 /// The sorted union of what `read_one` finds for each `match[]`, or for everything where there is none.

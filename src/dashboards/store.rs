@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use rust_embed::RustEmbed;
 
 use super::document::{DocumentError, Meta, Origin};
@@ -107,17 +107,6 @@ impl Dashboards {
         }
     }
 
-    /// How many documents `tenant` has saved itself.
-    pub fn saved_count(&self, tenant: &TenantId) -> Result<u64, DashboardsError> {
-        let count = self.meta.with(|c| {
-            c.query_row("SELECT count(*) FROM dashboards WHERE tenant = ?", [tenant.as_str()], |row| {
-                row.get::<_, i64>(0)
-            })
-            .optional()
-        })?;
-        Ok(count.unwrap_or(0) as u64)
-    }
-
     fn collect(&self, tenant: &TenantId) -> Result<BTreeMap<String, Found>, DashboardsError> {
         let mut all = BTreeMap::new();
         for name in BuiltIn::iter().filter(|name| name.ends_with(".json")) {
@@ -196,7 +185,6 @@ mod tests {
         let (meta, json) = all.get(&a, "x").unwrap();
         assert_eq!((json.as_str(), meta.folder.as_str(), meta.tags), (DOC, "F", vec!["t".to_owned()]));
         assert!(matches!(all.get(&b, "x"), Err(DashboardsError::NotFound(_))));
-        assert_eq!(all.saved_count(&a).unwrap(), 1);
         all.delete(&a, "x").unwrap();
         assert!(matches!(all.delete(&a, "x"), Err(DashboardsError::NotFound(_))));
     }
