@@ -14,6 +14,7 @@ mod mask;
 mod own;
 mod relabel;
 mod scrape;
+mod tenant_id;
 mod units;
 pub mod yaml;
 
@@ -25,6 +26,7 @@ use regex::Regex;
 
 pub use glob::expand_glob;
 pub use load::{ConfigError, check, load};
+pub use tenant_id::{TenantId, TenantIdError};
 pub use units::{format_duration, parse_duration, parse_size};
 
 /// A whole `prometheus.yml` (with Cairn's own settings under its key `cairn`), validated, defaults filled in.

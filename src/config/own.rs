@@ -9,10 +9,7 @@ use super::global::duration;
 use super::http_client::read_secret;
 use super::scrape::one_of;
 use super::yaml::{Map, Node, Problems};
-use super::{CairnConfig, Credential, Limits};
-
-/// Longest tenant id, as in Mimir.
-const TENANT_BYTES_MAX: usize = 150;
+use super::{CairnConfig, Credential, Limits, TenantId};
 
 /// Reads the section `cairn`. Relative paths are against `dir`.
 pub(super) fn read(node: &Node, dir: &Path, problems: &Problems) -> CairnConfig {
@@ -84,16 +81,9 @@ fn read_credentials(nodes: &[Node], dir: &Path, problems: &Problems) -> Vec<Cred
     credentials
 }
 
-/// Mimir's rule for tenant ids.
 fn tenant_id(node: &Node) -> Result<&str, String> {
     let text = node.text()?;
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"!-_.*'()".contains(&b);
-    if text.is_empty() || text == "." || text == ".." || text.len() > TENANT_BYTES_MAX || !text.bytes().all(allowed) {
-        return Err(format!(
-            "{text:?} is no tenant id; it has 1 to {TENANT_BYTES_MAX} letters, digits or !-_.*'() and is not \".\" or \"..\""
-        ));
-    }
-    Ok(text)
+    TenantId::parse(text).map(|_| text).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Longest id in bytes (Mimir's figure).
-pub(super) const TENANT_ID_BYTES_MAX: usize = 150;
+const TENANT_ID_BYTES_MAX: usize = 150;
 
 /// A valid tenant id; safe as a directory name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
