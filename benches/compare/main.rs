@@ -1,6 +1,6 @@
 //! How does Cairn stand beside Prometheus and VictoriaMetrics: CPU of ingest, memory, disk, restart, start after a kill?
 //!
-//! Run with `cargo bench --bench compare -- [WORKLOAD…] [divide=N] [only=TARGET] [dir=DIR]`; README.md beside this file says
+//! Run with `cargo bench --bench compare -- [WORKLOAD…] [divide=N] [hosts=N] [only=TARGET] [dir=DIR]`; README.md beside this file says
 //! how to get the peers and what the figures mean. Last numbers: none yet.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints and may stop at the first surprise")]
 #![expect(unreachable_pub, reason = "a bench has no outside; pub is what the modules share")]
@@ -40,7 +40,8 @@ fn main() {
     let targets = targets(option("only"));
     let named: Vec<&String> = args.iter().filter(|a| !a.contains('=')).collect();
     for mut workload in WORKLOADS.into_iter().filter(|w| named.is_empty() || named.iter().any(|n| *n == w.name)) {
-        workload.hosts = (workload.hosts / divide).max(CONNECTIONS);
+        let hosts = option("hosts").map_or(workload.hosts, |n| n.parse().unwrap());
+        workload.hosts = (hosts / divide).max(CONNECTIONS);
         print_head(&workload);
         for target in &targets {
             let work = dir.join(target.name);

@@ -11,7 +11,7 @@ use super::{
     CODE_DECIMAL, CODE_DIFF_END, CODE_RUN, CODE_TIME, CODE_WIDE, CODE_XOR, DIFF_BIAS, EXPONENT_MAX, POWERS, RUN_MAX,
     TIME_WIDTHS, integer, scaled,
 };
-use crate::bytes::{put_signed, zigzag};
+use crate::bytes::zigzag;
 
 /// No sample takes more: a time of 9 bytes and a value of 10.
 const SAMPLE_BYTES_MAX: usize = 24;
@@ -70,10 +70,13 @@ impl Encoder {
 
     /// Begins anew with this sample, keeping nothing but the owner's byte.
     pub(crate) fn begin(&mut self, t: i64, v: f64) {
-        let mut first = Vec::with_capacity(10);
-        put_signed(&mut first, t);
         *self = Encoder { last_t: t, flags: IS_DECIMAL, tag: self.tag, ..Encoder::default() };
-        self.append(&first);
+        let mut rest = zigzag(t);
+        while rest >= 0x80 {
+            self.append_byte(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.append_byte(rest as u8);
         self.put_value(v, true);
         self.count = 1;
         self.last_bits = v.to_bits();

@@ -60,7 +60,7 @@ const WAL_BYTES_MAX: u64 = 64 << 20;
 
 /// So many samples are replayed in a second or less, on a slow machine: then it is time for a snapshot. A well packed log
 /// has them in few bytes.
-const SAMPLES_MAX: u64 = 4 << 20;
+const SAMPLES_MAX: u64 = 2 << 20;
 /// But no snapshot before so many samples for each series: writing one costs about as much as replaying five.
 const SAMPLES_OF_SERIES: u64 = 16;
 
