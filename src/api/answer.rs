@@ -198,13 +198,14 @@ mod tests {
         check(Value::String { t: -1_010, s: "x".into() }, r#"{"resultType":"string","result":[-1.010,"x"]}"#);
         check(Value::Vector(Vec::new()), r#"{"resultType":"vector","result":[]}"#);
         check(
-            Value::Vector(vec![VectorSample { labels: up.clone(), t: 1_000, v: f64::NAN }]),
+            Value::Vector(vec![VectorSample { labels: up.clone(), t: 1_000, v: f64::NAN, histogram: None }]),
             r#"{"resultType":"vector","result":[{"metric":{"__name__":"up","a":"q\"\n"},"value":[1,"NaN"]}]}"#,
         );
         check(
             Value::Matrix(vec![MatrixSeries {
                 labels: Labels::empty(),
                 points: vec![(1, 0.1), (2_000, f64::INFINITY)],
+                histograms: Vec::new(),
             }]),
             r#"{"resultType":"matrix","result":[{"metric":{},"values":[[0.001,"0.1"],[2,"+Inf"]]}]}"#,
         );

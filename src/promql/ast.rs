@@ -148,6 +148,10 @@ pub enum BinaryOp {
     Less,
     GreaterEqual,
     LessEqual,
+    /// `</`: what a native histogram holds below a value.
+    TrimUpper,
+    /// `>/`: what it holds above.
+    TrimLower,
     And,
     Or,
     Unless,
@@ -158,6 +162,11 @@ impl BinaryOp {
     pub fn is_comparison(self) -> bool {
         use BinaryOp as B;
         matches!(self, B::Equal | B::NotEqual | B::Greater | B::Less | B::GreaterEqual | B::LessEqual)
+    }
+
+    /// `</` and `>/`.
+    pub fn is_trim(self) -> bool {
+        matches!(self, BinaryOp::TrimUpper | BinaryOp::TrimLower)
     }
 
     /// `and`, `or`, `unless`.
@@ -181,6 +190,8 @@ impl BinaryOp {
             BinaryOp::Less => "<",
             BinaryOp::GreaterEqual => ">=",
             BinaryOp::LessEqual => "<=",
+            BinaryOp::TrimUpper => "</",
+            BinaryOp::TrimLower => ">/",
             BinaryOp::And => "and",
             BinaryOp::Or => "or",
             BinaryOp::Unless => "unless",

@@ -11,6 +11,7 @@ mod conformance;
 mod engine;
 mod eval;
 pub mod functions;
+pub mod histogram;
 mod parse;
 mod pretty;
 mod print;

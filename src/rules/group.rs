@@ -193,7 +193,7 @@ impl Group {
         };
         match result.value {
             QueryValue::Vector(vector) => Ok(vector),
-            QueryValue::Scalar { t, v } => Ok(vec![VectorSample { labels: Labels::empty(), t, v }]),
+            QueryValue::Scalar { t, v } => Ok(vec![VectorSample { labels: Labels::empty(), t, v, histogram: None }]),
             _ => Err("rule result is not a vector or scalar".to_owned().into()),
         }
     }

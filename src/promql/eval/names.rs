@@ -81,7 +81,7 @@ impl Evaluator<'_> {
                 (ValueType::Vector, ValueType::Vector) => {
                     matches!(b.op, BinaryOp::And | BinaryOp::Unless) && self.drops_cleanly(&b.lhs)?
                 }
-                _ => !b.op.is_comparison() || b.return_bool,
+                _ => !(b.op.is_comparison() || b.op.is_trim()) || b.return_bool,
             },
             ExprKind::Call(call) => match call.function.name {
                 "label_replace" | "label_join" => false,

@@ -4,6 +4,7 @@ use super::row::{ABSENT, Row, is_absent};
 use super::{Evaluator, impossible};
 use crate::promql::ast::{BinaryExpr, Call, Expr, ExprKind};
 use crate::promql::functions::math;
+use crate::promql::parse::quote;
 use crate::promql::types::QueryError;
 
 type Column = Result<Vec<f64>, QueryError>;
@@ -31,6 +32,10 @@ impl Evaluator<'_> {
 
     fn scalar_binary(&self, binary: &BinaryExpr) -> Column {
         let op = binary.op;
+        if op.is_trim() {
+            let message = format!("operator {} not allowed for Scalar operations", quote(op.as_str()));
+            return Err(QueryError::Execution(message));
+        }
         let mut column = self.scalar(&binary.lhs)?;
         for (a, b) in column.iter_mut().zip(self.scalar(&binary.rhs)?) {
             *a = if op.is_comparison() { f64::from(math::compare(op, *a, b)) } else { math::arithmetic(op, *a, b) };

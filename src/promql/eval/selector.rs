@@ -33,6 +33,12 @@ impl Evaluator<'_> {
             columns.clear();
             series.read_into(&mut columns).map_err(|e| expanding(&e))?;
             self.ctx.charge(columns.len())?;
+            if series.has_histograms() {
+                let row = self.look_back_mixed(selector, series.as_ref(), &columns, reference, pick)?;
+                row.map_or(Ok(()), &mut *sink)?;
+                self.ctx.release(columns.len());
+                continue;
+            }
             let values = look_back(&columns, reference, lookback_ms, pick);
             if let Some(values) = values {
                 sink(Row::new(series.labels().clone(), values))?;
@@ -48,7 +54,7 @@ impl Evaluator<'_> {
         self.ctx.select(&selector.matchers, TimeRange::new(min_t, reference.last().saturating_add(1)))
     }
 
-    fn lookback_ms(&self) -> i64 {
+    pub(super) fn lookback_ms(&self) -> i64 {
         i64::try_from(self.ctx.options.lookback.as_millis()).unwrap_or(i64::MAX)
     }
 }

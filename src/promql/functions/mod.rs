@@ -1,8 +1,9 @@
 //! The functions of the language.
 //!
 //! Here: their signatures. Each family has its file: `math` (one number to one number), `over_time`, `rate` and
-//! `regression` (a window of samples to one number), `histogram` (buckets to one number), `calendar` (a time to a
-//! number); `quantile` and `sum` help them.
+//! `regression` (a window of samples to one number), `histogram` (buckets to one number), `native` and
+//! `native_range` (the same families for native histograms), `calendar` (a time to a number); `quantile` and `sum` help
+//! them.
 //! Elsewhere: how arguments reach them, and functions that work on whole series (`eval`).
 //!
 //! Invariant: [`TABLE`] is sorted by name.
@@ -10,6 +11,8 @@
 pub(super) mod calendar;
 pub(super) mod histogram;
 pub(super) mod math;
+pub(super) mod native;
+pub(super) mod native_range;
 pub(super) mod over_time;
 pub(super) mod quantile;
 pub(super) mod rate;
@@ -89,6 +92,7 @@ pub static TABLE: &[Function] = &[
     f("histogram_count", &[V], V),
     f("histogram_fraction", &[N, N, V], V),
     f("histogram_quantile", &[N, V], V),
+    experimental("histogram_quantiles", &[V, S, N, N], 9, V),
     f("histogram_stddev", &[V], V),
     f("histogram_stdvar", &[V], V),
     f("histogram_sum", &[V], V),

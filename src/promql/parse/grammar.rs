@@ -17,7 +17,7 @@ use crate::promql::ast::{
 use crate::promql::functions::Function;
 
 /// Experimental functions that Prometheus knows and this engine cannot evaluate: refused like those that are off.
-const UNBUILT: [&str; 3] = ["histogram_quantiles", "info", "start_timestamp"];
+const UNBUILT: [&str; 2] = ["info", "start_timestamp"];
 
 /// An error before it knows its line and column.
 pub(super) type Fault = (Span, String);
@@ -129,7 +129,6 @@ impl<'a> Parser<'a> {
             let token = self.peek()?;
             let op = match token.kind {
                 Kind::Op(op) if binding(op) >= binding_min => op,
-                Kind::Trim => return not_enabled(token.span(), "native histogram trim operators are"),
                 _ => return Ok((lhs, height)),
             };
             self.next()?;
@@ -400,6 +399,7 @@ fn binding(op: BinaryOp) -> u8 {
     match op {
         BinaryOp::Or => 1,
         BinaryOp::And | BinaryOp::Unless => 2,
+        BinaryOp::TrimUpper | BinaryOp::TrimLower => 3,
         op if op.is_comparison() => 3,
         BinaryOp::Add | BinaryOp::Sub => 4,
         BinaryOp::Pow => 6,

@@ -35,8 +35,6 @@ pub(super) enum Kind {
     At,
     /// `!=` is one of these, also inside braces.
     Op(BinaryOp),
-    /// `</` and `>/`: experimental operators on native histograms.
-    Trim,
     Aggregator(AggregateOp),
     /// `limitk` and `limit_ratio`: experimental.
     ExperimentalAggregator,
@@ -148,7 +146,7 @@ pub(super) fn describe(kind: Kind, text: &str) -> String {
         Kind::String => format!("string {}", quoted()),
         Kind::Number => format!("number {}", quoted()),
         Kind::Duration => format!("duration {}", quoted()),
-        Kind::Op(_) | Kind::Trim | Kind::At | Kind::EqualRegex | Kind::NotEqualRegex => format!("<op:{text}>"),
+        Kind::Op(_) | Kind::At | Kind::EqualRegex | Kind::NotEqualRegex => format!("<op:{text}>"),
         Kind::Aggregator(_) | Kind::ExperimentalAggregator => format!("<aggr:{text}>"),
         Kind::Keyword(k) if !k.is_preprocessor() => format!("<{text}>"),
         _ => quoted(),
