@@ -8,6 +8,7 @@
 
 use storage::Matcher;
 
+use super::duration::DurationExpr;
 use super::functions::Function;
 
 /// Deepest nesting of a query. Real ones stay under 20; what is deeper is refused rather than risking the stack.
@@ -148,6 +149,10 @@ pub enum BinaryOp {
     Less,
     GreaterEqual,
     LessEqual,
+    /// `</`: what a native histogram holds below a value.
+    TrimUpper,
+    /// `>/`: what it holds above.
+    TrimLower,
     And,
     Or,
     Unless,
@@ -158,6 +163,11 @@ impl BinaryOp {
     pub fn is_comparison(self) -> bool {
         use BinaryOp as B;
         matches!(self, B::Equal | B::NotEqual | B::Greater | B::Less | B::GreaterEqual | B::LessEqual)
+    }
+
+    /// `</` and `>/`.
+    pub fn is_trim(self) -> bool {
+        matches!(self, BinaryOp::TrimUpper | BinaryOp::TrimLower)
     }
 
     /// `and`, `or`, `unless`.
@@ -181,6 +191,8 @@ impl BinaryOp {
             BinaryOp::Less => "<",
             BinaryOp::GreaterEqual => ">=",
             BinaryOp::LessEqual => "<=",
+            BinaryOp::TrimUpper => "</",
+            BinaryOp::TrimLower => ">/",
             BinaryOp::And => "and",
             BinaryOp::Or => "or",
             BinaryOp::Unless => "unless",
@@ -201,8 +213,8 @@ pub enum Cardinality {
     ManyToMany,
 }
 
-/// `on`, `ignoring`, `group_left`, `group_right`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `on`, `ignoring`, `group_left`, `group_right`, `fill`.
+#[derive(Debug, Clone, PartialEq)]
 pub struct VectorMatching {
     /// Who may be many.
     pub card: Cardinality,
@@ -212,6 +224,25 @@ pub struct VectorMatching {
     pub on: bool,
     /// Labels that `group_left` or `group_right` copies from the one side.
     pub include: Vec<String>,
+    /// What stands in for a series that finds none on the other side.
+    pub fill: Fill,
+}
+
+/// `fill`, `fill_left`, `fill_right`. With `group_right` the sides are exchanged, as in Prometheus: the left value
+/// always stands in for the many side.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Fill {
+    /// Instead of a series of the left side.
+    pub left: Option<f64>,
+    /// Instead of a series of the right side.
+    pub right: Option<f64>,
+}
+
+impl Fill {
+    /// Whether any side is filled.
+    pub fn is_some(self) -> bool {
+        self.left.is_some() || self.right.is_some()
+    }
 }
 
 /// An aggregation.
@@ -245,10 +276,12 @@ pub enum AggregateOp {
     Bottomk,
     CountValues,
     Quantile,
+    Limitk,
+    LimitRatio,
 }
 
 impl AggregateOp {
-    const ALL: [(AggregateOp, &'static str); 12] = [
+    const ALL: [(AggregateOp, &'static str); 14] = [
         (AggregateOp::Sum, "sum"),
         (AggregateOp::Avg, "avg"),
         (AggregateOp::Count, "count"),
@@ -261,6 +294,8 @@ impl AggregateOp {
         (AggregateOp::Bottomk, "bottomk"),
         (AggregateOp::CountValues, "count_values"),
         (AggregateOp::Quantile, "quantile"),
+        (AggregateOp::Limitk, "limitk"),
+        (AggregateOp::LimitRatio, "limit_ratio"),
     ];
 
     /// The operator of this lower-case name.
@@ -273,10 +308,16 @@ impl AggregateOp {
         Self::ALL.iter().find(|(op, _)| *op == self).map_or("", |(_, name)| name)
     }
 
+    /// Only with `--enable-feature=promql-experimental-functions`.
+    pub fn is_experimental(self) -> bool {
+        matches!(self, AggregateOp::Limitk | AggregateOp::LimitRatio)
+    }
+
     /// The type of the argument before the aggregated expression, if there is one.
     pub fn param_type(self) -> Option<ValueType> {
         match self {
             AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Quantile => Some(ValueType::Scalar),
+            AggregateOp::Limitk | AggregateOp::LimitRatio => Some(ValueType::Scalar),
             AggregateOp::CountValues => Some(ValueType::String),
             _ => None,
         }
@@ -303,6 +344,25 @@ pub enum At {
     End,
 }
 
+/// What a selector makes of the samples around the ends of its window, or around the time it looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extension {
+    /// The value at each end is that of the newest sample before it.
+    Anchored,
+    /// The value at each end lies on the line between its neighbours.
+    Smoothed,
+}
+
+impl Extension {
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Extension::Anchored => "anchored",
+            Extension::Smoothed => "smoothed",
+        }
+    }
+}
+
 /// Series by name and labels.
 #[derive(Debug, Clone)]
 pub struct VectorSelector {
@@ -312,8 +372,12 @@ pub struct VectorSelector {
     pub matchers: Vec<Matcher>,
     /// `offset`, applied after `@`.
     pub offset_ms: i64,
+    /// The offset where it is computed; `offset_ms` is then set before evaluation.
+    pub offset_expr: Option<DurationExpr>,
     /// `@`
     pub at: Option<At>,
+    /// `anchored` or `smoothed`.
+    pub extension: Option<Extension>,
 }
 
 /// Series with their samples in a window.
@@ -325,6 +389,8 @@ pub struct MatrixSelector {
     pub selector_span: Span,
     /// Length of the window `(t - range, t]`.
     pub range_ms: i64,
+    /// The length where it is computed; `range_ms` is then set before evaluation.
+    pub range_expr: Option<DurationExpr>,
 }
 
 /// An expression evaluated at several times.
@@ -334,10 +400,16 @@ pub struct SubqueryExpr {
     pub expr: Expr,
     /// Length of the window `(t - range, t]`.
     pub range_ms: i64,
+    /// The length where it is computed; `range_ms` is then set before evaluation.
+    pub range_expr: Option<DurationExpr>,
     /// Distance of evaluations, `None` for the engine's default.
     pub step_ms: Option<i64>,
+    /// The distance where it is computed.
+    pub step_expr: Option<DurationExpr>,
     /// `offset`, applied after `@`.
     pub offset_ms: i64,
+    /// The offset where it is computed.
+    pub offset_expr: Option<DurationExpr>,
     /// `@`
     pub at: Option<At>,
 }

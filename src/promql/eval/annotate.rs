@@ -118,7 +118,7 @@ pub(super) fn invalid_quantile(q: f64) -> String {
 }
 
 /// A float as Go's `%g` shows it, for the plain numbers that people write as parameters.
-pub(super) fn short_float(value: f64) -> String {
+pub(in crate::promql) fn short_float(value: f64) -> String {
     let exponent = value.abs().log10().floor();
     if value != 0.0 && value.is_finite() && !(-4.0..21.0).contains(&exponent) {
         return go_exponent(&format!("{value:e}"));

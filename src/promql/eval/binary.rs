@@ -55,8 +55,10 @@ impl Evaluator<'_> {
     fn between_vectors(&self, b: &BinaryExpr, matching: &VectorMatching) -> Result<Vec<Row>, QueryError> {
         let swapped = matching.card == Cardinality::OneToMany;
         let (lhs, rhs) = (self.rows(&b.lhs)?, self.rows(&b.rhs)?);
-        let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
-        if many.is_empty() || one.is_empty() {
+        let (mut many, mut one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
+        if matching.fill.is_some() {
+            self.fill_in(matching, &mut many, &mut one)?;
+        } else if many.is_empty() || one.is_empty() {
             return Ok(Vec::new());
         }
         let join = Join::new(matching, &many, &one, self.grid.count);
@@ -127,6 +129,10 @@ impl Evaluator<'_> {
 
 /// One value of a result. `kept` is what a comparison that holds yields.
 fn element(b: &BinaryExpr, left: f64, right: f64, kept: f64) -> f64 {
+    if b.op.is_trim() {
+        // There is nothing to trim in a float.
+        return ABSENT;
+    }
     if !b.op.is_comparison() {
         return math::arithmetic(b.op, left, right);
     }
@@ -174,7 +180,7 @@ impl<'r> Join<'r> {
             for step in 0..clash.map_or(self.steps, |c| c.0) {
                 let mut present = rows.iter().filter(|&&row| self.one[row].is_present(step));
                 if let (Some(&first), Some(&second)) = (present.next(), present.next())
-                    && self.many.iter().any(|row| row.is_present(step))
+                    && (self.matching.fill.is_some() || self.many.iter().any(|row| row.is_present(step)))
                 {
                     clash = Some((step, first, second));
                     break;

@@ -27,9 +27,14 @@ struct Histogram {
 
 impl Evaluator<'_> {
     pub(super) fn histogram_quantile(&self, call: &Call, sink: &mut Sink<'_>) -> Done {
-        let q = self.scalar(&call.args[0])?;
-        self.warn_of_quantiles(&q, call.args[0].span);
-        let arg = &call.args[1];
+        self.quantile_of(&call.args[0], &call.args[1], sink)
+    }
+
+    /// The quantile that scalar `q` says of the histograms of `arg`.
+    pub(super) fn quantile_of(&self, q: &Expr, arg: &Expr, sink: &mut Sink<'_>) -> Done {
+        let q_span = q.span;
+        let q = self.scalar(q)?;
+        self.warn_of_quantiles(&q, q_span);
         self.each_histogram(arg, sink, &mut |step, labels, buckets| {
             let (value, repair) = bucket_quantile(q[step], buckets);
             if let Some(repair) = repair {

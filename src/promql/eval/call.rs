@@ -5,6 +5,7 @@
 
 use storage::{Labels, LabelsBuilder, METRIC_NAME, MatchOp};
 
+use super::extended::check_extension;
 use super::row::{ABSENT, Overlap, Row, Sink, is_absent};
 use super::selector::Pick;
 use super::{Done, Evaluator};
@@ -15,6 +16,7 @@ use crate::promql::types::QueryError;
 impl Evaluator<'_> {
     pub(super) fn call(&self, call: &Call, span: Span, sink: &mut Sink<'_>) -> Done {
         let name = call.function.name;
+        check_extension(call)?;
         if let Some(f) = math::unary(name) {
             return self.map_values(&call.args[0], &f, sink);
         }
@@ -35,6 +37,8 @@ impl Evaluator<'_> {
             "label_replace" => self.label_replace(call, sink),
             "label_join" => self.label_join(call, sink),
             "histogram_quantile" => self.histogram_quantile(call, sink),
+            "histogram_quantiles" => self.histogram_quantiles(call, sink),
+            "info" => self.info(call, sink),
             "histogram_fraction" => self.histogram_fraction(call, sink),
             // These look at native histograms only; floats yield nothing.
             "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev" | "histogram_stdvar" => {

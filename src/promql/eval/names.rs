@@ -74,7 +74,9 @@ impl Evaluator<'_> {
             ExprKind::Selector(selector) => distinct_without_names(selector, &self.select_instant(selector)?),
             ExprKind::Matrix(matrix) => distinct_without_names(&matrix.selector, &self.select_window(matrix)?),
             ExprKind::Aggregate(a) => match a.op {
-                AggregateOp::Topk | AggregateOp::Bottomk => self.drops_cleanly(&a.expr)?,
+                AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
+                    self.drops_cleanly(&a.expr)?
+                }
                 _ => !a.without && !a.grouping.iter().any(|l| is_metadata(l)),
             },
             ExprKind::Binary(b) => match (b.lhs.value_type(), b.rhs.value_type()) {
@@ -84,7 +86,7 @@ impl Evaluator<'_> {
                 _ => !b.op.is_comparison() || b.return_bool,
             },
             ExprKind::Call(call) => match call.function.name {
-                "label_replace" | "label_join" => false,
+                "label_replace" | "label_join" | "info" => false,
                 "last_over_time" | "first_over_time" => self.drops_cleanly(&call.args[0])?,
                 "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => self.drops_cleanly(&call.args[0])?,
                 _ => true,

@@ -11,7 +11,7 @@ use crate::promql::functions::{over_time, regression};
 use crate::promql::types::QueryError;
 
 /// A window at the step of this number to a value, if it has one.
-type WindowFn<'f> = Box<dyn FnMut(usize, Window<'_>) -> Option<f64> + 'f>;
+pub(super) type WindowFn<'f> = Box<dyn FnMut(usize, Window<'_>) -> Option<f64> + 'f>;
 
 impl Evaluator<'_> {
     pub(super) fn range_call(&self, call: &Call, sink: &mut Sink<'_>) -> Done {
@@ -58,6 +58,9 @@ impl Evaluator<'_> {
 
     fn window_fn<'f>(&'f self, call: &'f Call) -> Result<WindowFn<'f>, QueryError> {
         let name = call.function.name;
+        if let Some(function) = super::extended::window_fn(call) {
+            return Ok(function);
+        }
         if let Some(summary) = over_time::find(name) {
             return Ok(Box::new(move |_, w| Some(summary(w))));
         }

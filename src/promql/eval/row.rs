@@ -50,6 +50,11 @@ impl Row {
     pub(super) fn is_present(&self, step: usize) -> bool {
         !is_absent(self.values[step])
     }
+
+    /// Takes the value at `step` away.
+    pub(super) fn clear(&mut self, step: usize) {
+        self.values[step] = ABSENT;
+    }
 }
 
 /// What happens to rows whose labels are equal.

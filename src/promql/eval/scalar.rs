@@ -4,6 +4,7 @@ use super::row::{ABSENT, Row, is_absent};
 use super::{Evaluator, impossible};
 use crate::promql::ast::{BinaryExpr, Call, Expr, ExprKind};
 use crate::promql::functions::math;
+use crate::promql::parse::quote;
 use crate::promql::types::QueryError;
 
 type Column = Result<Vec<f64>, QueryError>;
@@ -31,6 +32,10 @@ impl Evaluator<'_> {
 
     fn scalar_binary(&self, binary: &BinaryExpr) -> Column {
         let op = binary.op;
+        if op.is_trim() {
+            let message = format!("operator {} not allowed for Scalar operations", quote(op.as_str()));
+            return Err(QueryError::Execution(message));
+        }
         let mut column = self.scalar(&binary.lhs)?;
         for (a, b) in column.iter_mut().zip(self.scalar(&binary.rhs)?) {
             *a = if op.is_comparison() { f64::from(math::compare(op, *a, b)) } else { math::arithmetic(op, *a, b) };
@@ -48,6 +53,8 @@ impl Evaluator<'_> {
             "start" => same(seconds(self.ctx.outer.start)),
             "end" => same(seconds(self.ctx.end)),
             "range" => same(seconds(self.ctx.end.saturating_sub(self.ctx.outer.start))),
+            // A range of one moment is an instant query here, whatever its step.
+            "step" if self.ctx.end == self.ctx.outer.start => same(0.0),
             "step" => same(seconds(self.ctx.outer.step)),
             "min_of" => self.pairwise(call, math::min_of),
             "max_of" => self.pairwise(call, math::max_of),

@@ -8,6 +8,7 @@
 use storage::{Columns, Labels, TimeRange, is_stale_nan};
 
 use super::context::{Context, Selected, expanding};
+use super::extended::{Reach, points_of};
 use super::grid::Grid;
 use super::row::is_absent;
 use super::{Done, Evaluator, impossible};
@@ -27,6 +28,8 @@ pub(super) struct Windows {
     /// The right ends.
     pub(super) reference: Grid,
     pub(super) range_ms: i64,
+    /// How far beyond their ends samples are looked at.
+    pub(super) reach: Reach,
 }
 
 /// What a range function sees at one step.
@@ -36,7 +39,7 @@ pub(crate) struct Window<'s> {
     pub(crate) t: &'s [i64],
     /// Their values.
     pub(crate) v: &'s [f64],
-    /// The window is `(start, end]`.
+    /// The window is `(start, end]`; with `anchored` and `smoothed` the samples reach beyond it.
     pub(crate) start: i64,
     /// Right end.
     pub(crate) end: i64,
@@ -52,10 +55,11 @@ impl Windows {
         for step in 0..self.reference.count {
             let end = self.reference.time(step);
             let start = end.saturating_sub(self.range_ms);
-            while columns.t.get(after).is_some_and(|&t| t <= end) {
+            let (from, until) = self.reach.widened(start, end);
+            while columns.t.get(after).is_some_and(|&t| t <= until) {
                 after += 1;
             }
-            while columns.t.get(first).is_some_and(|&t| t <= start) {
+            while columns.t.get(first).is_some_and(|&t| t <= from) {
                 first += 1;
             }
             if first < after {
@@ -79,7 +83,8 @@ impl Evaluator<'_> {
             ExprKind::Subquery(s) => (s.at, s.offset_ms, s.range_ms),
             _ => return Err(impossible("a range vector")),
         };
-        Ok(Windows { reference: self.grid.reference(self.ctx.at_time(at), offset_ms), range_ms })
+        let reach = self.reach(arg);
+        Ok(Windows { reference: self.grid.reference(self.ctx.at_time(at), offset_ms), range_ms, reach })
     }
 
     /// Hands every series of range vector `arg` to `visit`.
@@ -98,7 +103,7 @@ impl Evaluator<'_> {
         self.each_range_series(expr, &mut |series| {
             let mut points = Vec::new();
             windows.slide(self.ctx, series.columns, &mut |_, w| {
-                points = w.t.iter().copied().zip(w.v.iter().copied()).collect();
+                points = points_of(expr, w);
             })?;
             if !points.is_empty() {
                 self.ctx.charge(points.len())?;
@@ -116,8 +121,9 @@ impl Evaluator<'_> {
 
     pub(super) fn select_window(&self, matrix: &MatrixSelector) -> Result<Selected, QueryError> {
         let reference = self.grid.reference(self.ctx.at_time(matrix.selector.at), matrix.selector.offset_ms);
-        let min_t = reference.start.saturating_sub(matrix.range_ms).saturating_add(1);
-        self.ctx.select(&matrix.selector.matchers, TimeRange::new(min_t, reference.last().saturating_add(1)))
+        let reach = self.reach_of(&matrix.selector);
+        let (min_t, max_t) = reach.widened(reference.start.saturating_sub(matrix.range_ms), reference.last());
+        self.ctx.select(&matrix.selector.matchers, TimeRange::new(min_t.saturating_add(1), max_t.saturating_add(1)))
     }
 
     fn each_stored_series(&self, matrix: &MatrixSelector, visit: &mut dyn FnMut(RangeSeries<'_>) -> Done) -> Done {
