@@ -7,6 +7,7 @@
 
 mod accepted;
 mod check;
+mod features;
 mod flags;
 mod healthcheck;
 mod verify;
@@ -117,7 +118,11 @@ where
     }
     match cli.command {
         Some(command) => Ok(Invocation::Once(command)),
-        None => Ok(Invocation::Serve { flags: Box::new(cli.flags), warnings: accepted::warnings(&matches) }),
+        None => {
+            let mut warnings = accepted::warnings(&matches);
+            warnings.extend(features::warnings(&cli.flags.features));
+            Ok(Invocation::Serve { flags: Box::new(cli.flags), warnings })
+        }
     }
 }
 

@@ -72,6 +72,26 @@ fn a_start_line_of_prometheus_works() {
 }
 
 #[test]
+fn features_have_prometheus_names() {
+    let (flags, warnings) = serve(&["--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers"]);
+    let syntax = flags.syntax();
+    assert!(syntax.experimental_functions && syntax.binop_fill_modifiers && syntax.duration_expr);
+    assert!(!syntax.extended_range_selectors && !flags.delayed_name_removal() && warnings.is_empty());
+    assert_eq!(flags.as_map()["enable-feature"], "promql-experimental-functions,promql-binop-fill-modifiers");
+    let (flags, warnings) = serve(&[
+        "--enable-feature=promql-delayed-name-removal",
+        "--enable-feature=promql-duration-expr,native-histogram,exemplar-storage",
+    ]);
+    assert!(flags.delayed_name_removal());
+    let expected = [
+        "feature promql-duration-expr of --enable-feature is now permanently enabled and therefore a no-op",
+        "unknown option for --enable-feature: native-histogram",
+        "feature exemplar-storage of Prometheus is accepted and has no effect",
+    ];
+    assert_eq!(warnings, expected);
+}
+
+#[test]
 fn ports_of_compose_files_are_understood() {
     let listen = |args: &[&str], variables: &[(&str, &str)]| {
         let lookup = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());

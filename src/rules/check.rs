@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::file::{GroupConfig, read_rule_file};
+use super::file::{GroupConfig, read_rule_file_with};
 use super::{RuleFileError, RuleKind};
+use crate::promql::ParseOptions;
 
 /// What a check of one file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +39,16 @@ pub fn count_rules(path: &Path) -> Result<usize, Vec<String>> {
     Ok(groups.iter().map(|g| g.rules.len()).sum())
 }
 
-/// Reads the groups of one file.
+/// Reads the groups of one file, in the stable language.
 pub(super) fn load(path: &Path) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
+    load_with(path, ParseOptions::default())
+}
+
+/// Reads the groups of one file; expressions may use what `syntax` allows.
+pub(super) fn load_with(path: &Path, syntax: ParseOptions) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
     let file = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => read_rule_file(&file, &text),
+        Ok(text) => read_rule_file_with(&file, &text, syntax),
         Err(e) => Err(vec![RuleFileError { file, pos: None, message: e.to_string() }]),
     }
 }
