@@ -41,24 +41,29 @@ const WITHOUT_EFFECT: [&str; 23] = [
 ];
 
 impl Flags {
-    fn has_feature(&self, name: &str) -> bool {
-        self.features.iter().any(|feature| feature == name)
-    }
-
     /// What queries may use.
     pub fn syntax(&self) -> ParseOptions {
-        ParseOptions {
-            experimental_functions: self.has_feature(EXPERIMENTAL_FUNCTIONS),
-            extended_range_selectors: self.has_feature(EXTENDED_RANGE_SELECTORS),
-            binop_fill_modifiers: self.has_feature(BINOP_FILL_MODIFIERS),
-            ..ParseOptions::default()
-        }
+        syntax(&self.features)
     }
 
     /// Whether names of metrics are dropped at the end of a query rather than at once.
     pub fn delayed_name_removal(&self) -> bool {
-        self.has_feature(DELAYED_NAME_REMOVAL)
+        has(&self.features, DELAYED_NAME_REMOVAL)
     }
+}
+
+/// What queries may use with these features.
+pub(super) fn syntax(names: &[String]) -> ParseOptions {
+    ParseOptions {
+        experimental_functions: has(names, EXPERIMENTAL_FUNCTIONS),
+        extended_range_selectors: has(names, EXTENDED_RANGE_SELECTORS),
+        binop_fill_modifiers: has(names, BINOP_FILL_MODIFIERS),
+        ..ParseOptions::default()
+    }
+}
+
+fn has(names: &[String], name: &str) -> bool {
+    names.iter().any(|feature| feature == name)
 }
 
 /// One sentence for each name that does nothing.

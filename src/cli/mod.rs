@@ -72,12 +72,18 @@ pub enum Check {
         /// The files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Features that the server will run with.
+        #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
+        features: Vec<String>,
     },
     /// Rule files.
     Rules {
         /// The files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Features that the server will run with.
+        #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
+        features: Vec<String>,
     },
 }
 
@@ -129,8 +135,12 @@ where
 /// Runs a subcommand; the answer is the exit code.
 pub fn run(command: &Command, out: &mut dyn Write) -> io::Result<u8> {
     match command {
-        Command::Check { what: Check::Config { files } } => check::configs(files, out),
-        Command::Check { what: Check::Rules { files } } => check::rules(files, out),
+        Command::Check { what: Check::Config { files, features } } => {
+            check::configs(files, features::syntax(features), out)
+        }
+        Command::Check { what: Check::Rules { files, features } } => {
+            check::rules(files, features::syntax(features), out)
+        }
         Command::Healthcheck { url } => healthcheck::run(url, out),
         Command::Verify { repair, dir } => verify::run(dir, *repair, out),
         Command::Version => {

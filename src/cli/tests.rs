@@ -172,7 +172,7 @@ fn check_config_prints_as_promtool_does() {
     let bad = file("bad.yml", "globl: {}\n");
     let gone = file("gone.yml", "rule_files: [nothing.yml]\n");
     let command = |files: &[&PathBuf]| Command::Check {
-        what: Check::Config { files: files.iter().map(|f| (*f).clone()).collect() },
+        what: Check::Config { files: files.iter().map(|f| (*f).clone()).collect(), features: Vec::new() },
     };
 
     let (code, text) = output(&command(&[&good]));
@@ -200,10 +200,12 @@ fn check_rules_prints_what_is_wrong() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.yml");
     std::fs::write(&path, "groups: [{name: g, rules: [{record: a, expr: 'up('}]}]\n").unwrap();
-    let (code, text) = output(&Command::Check { what: Check::Rules { files: vec![path.clone()] } });
+    let (code, text) =
+        output(&Command::Check { what: Check::Rules { files: vec![path.clone()], features: Vec::new() } });
     assert_eq!(code, 1);
     assert!(text.starts_with(&format!("Checking {0}\n  FAILED:\n  {0}:1:46: ", path.display())), "{text}");
-    let expected = Invocation::Once(Command::Check { what: Check::Rules { files: vec!["a.yml".into()] } });
+    let expected =
+        Invocation::Once(Command::Check { what: Check::Rules { files: vec!["a.yml".into()], features: Vec::new() } });
     assert_eq!(parse(["cairn", "check", "rules", "a.yml"]).unwrap(), expected);
     refused(&["check", "rules"], "required");
 }

@@ -18,10 +18,10 @@ pub struct RulesChecked {
     pub ok: bool,
 }
 
-/// Checks one rule file as the server would read it.
-pub fn check_rules(path: &Path) -> RulesChecked {
+/// Checks one rule file as a server whose queries may use `syntax` would read it.
+pub fn check_rules(path: &Path, syntax: ParseOptions) -> RulesChecked {
     let head = format!("Checking {}\n", path.display());
-    match load(path) {
+    match load_with(path, syntax) {
         Ok(groups) => {
             let rules: usize = groups.iter().map(|g| g.rules.len()).sum();
             RulesChecked { text: format!("{head}  SUCCESS: {rules} rules found\n{}", duplicates(&groups)), ok: true }
