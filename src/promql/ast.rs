@@ -170,6 +170,11 @@ impl BinaryOp {
         matches!(self, BinaryOp::TrimUpper | BinaryOp::TrimLower)
     }
 
+    /// Whether a result is still what the metric's name says: `bool` apart.
+    pub fn keeps_name(self) -> bool {
+        self.is_comparison() || self.is_set() || self.is_trim()
+    }
+
     /// `and`, `or`, `unless`.
     pub fn is_set(self) -> bool {
         matches!(self, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)

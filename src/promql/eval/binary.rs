@@ -43,7 +43,7 @@ impl Evaluator<'_> {
                 *v = element(b, left, right, *v);
             }
         };
-        if !b.op.is_comparison() || b.return_bool {
+        if !b.op.keeps_name() || b.return_bool {
             return self.map_rows(vector, &mut apply, sink);
         }
         self.each_row(vector, &mut |mut row| {
@@ -63,7 +63,7 @@ impl Evaluator<'_> {
         }
         let join = Join::new(matching, &many, &one, self.grid.count);
         let is_delayed = self.ctx.options.delayed_name_removal;
-        let drops_name = !b.op.is_comparison() || (b.return_bool && !is_delayed);
+        let drops_name = !b.op.keeps_name() || (b.return_bool && !is_delayed);
         let pairs = self.pairs(&join, drops_name)?;
         // The earliest step speaks; within it the one side is looked at first.
         let clashes = [join.clash_on_one_side(), join.clash_of_pairs(&pairs)];

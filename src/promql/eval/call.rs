@@ -40,6 +40,8 @@ impl Evaluator<'_> {
             "histogram_quantiles" => self.histogram_quantiles(call, sink),
             "info" => self.info(call, sink),
             "histogram_fraction" => self.histogram_fraction(call, sink),
+            // No start timestamps are stored: Prometheus without `use-start-timestamps` has none either.
+            "start_timestamp" => self.each_row(&call.args[0], &mut |_| Ok(())),
             // These look at native histograms only; floats yield nothing.
             "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev" | "histogram_stdvar" => {
                 self.each_row(&call.args[0], &mut |_| Ok(()))

@@ -83,10 +83,10 @@ impl Evaluator<'_> {
                 (ValueType::Vector, ValueType::Vector) => {
                     matches!(b.op, BinaryOp::And | BinaryOp::Unless) && self.drops_cleanly(&b.lhs)?
                 }
-                _ => !b.op.is_comparison() || b.return_bool,
+                _ => !b.op.keeps_name() || b.return_bool,
             },
             ExprKind::Call(call) => match call.function.name {
-                "label_replace" | "label_join" | "info" => false,
+                "label_replace" | "label_join" | "info" | "histogram_quantiles" => false,
                 "last_over_time" | "first_over_time" => self.drops_cleanly(&call.args[0])?,
                 "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => self.drops_cleanly(&call.args[0])?,
                 _ => true,

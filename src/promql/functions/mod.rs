@@ -130,6 +130,7 @@ pub static TABLE: &[Function] = &[
     f("sort_desc", &[V], V),
     f("sqrt", &[V], V),
     experimental("start", &[], 0, N),
+    experimental("start_timestamp", &[V], 0, V),
     f("stddev_over_time", &[M], V),
     f("stdvar_over_time", &[M], V),
     experimental("step", &[], 0, N),

@@ -16,9 +16,6 @@ use crate::promql::ast::{
 };
 use crate::promql::functions::Function;
 
-/// Experimental functions that Prometheus knows and this engine cannot evaluate: refused like those that are off.
-const UNBUILT: [&str; 1] = ["start_timestamp"];
-
 /// An error before it knows its line and column.
 pub(super) type Fault = (Span, String);
 pub(super) type Parsed<T> = Result<T, Fault>;
@@ -237,8 +234,8 @@ impl<'a> Parser<'a> {
         let refuse = |message: String| Err((word.span(), message));
         let function = match Function::find(name) {
             Some(function) if !function.experimental || self.options.experimental_functions => function,
-            None if !UNBUILT.contains(&name) => return refuse(format!("unknown function with name {}", quote(name))),
-            _ => return refuse(format!("function {} is not enabled", quote(name))),
+            None => return refuse(format!("unknown function with name {}", quote(name))),
+            Some(_) => return refuse(format!("function {} is not enabled", quote(name))),
         };
         let span = Span { start: word.start, end: self.last_closing };
         check_height(height + 1, span)?;
