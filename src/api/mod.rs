@@ -23,6 +23,7 @@ mod series;
 mod serve;
 mod status;
 mod targets;
+mod tree;
 mod ui;
 mod write;
 

@@ -1,4 +1,4 @@
-//! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`.
+//! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`, `/api/v1/parse_query`.
 //!
 //! A query runs on a blocking thread, behind a permit; it is cancelled when its client goes away.
 
@@ -12,8 +12,9 @@ use super::answer::{Answer, ApiResult};
 use super::app::App;
 use super::error::ApiError;
 use super::params::Params;
+use super::tree::tree;
 use crate::auth::Caller;
-use crate::promql::{self, QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries};
+use crate::promql::{QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries};
 use crate::tenant::TenantId;
 
 /// Most points of one series in a range answer (Prometheus' figure).
@@ -59,10 +60,12 @@ pub(super) async fn range(
     Ok(Answer::query(&run(&app, &caller.tenant, timeout, work).await?))
 }
 
-pub(super) async fn format(params: Params) -> ApiResult {
-    let query = params.text("query");
-    let tree = promql::parse(query).map_err(|e| ApiError::parameter("query", e))?;
-    Answer::of(&tree.to_string())
+pub(super) async fn format(State(app): State<Arc<App>>, params: Params) -> ApiResult {
+    Answer::of(&app.engine.parse(params.text("query"))?.to_string())
+}
+
+pub(super) async fn parse(State(app): State<Arc<App>>, params: Params) -> ApiResult {
+    Answer::of(&tree(&app.engine.parse(params.text("query"))?))
 }
 
 /// The smaller of the server's timeout and the `timeout` parameter.

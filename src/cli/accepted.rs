@@ -8,8 +8,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// With a value.
-const WITH_VALUE: [&str; 13] = [
-    "enable-feature",
+const WITH_VALUE: [&str; 12] = [
     "storage.tsdb.head-chunks-write-queue-size",
     "storage.tsdb.max-block-chunk-segment-size",
     "storage.tsdb.max-block-duration",

@@ -7,10 +7,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, expand_glob};
+use crate::promql::ParseOptions;
 use crate::rules::check_rules;
 
 /// Checks configuration files and the rule files they name; 1 if anything is wrong.
-pub(super) fn configs(files: &[PathBuf], out: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn configs(files: &[PathBuf], syntax: ParseOptions, out: &mut dyn Write) -> io::Result<u8> {
     let mut code = 0;
     for file in files {
         writeln!(out, "Checking {}", file.display())?;
@@ -30,7 +31,7 @@ pub(super) fn configs(files: &[PathBuf], out: &mut dyn Write) -> io::Result<u8> 
                     format!("  SUCCESS: {} rule files found\n", rule_files.len())
                 };
                 writeln!(out, "{found} SUCCESS: {} is valid prometheus config file syntax\n", file.display())?;
-                code |= failed | rules(&rule_files, out)?;
+                code |= failed | rules(&rule_files, syntax, out)?;
             }
         }
     }
@@ -38,10 +39,10 @@ pub(super) fn configs(files: &[PathBuf], out: &mut dyn Write) -> io::Result<u8> 
 }
 
 /// Checks rule files; 1 if anything is wrong.
-pub(super) fn rules(files: &[PathBuf], out: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn rules(files: &[PathBuf], syntax: ParseOptions, out: &mut dyn Write) -> io::Result<u8> {
     let mut code = 0;
     for file in files {
-        let checked = check_rules(file);
+        let checked = check_rules(file, syntax);
         writeln!(out, "{}", checked.text)?;
         if !checked.ok {
             code = 1;

@@ -105,6 +105,11 @@ pub struct Flags {
     )]
     pub query_concurrency_max: usize,
 
+    /// Names of features that are off by default, with commas between: promql-experimental-functions,
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal.
+    #[arg(long = "enable-feature", env = "CAIRN_ENABLE_FEATURE", value_name = "NAMES", value_delimiter = ',')]
+    pub features: Vec<String>,
+
     /// Least level that is logged.
     #[arg(long = "log.level", env = "CAIRN_LOG_LEVEL", value_name = "LEVEL", value_enum, default_value = "info")]
     pub log_level: LogLevel,
@@ -239,6 +244,7 @@ impl Flags {
             ("query.timeout", format_duration(self.query_timeout)),
             ("query.max-samples", self.query_samples_max.to_string()),
             ("query.max-concurrency", self.query_concurrency_max.to_string()),
+            ("enable-feature", self.features.join(",")),
             ("log.level", self.log_level.as_str().to_owned()),
             ("log.format", "logfmt".to_owned()),
             ("alertmanager.config-file", path(&self.alertmanager_config_file)),

@@ -7,6 +7,7 @@
 
 mod accepted;
 mod check;
+mod features;
 mod flags;
 mod healthcheck;
 mod verify;
@@ -71,12 +72,18 @@ pub enum Check {
         /// The files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Features that the server will run with.
+        #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
+        features: Vec<String>,
     },
     /// Rule files.
     Rules {
         /// The files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Features that the server will run with.
+        #[arg(long = "enable-feature", value_name = "NAMES", value_delimiter = ',')]
+        features: Vec<String>,
     },
 }
 
@@ -117,15 +124,23 @@ where
     }
     match cli.command {
         Some(command) => Ok(Invocation::Once(command)),
-        None => Ok(Invocation::Serve { flags: Box::new(cli.flags), warnings: accepted::warnings(&matches) }),
+        None => {
+            let mut warnings = accepted::warnings(&matches);
+            warnings.extend(features::warnings(&cli.flags.features));
+            Ok(Invocation::Serve { flags: Box::new(cli.flags), warnings })
+        }
     }
 }
 
 /// Runs a subcommand; the answer is the exit code.
 pub fn run(command: &Command, out: &mut dyn Write) -> io::Result<u8> {
     match command {
-        Command::Check { what: Check::Config { files } } => check::configs(files, out),
-        Command::Check { what: Check::Rules { files } } => check::rules(files, out),
+        Command::Check { what: Check::Config { files, features } } => {
+            check::configs(files, features::syntax(features), out)
+        }
+        Command::Check { what: Check::Rules { files, features } } => {
+            check::rules(files, features::syntax(features), out)
+        }
         Command::Healthcheck { url } => healthcheck::run(url, out),
         Command::Verify { repair, dir } => verify::run(dir, *repair, out),
         Command::Version => {

@@ -72,6 +72,26 @@ fn a_start_line_of_prometheus_works() {
 }
 
 #[test]
+fn features_have_prometheus_names() {
+    let (flags, warnings) = serve(&["--enable-feature=promql-experimental-functions,promql-binop-fill-modifiers"]);
+    let syntax = flags.syntax();
+    assert!(syntax.experimental_functions && syntax.binop_fill_modifiers && syntax.duration_expr);
+    assert!(!syntax.extended_range_selectors && !flags.delayed_name_removal() && warnings.is_empty());
+    assert_eq!(flags.as_map()["enable-feature"], "promql-experimental-functions,promql-binop-fill-modifiers");
+    let (flags, warnings) = serve(&[
+        "--enable-feature=promql-delayed-name-removal",
+        "--enable-feature=promql-duration-expr,native-histogram,exemplar-storage",
+    ]);
+    assert!(flags.delayed_name_removal());
+    let expected = [
+        "feature promql-duration-expr of --enable-feature is now permanently enabled and therefore a no-op",
+        "unknown option for --enable-feature: native-histogram",
+        "feature exemplar-storage of Prometheus is accepted and has no effect",
+    ];
+    assert_eq!(warnings, expected);
+}
+
+#[test]
 fn ports_of_compose_files_are_understood() {
     let listen = |args: &[&str], variables: &[(&str, &str)]| {
         let lookup = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
@@ -152,7 +172,7 @@ fn check_config_prints_as_promtool_does() {
     let bad = file("bad.yml", "globl: {}\n");
     let gone = file("gone.yml", "rule_files: [nothing.yml]\n");
     let command = |files: &[&PathBuf]| Command::Check {
-        what: Check::Config { files: files.iter().map(|f| (*f).clone()).collect() },
+        what: Check::Config { files: files.iter().map(|f| (*f).clone()).collect(), features: Vec::new() },
     };
 
     let (code, text) = output(&command(&[&good]));
@@ -180,10 +200,12 @@ fn check_rules_prints_what_is_wrong() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.yml");
     std::fs::write(&path, "groups: [{name: g, rules: [{record: a, expr: 'up('}]}]\n").unwrap();
-    let (code, text) = output(&Command::Check { what: Check::Rules { files: vec![path.clone()] } });
+    let (code, text) =
+        output(&Command::Check { what: Check::Rules { files: vec![path.clone()], features: Vec::new() } });
     assert_eq!(code, 1);
     assert!(text.starts_with(&format!("Checking {0}\n  FAILED:\n  {0}:1:46: ", path.display())), "{text}");
-    let expected = Invocation::Once(Command::Check { what: Check::Rules { files: vec!["a.yml".into()] } });
+    let expected =
+        Invocation::Once(Command::Check { what: Check::Rules { files: vec!["a.yml".into()], features: Vec::new() } });
     assert_eq!(parse(["cairn", "check", "rules", "a.yml"]).unwrap(), expected);
     refused(&["check", "rules"], "required");
 }

@@ -8,6 +8,7 @@
 
 use storage::Matcher;
 
+use super::duration::DurationExpr;
 use super::functions::Function;
 
 /// Deepest nesting of a query. Real ones stay under 20; what is deeper is refused rather than risking the stack.
@@ -169,6 +170,11 @@ impl BinaryOp {
         matches!(self, BinaryOp::TrimUpper | BinaryOp::TrimLower)
     }
 
+    /// Whether a result is still what the metric's name says: `bool` apart.
+    pub fn keeps_name(self) -> bool {
+        self.is_comparison() || self.is_set() || self.is_trim()
+    }
+
     /// `and`, `or`, `unless`.
     pub fn is_set(self) -> bool {
         matches!(self, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
@@ -212,8 +218,8 @@ pub enum Cardinality {
     ManyToMany,
 }
 
-/// `on`, `ignoring`, `group_left`, `group_right`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `on`, `ignoring`, `group_left`, `group_right`, `fill`.
+#[derive(Debug, Clone, PartialEq)]
 pub struct VectorMatching {
     /// Who may be many.
     pub card: Cardinality,
@@ -223,6 +229,25 @@ pub struct VectorMatching {
     pub on: bool,
     /// Labels that `group_left` or `group_right` copies from the one side.
     pub include: Vec<String>,
+    /// What stands in for a series that finds none on the other side.
+    pub fill: Fill,
+}
+
+/// `fill`, `fill_left`, `fill_right`. With `group_right` the sides are exchanged, as in Prometheus: the left value
+/// always stands in for the many side.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Fill {
+    /// Instead of a series of the left side.
+    pub left: Option<f64>,
+    /// Instead of a series of the right side.
+    pub right: Option<f64>,
+}
+
+impl Fill {
+    /// Whether any side is filled.
+    pub fn is_some(self) -> bool {
+        self.left.is_some() || self.right.is_some()
+    }
 }
 
 /// An aggregation.
@@ -256,10 +281,12 @@ pub enum AggregateOp {
     Bottomk,
     CountValues,
     Quantile,
+    Limitk,
+    LimitRatio,
 }
 
 impl AggregateOp {
-    const ALL: [(AggregateOp, &'static str); 12] = [
+    const ALL: [(AggregateOp, &'static str); 14] = [
         (AggregateOp::Sum, "sum"),
         (AggregateOp::Avg, "avg"),
         (AggregateOp::Count, "count"),
@@ -272,6 +299,8 @@ impl AggregateOp {
         (AggregateOp::Bottomk, "bottomk"),
         (AggregateOp::CountValues, "count_values"),
         (AggregateOp::Quantile, "quantile"),
+        (AggregateOp::Limitk, "limitk"),
+        (AggregateOp::LimitRatio, "limit_ratio"),
     ];
 
     /// The operator of this lower-case name.
@@ -284,10 +313,16 @@ impl AggregateOp {
         Self::ALL.iter().find(|(op, _)| *op == self).map_or("", |(_, name)| name)
     }
 
+    /// Only with `--enable-feature=promql-experimental-functions`.
+    pub fn is_experimental(self) -> bool {
+        matches!(self, AggregateOp::Limitk | AggregateOp::LimitRatio)
+    }
+
     /// The type of the argument before the aggregated expression, if there is one.
     pub fn param_type(self) -> Option<ValueType> {
         match self {
             AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Quantile => Some(ValueType::Scalar),
+            AggregateOp::Limitk | AggregateOp::LimitRatio => Some(ValueType::Scalar),
             AggregateOp::CountValues => Some(ValueType::String),
             _ => None,
         }
@@ -314,6 +349,25 @@ pub enum At {
     End,
 }
 
+/// What a selector makes of the samples around the ends of its window, or around the time it looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extension {
+    /// The value at each end is that of the newest sample before it.
+    Anchored,
+    /// The value at each end lies on the line between its neighbours.
+    Smoothed,
+}
+
+impl Extension {
+    /// As written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Extension::Anchored => "anchored",
+            Extension::Smoothed => "smoothed",
+        }
+    }
+}
+
 /// Series by name and labels.
 #[derive(Debug, Clone)]
 pub struct VectorSelector {
@@ -323,8 +377,12 @@ pub struct VectorSelector {
     pub matchers: Vec<Matcher>,
     /// `offset`, applied after `@`.
     pub offset_ms: i64,
+    /// The offset where it is computed; `offset_ms` is then set before evaluation.
+    pub offset_expr: Option<DurationExpr>,
     /// `@`
     pub at: Option<At>,
+    /// `anchored` or `smoothed`.
+    pub extension: Option<Extension>,
 }
 
 /// Series with their samples in a window.
@@ -336,6 +394,8 @@ pub struct MatrixSelector {
     pub selector_span: Span,
     /// Length of the window `(t - range, t]`.
     pub range_ms: i64,
+    /// The length where it is computed; `range_ms` is then set before evaluation.
+    pub range_expr: Option<DurationExpr>,
 }
 
 /// An expression evaluated at several times.
@@ -345,10 +405,16 @@ pub struct SubqueryExpr {
     pub expr: Expr,
     /// Length of the window `(t - range, t]`.
     pub range_ms: i64,
+    /// The length where it is computed; `range_ms` is then set before evaluation.
+    pub range_expr: Option<DurationExpr>,
     /// Distance of evaluations, `None` for the engine's default.
     pub step_ms: Option<i64>,
+    /// The distance where it is computed.
+    pub step_expr: Option<DurationExpr>,
     /// `offset`, applied after `@`.
     pub offset_ms: i64,
+    /// The offset where it is computed.
+    pub offset_expr: Option<DurationExpr>,
     /// `@`
     pub at: Option<At>,
 }

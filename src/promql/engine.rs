@@ -4,8 +4,9 @@
 //! Elsewhere: the evaluation itself (`eval`).
 
 use super::ast::{Expr, ValueType};
+use super::duration::{QueryTimes, resolved};
 use super::eval::{Context, Evaluator, Grid, Row, is_absent};
-use super::parse::{ParseOptions, parse_with};
+use super::parse::parse_with;
 use super::source::Source;
 use super::types::{EngineOptions, MatrixSeries, QueryControl, QueryError, QueryResult, Value, VectorSample};
 
@@ -28,8 +29,7 @@ impl Engine {
 
     /// Parses `query` with the extensions that this engine allows.
     pub fn parse(&self, query: &str) -> Result<Expr, QueryError> {
-        let options = ParseOptions { experimental_functions: self.options.experimental_functions };
-        parse_with(query, options).map_err(|e| QueryError::Parse(e.to_string()))
+        parse_with(query, self.options.syntax).map_err(|e| QueryError::Parse(e.to_string()))
     }
 
     /// Evaluates `query` at `t` (milliseconds).
@@ -54,6 +54,7 @@ impl Engine {
     ) -> Result<QueryResult, QueryError> {
         // No distance between steps: there is one, and `step()` is then 0.
         let grid = Grid { start: t, step: 0, count: 1 };
+        let expr = &*resolved(expr, QueryTimes { step: 0, range: 0 })?;
         let context = Context::new(source, control, &self.options, query, grid, t).looking_at(expr);
         let evaluator = Evaluator::new(&context, grid);
         let value = match expr.value_type() {
@@ -103,6 +104,7 @@ impl Engine {
         if grid.count as u64 > self.options.samples_max {
             return Err(QueryError::Execution(super::eval::TOO_MANY_SAMPLES.to_owned()));
         }
+        let expr = &*resolved(expr, QueryTimes { step, range: end.saturating_sub(start) })?;
         let context = Context::new(source, control, &self.options, query, grid, end).looking_at(expr);
         let evaluator = Evaluator::new(&context, grid);
         let rows = match found {

@@ -8,6 +8,7 @@
 pub mod ast;
 #[cfg(test)]
 mod conformance;
+pub mod duration;
 mod engine;
 mod eval;
 pub mod functions;
@@ -21,5 +22,6 @@ mod types;
 pub use engine::Engine;
 pub use parse::{ParseError, ParseOptions, QUERY_BYTES_MAX, parse, parse_selector, parse_with};
 pub use pretty::format_query;
+pub(crate) use print::float_text;
 pub use source::{SeriesReader, Source, SourceError, SourceSeries};
 pub use types::{EngineOptions, MatrixSeries, QueryControl, QueryError, QueryResult, Value, VectorSample};

@@ -7,8 +7,11 @@ use std::fmt::{self, Display, Formatter, Write};
 use storage::{METRIC_NAME, MatchOp, Matcher};
 
 use super::ast::{
-    AggregateExpr, At, BinaryExpr, Cardinality, Expr, ExprKind, NumberLiteral, SubqueryExpr, VectorSelector,
+    AggregateExpr, At, BinaryExpr, Cardinality, Expr, ExprKind, Extension, Fill, NumberLiteral, SubqueryExpr,
+    VectorSelector,
 };
+use super::duration::{DurationExpr, DurationKind, DurationOp};
+use super::eval::short_float;
 use super::parse::quote;
 
 impl Display for Expr {
@@ -29,12 +32,18 @@ impl Display for Expr {
             }
             ExprKind::Selector(selector) => {
                 write_selector(f, selector)?;
-                f.write_str(&times_text(selector.at, selector.offset_ms))
+                f.write_str(&at_text(selector.at))?;
+                f.write_str(&extension_text(selector.extension))?;
+                f.write_str(&offset_text(selector.offset_ms, &selector.offset_expr))
             }
             ExprKind::Matrix(matrix) => {
-                write_selector(f, &matrix.selector)?;
-                write!(f, "[{}]", duration_text(matrix.range_ms))?;
-                f.write_str(&times_text(matrix.selector.at, matrix.selector.offset_ms))
+                let selector = &matrix.selector;
+                write_selector(f, selector)?;
+                write!(f, "[{}]", computed_text(matrix.range_ms, &matrix.range_expr))?;
+                // A window's modifier comes before the `@`, an instant selector's after it.
+                f.write_str(&extension_text(selector.extension))?;
+                f.write_str(&at_text(selector.at))?;
+                f.write_str(&offset_text(selector.offset_ms, &selector.offset_expr))
             }
             ExprKind::Subquery(subquery) => subquery.fmt(f),
         }
@@ -106,7 +115,19 @@ pub(super) fn operator_text(binary: &BinaryExpr) -> String {
     if let Some(side) = grouped {
         text += &format!(" group_{side} ({})", labels_text(&matching.include));
     }
-    text
+    text + &fill_text(matching.fill)
+}
+
+fn fill_text(fill: Fill) -> String {
+    match (fill.left, fill.right) {
+        (Some(left), Some(right)) if left == right => format!(" fill ({})", short_float(left)),
+        (left, right) => {
+            let side = |name: &str, value: Option<f64>| {
+                value.map(|v| format!(" fill_{name} ({})", short_float(v))).unwrap_or_default()
+            };
+            side("left", left) + &side("right", right)
+        }
+    }
 }
 
 impl Display for AggregateExpr {
@@ -137,30 +158,67 @@ impl Display for SubqueryExpr {
 
 /// What follows the inner expression: `[1h:5m] offset 1d`.
 pub(super) fn subquery_suffix(subquery: &SubqueryExpr) -> String {
-    let step = subquery.step_ms.map(duration_text).unwrap_or_default();
-    format!("[{}:{step}]{}", duration_text(subquery.range_ms), times_text(subquery.at, subquery.offset_ms))
+    let step = match (&subquery.step_expr, subquery.step_ms) {
+        (Some(step), _) => step.to_string(),
+        (None, step) => step.map(duration_text).unwrap_or_default(),
+    };
+    let range = computed_text(subquery.range_ms, &subquery.range_expr);
+    let times = at_text(subquery.at) + &offset_text(subquery.offset_ms, &subquery.offset_expr);
+    format!("[{range}:{step}]{times}")
 }
 
-fn times_text(at: Option<At>, offset_ms: i64) -> String {
-    let mut text = match at {
+fn at_text(at: Option<At>) -> String {
+    match at {
         Some(At::Time(ms)) => format!(" @ {:.3}", ms as f64 / 1000.0),
         Some(At::Start) => " @ start()".to_owned(),
         Some(At::End) => " @ end()".to_owned(),
         None => String::new(),
-    };
-    if offset_ms != 0 {
-        text += &format!(" offset {}", duration_text(offset_ms));
     }
-    text
 }
+
+fn offset_text(ms: i64, expr: &Option<DurationExpr>) -> String {
+    match ms {
+        0 if expr.is_none() => String::new(),
+        _ => format!(" offset {}", computed_text(ms, expr)),
+    }
+}
+
+fn extension_text(extension: Option<Extension>) -> String {
+    extension.map(|e| format!(" {}", e.as_str())).unwrap_or_default()
+}
+
+fn computed_text(ms: i64, expr: &Option<DurationExpr>) -> String {
+    expr.as_ref().map_or_else(|| duration_text(ms), DurationExpr::to_string)
+}
+
+impl Display for DurationExpr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.wrapped {
+            f.write_char('(')?;
+        }
+        match &self.kind {
+            DurationKind::Number(number) => number.fmt(f)?,
+            DurationKind::Step => f.write_str("step()")?,
+            DurationKind::Range => f.write_str("range()")?,
+            DurationKind::Unary { is_minus, operand } => write!(f, "{}{operand}", if *is_minus { "-" } else { "" })?,
+            DurationKind::Binary { op: op @ (DurationOp::MinOf | DurationOp::MaxOf), lhs, rhs } => {
+                write!(f, "{}({lhs}, {rhs})", op.as_str())?;
+            }
+            DurationKind::Binary { op, lhs, rhs } => write!(f, "{lhs} {} {rhs}", op.as_str())?,
+        }
+        if self.wrapped { f.write_char(')') } else { Ok(()) }
+    }
+}
+
 fn write_selector(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Result {
     f.write_str(&selector.name)?;
     let is_name = |m: &Matcher| m.name() == METRIC_NAME && m.op() == MatchOp::Equal && m.value() == selector.name;
     let mut texts: Vec<String> =
         selector.matchers.iter().filter(|m| !is_name(m) || m.value().is_empty()).map(matcher_text).collect();
-    if texts.is_empty() {
+    if texts.is_empty() && !selector.name.is_empty() {
         return Ok(());
     }
+    // Nothing at all is what `info` may be given.
     texts.sort();
     write!(f, "{{{}}}", texts.join(","))
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use storage::Labels;
 
 use super::histogram::FloatHistogram;
+use super::parse::ParseOptions;
 
 /// Limits and defaults of an [`Engine`](super::Engine).
 #[derive(Debug, Clone)]
@@ -19,8 +20,8 @@ pub struct EngineOptions {
     pub samples_max: u64,
     /// Default step of a subquery without one: the global evaluation interval.
     pub subquery_step: Duration,
-    /// Whether experimental functions parse, `--enable-feature=promql-experimental-functions`; off by default.
-    pub experimental_functions: bool,
+    /// What queries may use beyond the stable language, `--enable-feature`.
+    pub syntax: ParseOptions,
     /// Whether metric names are dropped at the end of the query rather than at once,
     /// `--enable-feature=promql-delayed-name-removal`; off by default.
     pub delayed_name_removal: bool,
@@ -32,7 +33,7 @@ impl Default for EngineOptions {
             lookback: Duration::from_secs(300),
             samples_max: 50_000_000,
             subquery_step: Duration::from_secs(60),
-            experimental_functions: false,
+            syntax: ParseOptions::default(),
             delayed_name_removal: false,
         }
     }

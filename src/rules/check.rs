@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::file::{GroupConfig, read_rule_file};
+use super::file::{GroupConfig, read_rule_file_with};
 use super::{RuleFileError, RuleKind};
+use crate::promql::ParseOptions;
 
 /// What a check of one file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,10 +18,10 @@ pub struct RulesChecked {
     pub ok: bool,
 }
 
-/// Checks one rule file as the server would read it.
-pub fn check_rules(path: &Path) -> RulesChecked {
+/// Checks one rule file as a server whose queries may use `syntax` would read it.
+pub fn check_rules(path: &Path, syntax: ParseOptions) -> RulesChecked {
     let head = format!("Checking {}\n", path.display());
-    match load(path) {
+    match load_with(path, syntax) {
         Ok(groups) => {
             let rules: usize = groups.iter().map(|g| g.rules.len()).sum();
             RulesChecked { text: format!("{head}  SUCCESS: {rules} rules found\n{}", duplicates(&groups)), ok: true }
@@ -38,11 +39,16 @@ pub fn count_rules(path: &Path) -> Result<usize, Vec<String>> {
     Ok(groups.iter().map(|g| g.rules.len()).sum())
 }
 
-/// Reads the groups of one file.
+/// Reads the groups of one file, in the stable language.
 pub(super) fn load(path: &Path) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
+    load_with(path, ParseOptions::default())
+}
+
+/// Reads the groups of one file; expressions may use what `syntax` allows.
+pub(super) fn load_with(path: &Path, syntax: ParseOptions) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
     let file = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => read_rule_file(&file, &text),
+        Ok(text) => read_rule_file_with(&file, &text, syntax),
         Err(e) => Err(vec![RuleFileError { file, pos: None, message: e.to_string() }]),
     }
 }

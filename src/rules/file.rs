@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use storage::METRIC_NAME;
 
 use crate::config::yaml::{FileProblem, Map, Node, Pos, Problems, parse};
-use crate::promql;
+use crate::promql::{ParseOptions, parse_with};
 use crate::template::Template;
 
 use super::RuleFileError;
@@ -99,8 +99,18 @@ impl RuleConfig {
     }
 }
 
-/// Reads `text`, which came from `file`. All problems of the file are reported, in its order.
+/// Reads `text`, which came from `file`, in the stable language.
 pub fn read_rule_file(file: &str, text: &str) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
+    read_rule_file_with(file, text, ParseOptions::default())
+}
+
+/// Reads `text`, which came from `file`. All problems of the file are reported, in its order. Expressions may use what
+/// `syntax` allows.
+pub(super) fn read_rule_file_with(
+    file: &str,
+    text: &str,
+    syntax: ParseOptions,
+) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
     let root =
         parse(text).map_err(|p| vec![FileProblem { file: file.to_owned(), pos: Some(p.pos), message: p.message }])?;
     let problems = Problems::new();
@@ -113,7 +123,7 @@ pub fn read_rule_file(file: &str, text: &str) -> Result<Vec<GroupConfig>, Vec<Ru
     let mut names = BTreeSet::new();
     let mut groups = Vec::new();
     for node in map.list("groups") {
-        let group = read_group(file, node, &problems);
+        let group = read_group(file, node, syntax, &problems);
         if !names.insert(group.name.clone()) {
             problems.add(node.pos, format!("groupname: {:?} is repeated in the same file", group.name));
         }
@@ -123,7 +133,7 @@ pub fn read_rule_file(file: &str, text: &str) -> Result<Vec<GroupConfig>, Vec<Ru
     if problems.is_empty() { Ok(groups) } else { Err(problems.in_file(file)) }
 }
 
-fn read_group(file: &str, node: &Node, problems: &Problems) -> GroupConfig {
+fn read_group(file: &str, node: &Node, syntax: ParseOptions, problems: &Problems) -> GroupConfig {
     let mut map = Map::new(node, "the group", problems);
     let name = map.read("name", Node::text).unwrap_or_default().to_owned();
     if name.is_empty() {
@@ -136,7 +146,7 @@ fn read_group(file: &str, node: &Node, problems: &Problems) -> GroupConfig {
     check_names(&labels, "label", &format!("group {name:?}"), problems);
     let rules = map.list("rules").iter().enumerate();
     let rules = rules
-        .filter_map(|(i, n)| read_rule(n, &format!("group {name:?}, rule {}", i + 1), &labels, problems))
+        .filter_map(|(i, n)| read_rule(n, &format!("group {name:?}, rule {}", i + 1), &labels, syntax, problems))
         .collect();
     map.finish();
     GroupConfig { file: file.to_owned(), name, interval_ms, query_offset_ms, limit, rules }
@@ -165,7 +175,13 @@ fn check_names(texts: &Texts<'_>, what: &str, place: &str, problems: &Problems) 
     }
 }
 
-fn read_rule(node: &Node, place: &str, group_labels: &Texts<'_>, problems: &Problems) -> Option<RuleConfig> {
+fn read_rule(
+    node: &Node,
+    place: &str,
+    group_labels: &Texts<'_>,
+    syntax: ParseOptions,
+    problems: &Problems,
+) -> Option<RuleConfig> {
     let mut map = Map::new(node, "the rule", problems);
     let record = map.read("record", Node::text);
     let alert = map.read("alert", Node::text);
@@ -181,7 +197,7 @@ fn read_rule(node: &Node, place: &str, group_labels: &Texts<'_>, problems: &Prob
         }
         (record, alert) => record.or(alert),
     };
-    let (expr, query) = read_expr(&mut map, &place, problems);
+    let (expr, query) = read_expr(&mut map, &place, syntax, problems);
     let mut labels = group_labels.clone();
     let own_labels = read_texts(&mut map, "labels", problems);
     check_names(&own_labels, "label", &place, problems);
@@ -196,13 +212,13 @@ fn read_rule(node: &Node, place: &str, group_labels: &Texts<'_>, problems: &Prob
     Some(RuleConfig { name: name?.to_owned(), expr, query, labels, kind })
 }
 
-fn read_expr(map: &mut Map<'_>, place: &str, problems: &Problems) -> (String, String) {
+fn read_expr(map: &mut Map<'_>, place: &str, syntax: ParseOptions, problems: &Problems) -> (String, String) {
     let expr = map.read("expr", Node::text).unwrap_or_default().to_owned();
     if expr.is_empty() {
         problems.add(map.pos_of("expr"), format!("{place}: field 'expr' must be set in rule"));
         return Default::default();
     }
-    match promql::parse(&expr) {
+    match parse_with(&expr, syntax) {
         Ok(parsed) => (expr, parsed.to_string()),
         Err(e) => {
             problems.add(map.pos_of("expr"), format!("{place}: could not parse expression: {e}"));

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::{Global, expand_glob};
 use crate::notify::Notifier;
-use crate::promql::Engine;
+use crate::promql::{Engine, ParseOptions};
 
 use super::group::{Group, write_stale};
 use super::status::{AlertStatus, GroupStatus, RuleStatusKind};
@@ -80,7 +80,8 @@ impl RuleManager {
         let interval = global.evaluation_interval;
         let mut changing = self.changing.lock().await;
         let patterns = patterns.to_vec();
-        let loading = tokio::task::spawn_blocking(move || read_rule_files(&patterns));
+        let syntax = self.ctx.engine.options().syntax;
+        let loading = tokio::task::spawn_blocking(move || read_rule_files(&patterns, syntax));
         let loaded =
             loading.await.unwrap_or_else(|e| Err(vec![file_error("rules", format!("loading ended badly: {e}"))]))?;
         *lock(&self.ctx.external_labels) = Arc::new(global.external_labels.clone());
@@ -223,8 +224,9 @@ fn file_error(file: &str, message: String) -> RuleFileError {
 }
 
 /// The groups of all files that `patterns` match, or every problem in all of them. Blocks on disk. For a reload that wants to
-/// know, before it changes anything, whether [`RuleManager::apply`] will accept the files.
-pub fn read_rule_files(patterns: &[PathBuf]) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
+/// know, before it changes anything, whether [`RuleManager::apply`] will accept the files. Expressions may use what
+/// `syntax` allows.
+pub fn read_rule_files(patterns: &[PathBuf], syntax: ParseOptions) -> Result<Vec<GroupConfig>, Vec<RuleFileError>> {
     let (mut files, mut errors, mut groups) = (BTreeSet::new(), Vec::new(), Vec::new());
     for pattern in patterns {
         match expand_glob(pattern) {
@@ -233,7 +235,7 @@ pub fn read_rule_files(patterns: &[PathBuf]) -> Result<Vec<GroupConfig>, Vec<Rul
         }
     }
     for file in &files {
-        match check::load(Path::new(file)) {
+        match check::load_with(Path::new(file), syntax) {
             Ok(found) => groups.extend(found),
             Err(found) => errors.extend(found),
         }

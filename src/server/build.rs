@@ -54,7 +54,8 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
         lookback: flags.lookback_delta,
         samples_max: flags.query_samples_max as u64,
         subquery_step: live.config.global.evaluation_interval,
-        ..EngineOptions::default()
+        syntax: flags.syntax(),
+        delayed_name_removal: flags.delayed_name_removal(),
     });
     let rules = Arc::new(RuleManager::new(
         Arc::new(glue::TenantRules(home.clone())),

@@ -16,7 +16,7 @@ use storage::{Batch, Db, Durability, Labels, Options};
 use tempfile::TempDir;
 
 use super::generate::Generator;
-use crate::promql::{Engine, QueryControl, QueryError, Value};
+use crate::promql::{Engine, EngineOptions, ParseOptions, QueryControl, QueryError, Value};
 
 /// A round time, so that ranges and steps fall on samples as often as beside them.
 const START_S: i64 = 1_700_000_100;
@@ -57,9 +57,19 @@ fn prometheus_answers_the_same() {
 
 #[test]
 fn a_range_query_is_many_instant_queries() {
+    compare_range_with_instants(&Engine::default(), Generator::new(7));
+}
+
+#[test]
+fn a_range_query_with_extensions_is_many_instant_queries() {
+    let options = EngineOptions { syntax: ParseOptions::all(), ..EngineOptions::default() };
+    compare_range_with_instants(&Engine::new(options), Generator::extended(8));
+}
+
+fn compare_range_with_instants(engine: &Engine, mut generator: Generator) {
     let dir = TempDir::new().expect("a temporary directory");
     let db = load(dir.path(), &data());
-    let (mut generator, mut compared) = (Generator::new(7), 0);
+    let mut compared = 0;
     for _ in 0..800 {
         let query = generator.query();
         let (start, end, step) = generator.times(START_S, INTERVAL_S * SAMPLES);
@@ -68,10 +78,10 @@ fn a_range_query_is_many_instant_queries() {
             continue;
         }
         let control = QueryControl::with_timeout(Duration::from_secs(60));
-        let whole = Engine::default().range(&db, &query, start * 1000, end * 1000, step * 1000, &control);
+        let whole = engine.range(&db, &query, start * 1000, end * 1000, step * 1000, &control);
         let Ok(Value::Matrix(whole)) = whole.map(|r| r.value) else { continue };
         for t in (start..=end).step_by(step as usize).take(5).map(|t| t * 1000) {
-            let one = Engine::default().instant(&db, &query, t, &control);
+            let one = engine.instant(&db, &query, t, &control);
             let mut expected: Vec<(Labels, f64)> = match one.map(|r| r.value) {
                 Ok(Value::Vector(samples)) => samples.into_iter().map(|s| (s.labels, s.v)).collect(),
                 Ok(Value::Scalar { v, .. }) => vec![(Labels::empty(), v)],
@@ -127,6 +137,10 @@ fn data() -> Vec<Series> {
         };
         add("gauge", "", Box::new(wave));
         add("limit", "", Box::new(|_| Some(50.0)));
+        add("target_info", ",version=\"1\"", Box::new(|k| (k < 200).then_some(1.0)));
+        if instance == "0" {
+            add("target_info", ",version=\"2\"", Box::new(|k| (k >= 200).then_some(1.0)));
+        }
         if job == "web" {
             add("gauge2", "", Box::new(|k| (k % 30 < 3).then_some(k as f64)));
             add("late", "", Box::new(|k| (k > 300).then_some(if k == 350 { f64::INFINITY } else { -1.0 })));

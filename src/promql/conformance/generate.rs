@@ -5,6 +5,8 @@
 /// Dice with a seed.
 pub(super) struct Generator {
     state: u64,
+    /// Also what Prometheus keeps behind feature flags.
+    is_extended: bool,
 }
 
 const VECTOR_FUNCTIONS: [&str; 19] = [
@@ -94,7 +96,17 @@ const COMPARISONS: [&str; 6] = ["==", "!=", ">", "<", ">=", "<="];
 
 impl Generator {
     pub(super) fn new(seed: u64) -> Self {
-        Generator { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
+        Generator { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, is_extended: false }
+    }
+
+    /// Queries that also use what Prometheus keeps behind feature flags.
+    pub(super) fn extended(seed: u64) -> Self {
+        Generator { is_extended: true, ..Generator::new(seed) }
+    }
+
+    /// One of `sides` times, if such things are wanted at all.
+    fn extends(&mut self, sides: usize) -> bool {
+        self.is_extended && self.roll(sides) == 0
     }
 
     fn roll(&mut self, sides: usize) -> usize {
@@ -134,6 +146,9 @@ impl Generator {
     }
 
     fn modifiers(&mut self) -> String {
+        if self.extends(8) {
+            return format!(" offset ({} - {} * 0.5)", self.pick(&DURATIONS), self.pick(&DURATIONS));
+        }
         match self.roll(12) {
             0 => format!(" offset {}", self.pick(&DURATIONS)),
             1 => format!(" offset -{}", self.pick(&DURATIONS)),
@@ -145,7 +160,8 @@ impl Generator {
     }
 
     fn selector(&mut self) -> String {
-        self.pick(&SELECTORS).to_owned() + &self.modifiers()
+        let smoothed = if self.extends(6) { " smoothed" } else { "" };
+        self.pick(&SELECTORS).to_owned() + smoothed + &self.modifiers()
     }
 
     fn matrix(&mut self, depth: usize) -> String {
@@ -162,6 +178,9 @@ impl Generator {
             return self.selector();
         }
         let next = depth - 1;
+        if self.extends(4) {
+            return self.extension(next);
+        }
         match self.roll(17) {
             0 => self.selector(),
             1..=4 => format!("{}({})", self.pick(&RANGE_FUNCTIONS), self.matrix(next)),
@@ -195,6 +214,36 @@ impl Generator {
                     "histogram_quantile({}, {grouping}(rate(latency_bucket[5m])))",
                     self.pick(&["0.5", "0.9", "0", "1", "2", "NaN"])
                 )
+            }
+        }
+    }
+
+    fn extension(&mut self, next: usize) -> String {
+        match self.roll(7) {
+            0 | 1 => {
+                let (function, range) = (self.pick(&["rate", "increase", "delta"]), self.pick(&DURATIONS));
+                let modifier = self.pick(&["anchored", "smoothed"]);
+                format!("{function}({}[{range}] {modifier}{})", self.pick(&SELECTORS), self.modifiers())
+            }
+            2 => {
+                let (function, range) = (self.pick(&["changes", "resets"]), self.pick(&DURATIONS));
+                format!("{function}({}[{range} + 7s] anchored{})", self.pick(&SELECTORS), self.modifiers())
+            }
+            3 | 4 => {
+                let op = self.pick(&["+", "*", "==", "> bool"]);
+                let fill = self.pick(&["fill(0)", "fill_left(1)", "fill_right(2)", "fill_left(3) fill_right(NaN)"]);
+                format!("({} {op} {}{fill} {})", self.vector(next), self.pick(&MATCHINGS), self.vector(next))
+            }
+            // Of selectors alone: what else would be first is not said.
+            5 => {
+                let (op, number) = (self.pick(&["limitk", "limit_ratio"]), self.number());
+                let grouping = self.pick(&GROUPINGS);
+                format!("{op} {grouping}({number}, {}{})", self.pick(&SELECTORS), self.modifiers())
+            }
+            _ => {
+                let wanted =
+                    self.pick(&["", ", {version=~\".*\"}", ", {version=~\".+\"}", ", {__name__=~\".+_info\"}"]);
+                format!("info({}{wanted})", self.vector(next))
             }
         }
     }

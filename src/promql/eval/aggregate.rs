@@ -1,7 +1,8 @@
 //! Aggregations that fold rows into one row for each group as they come.
 //!
-//! Here: sum, avg, count, min, max, group, stddev, stdvar and quantile. Elsewhere: topk and bottomk (`rank`), which
-//! keep their input's series; `count_values`, which makes groups from values; native histograms (`histogram_fold`).
+//! Here: sum, avg, count, min, max, group, stddev, stdvar and quantile. Elsewhere: topk and bottomk (`rank`), limitk
+//! and limit_ratio (`limit`), which keep their input's series; `count_values`, which makes groups from values; native
+//! histograms (`histogram_fold`).
 //!
 //! Invariant: but for quantile, memory is one set of columns for each group, however many series come in.
 
@@ -46,6 +47,8 @@ impl Evaluator<'_> {
         match aggregate.op {
             AggregateOp::Topk | AggregateOp::Bottomk => return self.rank(aggregate, span, sink),
             AggregateOp::CountValues => return self.count_values(aggregate, sink),
+            AggregateOp::Limitk => return self.limit_count(aggregate, sink),
+            AggregateOp::LimitRatio => return self.limit_ratio(aggregate, sink),
             _ => {}
         }
         let q = self.quantile_param(aggregate)?;

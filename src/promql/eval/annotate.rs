@@ -155,7 +155,7 @@ pub(super) fn ignored_in_aggregation(name: &str) -> String {
 }
 
 /// A float as Go's `%g` shows it.
-pub(super) fn short_float(value: f64) -> String {
+pub(in crate::promql) fn short_float(value: f64) -> String {
     go_float(value)
 }
 

@@ -61,7 +61,7 @@ impl Evaluator<'_> {
                 self.histograms_with_scalar(operation, &scalar, swapped, row);
             }
         };
-        if !(b.op.is_comparison() || b.op.is_trim()) || b.return_bool {
+        if !b.op.keeps_name() || b.return_bool {
             return self.map_rows(vector, &mut apply, sink);
         }
         self.each_row(vector, &mut |mut row| {
@@ -74,13 +74,15 @@ impl Evaluator<'_> {
         let b = operation.binary;
         let swapped = matching.card == Cardinality::OneToMany;
         let (lhs, rhs) = (self.rows(&b.lhs)?, self.rows(&b.rhs)?);
-        let (many, one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
-        if many.is_empty() || one.is_empty() {
+        let (mut many, mut one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
+        if matching.fill.is_some() {
+            self.fill_in(matching, &mut many, &mut one)?;
+        } else if many.is_empty() || one.is_empty() {
             return Ok(Vec::new());
         }
         let join = Join::new(matching, &many, &one, self.grid.count);
         let is_delayed = self.ctx.options.delayed_name_removal;
-        let drops_name = !(b.op.is_comparison() || b.op.is_trim()) || (b.return_bool && !is_delayed);
+        let drops_name = !b.op.keeps_name() || (b.return_bool && !is_delayed);
         let pairs = self.pairs(&join, drops_name)?;
         // The earliest step speaks; within it the one side is looked at first.
         let clashes = [join.clash_on_one_side(), join.clash_of_pairs(&pairs)];
@@ -212,7 +214,7 @@ impl<'r> Join<'r> {
             for step in 0..clash.map_or(self.steps, |c| c.0) {
                 let mut present = rows.iter().filter(|&&row| self.one[row].is_present(step));
                 if let (Some(&first), Some(&second)) = (present.next(), present.next())
-                    && self.many.iter().any(|row| row.is_present(step))
+                    && (self.matching.fill.is_some() || self.many.iter().any(|row| row.is_present(step)))
                 {
                     clash = Some((step, first, second));
                     break;

@@ -4,7 +4,7 @@
 //! Elsewhere: the numbers (`functions::histogram` for classic ones, `functions::native`).
 
 use rustc_hash::FxHashMap;
-use storage::{Labels, LabelsBuilder};
+use storage::Labels;
 
 use super::names::without_metadata;
 use super::row::{ABSENT, Column, Overlap, Row, Sink, is_absent, unite};
@@ -12,7 +12,7 @@ use super::{Done, Evaluator};
 use crate::promql::ast::{Call, Expr};
 use crate::promql::functions::histogram::{Bucket, Repair, bucket_fraction, bucket_quantile};
 use crate::promql::functions::native::{NanNote, native_fraction, native_quantile};
-use crate::promql::histogram::{FloatHistogram, go_float};
+use crate::promql::histogram::FloatHistogram;
 use crate::promql::parse::quote;
 use crate::promql::types::QueryError;
 
@@ -40,40 +40,18 @@ type ValueOf<'f> = dyn FnMut(usize, &Labels, Shape<'_>) -> f64 + 'f;
 
 impl Evaluator<'_> {
     pub(super) fn histogram_quantile(&self, call: &Call, sink: &mut Sink<'_>) -> Done {
-        let q = self.scalar(&call.args[0])?;
-        self.warn_of_quantiles(&q, call.args[0].span);
-        let arg = &call.args[1];
-        let found = self.histograms(arg)?;
-        let rows = self.each_histogram(&found, arg, &mut |step, labels, shape| {
-            self.quantile_of(q[step], step, labels, shape, arg)
-        })?;
-        self.emit_nameless(rows, sink)
+        self.quantile_of(&call.args[0], &call.args[1], sink)
     }
 
-    /// Several quantiles at once, told apart by a label.
-    pub(super) fn histogram_quantiles(&self, call: &Call, sink: &mut Sink<'_>) -> Done {
-        let (arg, label) = (&call.args[0], self.string(&call.args[1])?);
+    /// The quantile that scalar `q` says of the histograms of `arg`.
+    pub(super) fn quantile_of(&self, q: &Expr, arg: &Expr, sink: &mut Sink<'_>) -> Done {
+        let q_span = q.span;
+        let q = self.scalar(q)?;
+        self.warn_of_quantiles(&q, q_span);
         let found = self.histograms(arg)?;
-        let mut rows = Vec::new();
-        for quantile in &call.args[2..] {
-            let q = self.scalar(quantile)?;
-            self.warn_of_quantiles(&q, quantile.span);
-            let of_one = self.each_histogram(&found, arg, &mut |step, labels, shape| {
-                self.quantile_of(q[step], step, labels, shape, arg)
-            })?;
-            // A quantile may change from step to step: each value of it has a series of its own.
-            for row in of_one {
-                let mut values: Vec<f64> = q.clone();
-                values.sort_by(f64::total_cmp);
-                values.dedup_by(|a, b| a.to_bits() == b.to_bits());
-                for value in values {
-                    let labels = LabelsBuilder::from_labels(&row.labels).set(&label, open_metrics_float(value)).build();
-                    let is_here = |step: usize| q[step].to_bits() == value.to_bits();
-                    let own = row.values.iter().enumerate().map(|(step, &v)| if is_here(step) { v } else { ABSENT });
-                    rows.push(Row { drop_name: row.drop_name, ..Row::new(labels, own.collect()) });
-                }
-            }
-        }
+        let rows = self.each_histogram(&found, arg, &mut |step, labels, shape| {
+            self.quantile_at(q[step], step, labels, shape, arg)
+        })?;
         self.emit_nameless(rows, sink)
     }
 
@@ -92,7 +70,7 @@ impl Evaluator<'_> {
         self.emit_nameless(rows, sink)
     }
 
-    fn quantile_of(&self, q: f64, step: usize, labels: &Labels, shape: Shape<'_>, arg: &Expr) -> f64 {
+    fn quantile_at(&self, q: f64, step: usize, labels: &Labels, shape: Shape<'_>, arg: &Expr) -> f64 {
         match shape {
             Shape::Classic(buckets) => {
                 let (value, repair) = bucket_quantile(q, buckets);
@@ -231,13 +209,6 @@ fn place_of(
         found.push(Histogram { labels: labels.clone(), drop_name, buckets: Vec::new(), native: None });
         found.len() - 1
     })
-}
-
-/// A number as OpenMetrics writes it: never without a point or an exponent.
-fn open_metrics_float(v: f64) -> String {
-    let text = go_float(v);
-    let is_bare = v.is_finite() && !text.contains(['.', 'e']);
-    if is_bare { text + ".0" } else { text }
 }
 
 /// A bound as Go's float parser reads it.

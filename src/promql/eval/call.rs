@@ -5,6 +5,7 @@
 
 use storage::{Labels, LabelsBuilder, METRIC_NAME, MatchOp};
 
+use super::extended::check_extension;
 use super::row::{ABSENT, Overlap, Row, Sink, is_absent};
 use super::selector::Pick;
 use super::{Done, Evaluator};
@@ -17,6 +18,7 @@ use crate::promql::types::QueryError;
 impl Evaluator<'_> {
     pub(super) fn call(&self, call: &Call, span: Span, sink: &mut Sink<'_>) -> Done {
         let name = call.function.name;
+        check_extension(call)?;
         if let Some(f) = math::unary(name) {
             return self.map_values(&call.args[0], &f, sink);
         }
@@ -37,8 +39,11 @@ impl Evaluator<'_> {
             "label_replace" => self.label_replace(call, sink),
             "label_join" => self.label_join(call, sink),
             "histogram_quantile" => self.histogram_quantile(call, sink),
-            "histogram_fraction" => self.histogram_fraction(call, sink),
             "histogram_quantiles" => self.histogram_quantiles(call, sink),
+            "info" => self.info(call, sink),
+            "histogram_fraction" => self.histogram_fraction(call, sink),
+            // No start timestamps are stored: Prometheus without `use-start-timestamps` has none either.
+            "start_timestamp" => self.each_row(&call.args[0], &mut |_| Ok(())),
             "histogram_avg" => self.of_histogram(&call.args[0], |h| h.sum / h.count, sink),
             "histogram_count" => self.of_histogram(&call.args[0], |h| h.count, sink),
             "histogram_sum" => self.of_histogram(&call.args[0], |h| h.sum, sink),
@@ -133,8 +138,9 @@ impl Evaluator<'_> {
     /// The sample's own time directly on a selector, the evaluation time on anything else.
     fn timestamp(&self, arg: &Expr, sink: &mut Sink<'_>) -> Done {
         if let ExprKind::Selector(selector) = &arg.unwrap_parens().kind {
-            return self
-                .dropping_names(arg, Overlap::Merge, sink, &mut |sink| self.picked_rows(selector, Pick::Time, sink));
+            return self.dropping_names(arg, Overlap::Merge, sink, &mut |sink| {
+                self.picked_rows(selector, arg.span, Pick::Time, sink)
+            });
         }
         let grid = self.grid;
         let mut stamp = |row: &mut Row| {

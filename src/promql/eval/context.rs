@@ -108,14 +108,24 @@ impl<'a> Context<'a> {
         if let Some(found) = self.selected.borrow().get(&key) {
             return Ok(found.clone());
         }
+        let series = self.select_anew(matchers, range)?;
+        self.selected.borrow_mut().insert(key, series.clone());
+        Ok(series)
+    }
+
+    /// As [`Self::select`] for matchers that do not live as long as the query and so cannot be known by their address.
+    pub(super) fn select_anew(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selected, QueryError> {
         self.check()?;
         let found = self.source.select(matchers, range).map_err(|e| expanding(&e))?;
         for warning in found.warnings {
             self.annotations.borrow_mut().warn(warning, None);
         }
-        let series = Rc::new(found.series);
-        self.selected.borrow_mut().insert(key, series.clone());
-        Ok(series)
+        Ok(Rc::new(found.series))
+    }
+
+    /// What the query says at `span`.
+    pub(super) fn text(&self, span: Span) -> &str {
+        self.query.get(span.start..span.end).unwrap_or("")
     }
 
     /// The time of an `@`, if there is one.

@@ -16,7 +16,11 @@ impl Evaluator<'_> {
         let param = aggregate.param.as_ref().ok_or_else(|| impossible("a label name"))?;
         let label = self.string(param)?;
         if !is_label_name(&label) {
-            return Err(QueryError::Execution(format!("invalid label name {}", quote(&label))));
+            // Bytes that are no UTF-8 are shown as they were written.
+            let literal = self.ctx.text(param.unwrap_parens().span);
+            let is_written = label.contains(char::REPLACEMENT_CHARACTER) && literal.starts_with('"');
+            let shown = if is_written { literal.to_owned() } else { quote(&label) };
+            return Err(QueryError::Execution(format!("invalid label name {shown}")));
         }
         let mut places: FxHashMap<Labels, usize> = FxHashMap::default();
         let mut counts: Vec<Row> = Vec::new();

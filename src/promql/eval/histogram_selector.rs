@@ -7,17 +7,60 @@ use std::sync::Arc;
 use storage::{Columns, HistogramColumns, is_stale_nan};
 
 use super::Evaluator;
+use super::annotate::{Told, mixed_types};
 use super::context::expanding;
+use super::extended::smooth;
 use super::grid::Grid;
 use super::row::{ABSENT, Row, empty_column};
 use super::selector::Pick;
 use super::stats_only::Converter;
-use crate::promql::ast::VectorSelector;
+use crate::promql::ast::{Span, VectorSelector};
+use crate::promql::functions::native_extended::smoothed_at;
 use crate::promql::histogram::FloatHistogram;
 use crate::promql::source::SeriesReader;
 use crate::promql::types::QueryError;
 
 impl Evaluator<'_> {
+    /// `selector smoothed` of a series with histograms: each value lies on the line between its neighbours.
+    pub(super) fn smooth_mixed(
+        &self,
+        selector: &VectorSelector,
+        span: Span,
+        series: &dyn SeriesReader,
+        floats: &mut Columns,
+        reference: Grid,
+    ) -> Result<Option<Row>, QueryError> {
+        let lookback_ms = self.lookback_ms();
+        let floats_alone = smooth(floats, reference, lookback_ms);
+        let Some(range) = self.read_histograms(selector, series)? else {
+            return Ok(floats_alone.map(|values| Row::new(series.labels().clone(), values)));
+        };
+        let mut values = floats_alone.unwrap_or_else(|| vec![ABSENT; reference.count]);
+        let mut column = empty_column(reference.count);
+        let told = Told { metric: series.labels().metric_name(), span };
+        let any_near = |t: &[i64], at: i64| {
+            let first = t.partition_point(|&t| t <= at.saturating_sub(lookback_ms));
+            t.get(first).is_some_and(|&t| t <= at.saturating_add(lookback_ms))
+        };
+        let float_t: Vec<i64> =
+            (0..floats.len()).filter(|&i| !is_stale_nan(floats.v[i])).map(|i| floats.t[i]).collect();
+        for step in 0..reference.count {
+            let at = reference.time(step);
+            if !any_near(range.t(), at) {
+                continue;
+            }
+            if any_near(&float_t, at) {
+                self.ctx.warn(&mixed_types(told.metric), span);
+                values[step] = ABSENT;
+                continue;
+            }
+            column[step] = smoothed_at(&range, at, lookback_ms, &mut |note| self.tell(note, told));
+        }
+        let histograms = column.iter().any(Option::is_some).then_some(column);
+        let row = Row { histograms, ..Row::new(series.labels().clone(), values) };
+        Ok((row.present_count() > 0).then_some(row))
+    }
+
     /// The row of a series with histograms, whose floats are `floats`; `None` if it has no value.
     pub(super) fn look_back_mixed(
         &self,

@@ -44,7 +44,8 @@ fn is_listed(matching: &VectorMatching, name: &str) -> bool {
     matching.labels.iter().any(|l| l == name)
 }
 
-fn signature(matching: &VectorMatching, labels: &Labels) -> Labels {
+/// The labels by which a series finds the other side.
+pub(super) fn signature(matching: &VectorMatching, labels: &Labels) -> Labels {
     if matching.on {
         labels.filter(|name| is_listed(matching, name))
     } else {
@@ -74,7 +75,7 @@ pub(super) fn result_labels(matching: &VectorMatching, many: &Labels, one: &Labe
 pub(super) fn duplicate_error(matching: &VectorMatching, a: &Row, b: &Row) -> QueryError {
     let side = if matching.card == Cardinality::OneToMany { "left" } else { "right" };
     let group = bare(&signature(matching, &a.labels));
-    let (a, b) = (go_labels(&a.labels), go_labels(&b.labels));
+    let (a, b) = (bare(&a.labels), bare(&b.labels));
     let (first, second) = if a > b { (b, a) } else { (a, b) };
     QueryError::Execution(format!(
         "found duplicate series for the match group {group} on the {side} hand-side of the operation: \
@@ -82,12 +83,8 @@ pub(super) fn duplicate_error(matching: &VectorMatching, a: &Row, b: &Row) -> Qu
     ))
 }
 
-/// All labels in braces, the name among them, as Prometheus prints them in this message.
-fn go_labels(labels: &Labels) -> String {
-    bare(labels)
-}
-
-fn bare(labels: &Labels) -> String {
+/// All labels in braces, the name among them, as Prometheus prints them in messages.
+pub(super) fn bare(labels: &Labels) -> String {
     let pairs: Vec<String> =
         labels.iter().map(|(name, value)| format!("{name}={}", crate::promql::parse::quote(value))).collect();
     format!("{{{}}}", pairs.join(", "))

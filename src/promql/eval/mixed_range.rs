@@ -10,13 +10,15 @@ use storage::{Columns, CounterResetHint, HistogramColumns};
 
 use super::annotate::{self, Told};
 use super::context::{Context, expanding};
+use super::extended::extension_of;
 use super::grid::Grid;
 use super::range_call::WindowFn;
 use super::row::{ABSENT, Row, empty_column};
 use super::stats_only::Converter;
 use super::window::{RangeSeries, Window, Windows};
 use super::{Done, Evaluator};
-use crate::promql::ast::{Call, Span, VectorSelector};
+use crate::promql::ast::{Call, Extension, Span, VectorSelector};
+use crate::promql::functions::native_extended::{from_anchor, from_end_to_end};
 use crate::promql::functions::native_range::{
     HistogramRange, Instant, MixedWindow, Note, avg, changes, extrapolated, instant, resets, sum,
 };
@@ -64,10 +66,11 @@ impl Windows {
         for step in 0..self.reference.count {
             let end = self.reference.time(step);
             let start = end.saturating_sub(self.range_ms);
-            after_float += columns.t[after_float..].iter().take_while(|&&t| t <= end).count();
-            first_float += columns.t[first_float..].iter().take_while(|&&t| t <= start).count();
-            after += t[after..].iter().take_while(|&&t| t <= end).count();
-            first += t[first..].iter().take_while(|&&t| t <= start).count();
+            let (from, until) = self.reach.widened(start, end);
+            after_float += columns.t[after_float..].iter().take_while(|&&t| t <= until).count();
+            first_float += columns.t[first_float..].iter().take_while(|&&t| t <= from).count();
+            after += t[after..].iter().take_while(|&&t| t <= until).count();
+            first += t[first..].iter().take_while(|&&t| t <= from).count();
             let (has_floats, has_histograms) = (first_float < after_float, first < after);
             if has_floats || has_histograms {
                 // With a window of negative length both ends may have passed each other.
@@ -119,16 +122,18 @@ impl Evaluator<'_> {
         let mut values = vec![ABSENT; self.grid.count];
         let mut column = empty_column(self.grid.count);
         let told = Told { metric: series.labels.metric_name(), span: call.args[0].span };
-        windows.slide_mixed(self.ctx, series.columns, range, &mut |step, w| match self.mixed_value(
-            call.function.name,
-            told,
-            step,
-            w,
-            function,
-        ) {
-            Some(Found::Float(v)) => values[step] = v,
-            Some(Found::Histogram(histogram)) => column[step] = Some(histogram),
-            None => {}
+        let extension = call.args.iter().find_map(extension_of);
+        windows.slide_mixed(self.ctx, series.columns, range, &mut |step, w| {
+            let name = call.function.name;
+            let found = match extension {
+                None => self.mixed_value(name, told, step, w, function),
+                Some(extension) => self.extended_value(name, extension, told, step, w, function),
+            };
+            match found {
+                Some(Found::Float(v)) => values[step] = v,
+                Some(Found::Histogram(histogram)) => column[step] = Some(histogram),
+                None => {}
+            }
         })?;
         let histograms = column.iter().any(Option::is_some).then_some(column);
         let row = Row { labels: series.labels.clone(), drop_name: series.drop_name, values, histograms };
@@ -180,6 +185,35 @@ impl Evaluator<'_> {
         }
     }
 
+    /// Of a window with a modifier: only rates and what counts pairs of samples see one.
+    fn extended_value(
+        &self,
+        name: &str,
+        extension: Extension,
+        told: Told<'_>,
+        step: usize,
+        w: MixedWindow<'_>,
+        function: &mut WindowFn<'_>,
+    ) -> Option<Found> {
+        let tell = &mut |note| self.tell(note, told);
+        let is_smoothed = extension == Extension::Smoothed;
+        let kind = match name {
+            "changes" => return from_anchor(w).map(changes).map(Found::Float),
+            "resets" => return from_anchor(w).map(resets).map(Found::Float),
+            "rate" => Kind::Rate,
+            "increase" => Kind::Increase,
+            _ => Kind::Delta,
+        };
+        match (w.floats.t.is_empty(), w.t().is_empty()) {
+            (false, false) => {
+                self.ctx.warn(&annotate::mixed_types(told.metric), told.span);
+                None
+            }
+            (false, true) => function(step, w.floats).map(Found::Float),
+            _ => from_end_to_end(kind, is_smoothed, w, tell).map(|found| Found::Histogram(Arc::new(found))),
+        }
+    }
+
     fn of_histograms(&self, name: &str, told: Told<'_>, w: MixedWindow<'_>) -> Option<Found> {
         let tell = &mut |note| self.tell(note, told);
         let histogram = match name {
@@ -204,7 +238,7 @@ impl Evaluator<'_> {
         }
     }
 
-    fn tell(&self, note: Note, Told { metric, span }: Told<'_>) {
+    pub(super) fn tell(&self, note: Note, Told { metric, span }: Told<'_>) {
         match note {
             Note::MixedBuckets => self.ctx.warn(&annotate::mixed_buckets(metric), span),
             Note::NotCounter => self.ctx.warn(&annotate::not_a("counter", metric), span),

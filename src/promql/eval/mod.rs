@@ -15,13 +15,18 @@ mod buckets;
 mod call;
 mod context;
 mod count_values;
+mod extended;
+mod fill;
 mod grid;
 mod histogram_fold;
 mod histogram_selector;
+mod info;
+mod limit;
 mod matching;
 mod mixed_binary;
 mod mixed_range;
 mod names;
+mod quantiles;
 mod range_call;
 mod rank;
 mod relabel;
@@ -31,6 +36,7 @@ mod selector;
 mod stats_only;
 mod window;
 
+pub(super) use annotate::short_float;
 pub(super) use context::{Context, TOO_MANY_SAMPLES};
 pub(super) use grid::Grid;
 pub(super) use row::{Row, is_absent};
@@ -85,7 +91,7 @@ impl<'a> Evaluator<'a> {
     fn each_row(&self, expr: &Expr, sink: &mut Sink<'_>) -> Done {
         match &expr.kind {
             ExprKind::Paren(inner) => self.each_row(inner, sink),
-            ExprKind::Selector(selector) => self.selector_rows(selector, sink),
+            ExprKind::Selector(selector) => self.selector_rows(selector, expr.span, sink),
             ExprKind::Unary(unary) if !unary.is_minus => self.each_row(&unary.expr, sink),
             ExprKind::Unary(unary) => self.negate(&unary.expr, sink),
             ExprKind::Binary(binary) => self.binary(binary, expr.span, sink),

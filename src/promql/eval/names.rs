@@ -74,17 +74,19 @@ impl Evaluator<'_> {
             ExprKind::Selector(selector) => distinct_without_names(selector, &self.select_instant(selector)?),
             ExprKind::Matrix(matrix) => distinct_without_names(&matrix.selector, &self.select_window(matrix)?),
             ExprKind::Aggregate(a) => match a.op {
-                AggregateOp::Topk | AggregateOp::Bottomk => self.drops_cleanly(&a.expr)?,
+                AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
+                    self.drops_cleanly(&a.expr)?
+                }
                 _ => !a.without && !a.grouping.iter().any(|l| is_metadata(l)),
             },
             ExprKind::Binary(b) => match (b.lhs.value_type(), b.rhs.value_type()) {
                 (ValueType::Vector, ValueType::Vector) => {
                     matches!(b.op, BinaryOp::And | BinaryOp::Unless) && self.drops_cleanly(&b.lhs)?
                 }
-                _ => !(b.op.is_comparison() || b.op.is_trim()) || b.return_bool,
+                _ => !b.op.keeps_name() || b.return_bool,
             },
             ExprKind::Call(call) => match call.function.name {
-                "label_replace" | "label_join" => false,
+                "label_replace" | "label_join" | "info" | "histogram_quantiles" => false,
                 "last_over_time" | "first_over_time" => self.drops_cleanly(&call.args[0])?,
                 "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => self.drops_cleanly(&call.args[0])?,
                 _ => true,

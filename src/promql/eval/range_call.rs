@@ -65,6 +65,9 @@ impl Evaluator<'_> {
 
     fn window_fn<'f>(&'f self, call: &'f Call) -> Result<WindowFn<'f>, QueryError> {
         let name = call.function.name;
+        if let Some(function) = super::extended::window_fn(call) {
+            return Ok(function);
+        }
         if let Some(summary) = over_time::find(name) {
             return Ok(Box::new(move |_, w| Some(summary(w))));
         }

@@ -84,7 +84,7 @@ impl Evaluator<'_> {
     }
 }
 
-fn check_k(k: &[f64]) -> Result<(), QueryError> {
+pub(super) fn check_k(k: &[f64]) -> Result<(), QueryError> {
     let refuse = |message: String| Err(QueryError::Execution(message));
     if k.iter().any(|k| k.is_nan()) {
         return refuse("Parameter value is NaN".to_owned());
@@ -98,7 +98,7 @@ fn check_k(k: &[f64]) -> Result<(), QueryError> {
     Ok(())
 }
 
-fn count_of(k: f64) -> usize {
+pub(super) fn count_of(k: f64) -> usize {
     // Negative numbers become 0.
     k as usize
 }

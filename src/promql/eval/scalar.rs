@@ -53,6 +53,8 @@ impl Evaluator<'_> {
             "start" => same(seconds(self.ctx.outer.start)),
             "end" => same(seconds(self.ctx.end)),
             "range" => same(seconds(self.ctx.end.saturating_sub(self.ctx.outer.start))),
+            // A range of one moment is an instant query here, whatever its step.
+            "step" if self.ctx.end == self.ctx.outer.start => same(0.0),
             "step" => same(seconds(self.ctx.outer.step)),
             "min_of" => self.pairwise(call, math::min_of),
             "max_of" => self.pairwise(call, math::max_of),

@@ -5,10 +5,11 @@
 use storage::{Columns, TimeRange};
 
 use super::context::{Selected, expanding};
+use super::extended::smooth;
 use super::grid::Grid;
 use super::row::{ABSENT, Row, Sink};
 use super::{Done, Evaluator};
-use crate::promql::ast::VectorSelector;
+use crate::promql::ast::{Extension, Span, VectorSelector};
 use crate::promql::types::QueryError;
 
 /// What a selector yields for the sample it finds.
@@ -20,11 +21,11 @@ pub(super) enum Pick {
 }
 
 impl Evaluator<'_> {
-    pub(super) fn selector_rows(&self, selector: &VectorSelector, sink: &mut Sink<'_>) -> Done {
-        self.picked_rows(selector, Pick::Value, sink)
+    pub(super) fn selector_rows(&self, selector: &VectorSelector, span: Span, sink: &mut Sink<'_>) -> Done {
+        self.picked_rows(selector, span, Pick::Value, sink)
     }
 
-    pub(super) fn picked_rows(&self, selector: &VectorSelector, pick: Pick, sink: &mut Sink<'_>) -> Done {
+    pub(super) fn picked_rows(&self, selector: &VectorSelector, span: Span, pick: Pick, sink: &mut Sink<'_>) -> Done {
         let reference = self.grid.reference(self.ctx.at_time(selector.at), selector.offset_ms);
         let lookback_ms = self.lookback_ms();
         let mut columns = Columns::default();
@@ -34,12 +35,20 @@ impl Evaluator<'_> {
             series.read_into(&mut columns).map_err(|e| expanding(&e))?;
             self.ctx.charge(columns.len())?;
             if series.has_histograms() {
-                let row = self.look_back_mixed(selector, series.as_ref(), &columns, reference, pick)?;
+                let row = match (pick, selector.extension) {
+                    (Pick::Value, Some(Extension::Smoothed)) => {
+                        self.smooth_mixed(selector, span, series.as_ref(), &mut columns, reference)?
+                    }
+                    _ => self.look_back_mixed(selector, series.as_ref(), &columns, reference, pick)?,
+                };
                 row.map_or(Ok(()), &mut *sink)?;
                 self.ctx.release(columns.len());
                 continue;
             }
-            let values = look_back(&columns, reference, lookback_ms, pick);
+            let values = match (pick, selector.extension) {
+                (Pick::Value, Some(Extension::Smoothed)) => smooth(&mut columns, reference, lookback_ms),
+                _ => look_back(&columns, reference, lookback_ms, pick),
+            };
             if let Some(values) = values {
                 sink(Row::new(series.labels().clone(), values))?;
             }
@@ -51,7 +60,8 @@ impl Evaluator<'_> {
     pub(super) fn select_instant(&self, selector: &VectorSelector) -> Result<Selected, QueryError> {
         let reference = self.grid.reference(self.ctx.at_time(selector.at), selector.offset_ms);
         let min_t = reference.start.saturating_sub(self.lookback_ms()).saturating_add(1);
-        self.ctx.select(&selector.matchers, TimeRange::new(min_t, reference.last().saturating_add(1)))
+        let (_, max_t) = self.reach_of(selector).widened(min_t, reference.last());
+        self.ctx.select(&selector.matchers, TimeRange::new(min_t, max_t.saturating_add(1)))
     }
 
     pub(super) fn lookback_ms(&self) -> i64 {
@@ -60,7 +70,7 @@ impl Evaluator<'_> {
 }
 
 /// The newest sample at each reference time; `None` if there is none at all.
-fn look_back(columns: &Columns, reference: Grid, lookback_ms: i64, pick: Pick) -> Option<Vec<f64>> {
+pub(super) fn look_back(columns: &Columns, reference: Grid, lookback_ms: i64, pick: Pick) -> Option<Vec<f64>> {
     let mut values = vec![ABSENT; reference.count];
     let (mut next, mut any) = (0, false);
     for (step, value) in values.iter_mut().enumerate() {

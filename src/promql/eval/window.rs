@@ -8,6 +8,7 @@
 use storage::{Columns, Labels, TimeRange, is_stale_nan};
 
 use super::context::{Context, Selected, expanding};
+use super::extended::{Reach, points_of};
 use super::grid::Grid;
 use super::row::is_absent;
 use super::{Done, Evaluator, impossible};
@@ -30,6 +31,8 @@ pub(super) struct Windows {
     /// The right ends.
     pub(super) reference: Grid,
     pub(super) range_ms: i64,
+    /// How far beyond their ends samples are looked at.
+    pub(super) reach: Reach,
 }
 
 /// What a range function sees at one step.
@@ -39,7 +42,7 @@ pub(crate) struct Window<'s> {
     pub(crate) t: &'s [i64],
     /// Their values.
     pub(crate) v: &'s [f64],
-    /// The window is `(start, end]`.
+    /// The window is `(start, end]`; with `anchored` and `smoothed` the samples reach beyond it.
     pub(crate) start: i64,
     /// Right end.
     pub(crate) end: i64,
@@ -55,10 +58,11 @@ impl Windows {
         for step in 0..self.reference.count {
             let end = self.reference.time(step);
             let start = end.saturating_sub(self.range_ms);
-            while columns.t.get(after).is_some_and(|&t| t <= end) {
+            let (from, until) = self.reach.widened(start, end);
+            while columns.t.get(after).is_some_and(|&t| t <= until) {
                 after += 1;
             }
-            while columns.t.get(first).is_some_and(|&t| t <= start) {
+            while columns.t.get(first).is_some_and(|&t| t <= from) {
                 first += 1;
             }
             if first < after {
@@ -82,7 +86,8 @@ impl Evaluator<'_> {
             ExprKind::Subquery(s) => (s.at, s.offset_ms, s.range_ms),
             _ => return Err(impossible("a range vector")),
         };
-        Ok(Windows { reference: self.grid.reference(self.ctx.at_time(at), offset_ms), range_ms })
+        let reach = self.reach(arg);
+        Ok(Windows { reference: self.grid.reference(self.ctx.at_time(at), offset_ms), range_ms, reach })
     }
 
     /// Hands every series of range vector `arg` to `visit`.
@@ -103,7 +108,7 @@ impl Evaluator<'_> {
             let no_histograms = HistogramRange::default();
             let range = series.histograms.unwrap_or(&no_histograms);
             windows.slide_mixed(self.ctx, series.columns, range, &mut |_, w| {
-                points = w.floats.t.iter().copied().zip(w.floats.v.iter().copied()).collect();
+                points = points_of(expr, w.floats);
                 histograms = w.t().iter().copied().zip(w.histograms().iter().cloned()).collect();
             })?;
             if !points.is_empty() || !histograms.is_empty() {
@@ -122,8 +127,9 @@ impl Evaluator<'_> {
 
     pub(super) fn select_window(&self, matrix: &MatrixSelector) -> Result<Selected, QueryError> {
         let reference = self.grid.reference(self.ctx.at_time(matrix.selector.at), matrix.selector.offset_ms);
-        let min_t = reference.start.saturating_sub(matrix.range_ms).saturating_add(1);
-        self.ctx.select(&matrix.selector.matchers, TimeRange::new(min_t, reference.last().saturating_add(1)))
+        let reach = self.reach_of(&matrix.selector);
+        let (min_t, max_t) = reach.widened(reference.start.saturating_sub(matrix.range_ms), reference.last());
+        self.ctx.select(&matrix.selector.matchers, TimeRange::new(min_t.saturating_add(1), max_t.saturating_add(1)))
     }
 
     fn each_stored_series(&self, matrix: &MatrixSelector, visit: &mut dyn FnMut(RangeSeries<'_>) -> Done) -> Done {

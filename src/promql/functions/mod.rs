@@ -12,6 +12,7 @@ pub(super) mod calendar;
 pub(super) mod histogram;
 pub(super) mod math;
 pub(super) mod native;
+pub(super) mod native_extended;
 pub(super) mod native_range;
 pub(super) mod over_time;
 pub(super) mod quantile;
@@ -99,6 +100,7 @@ pub static TABLE: &[Function] = &[
     variadic("hour", &[V], 1),
     f("idelta", &[M], V),
     f("increase", &[M], V),
+    experimental("info", &[V, V], 1, V),
     f("irate", &[M], V),
     variadic("label_join", &[V, S, S, S], -1),
     f("label_replace", &[V, S, S, S, S], V),
@@ -132,6 +134,7 @@ pub static TABLE: &[Function] = &[
     f("sort_desc", &[V], V),
     f("sqrt", &[V], V),
     experimental("start", &[], 0, N),
+    experimental("start_timestamp", &[V], 0, V),
     f("stddev_over_time", &[M], V),
     f("stdvar_over_time", &[M], V),
     experimental("step", &[], 0, N),

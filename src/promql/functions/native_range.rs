@@ -31,7 +31,8 @@ pub(crate) enum Note {
     Collision,
 }
 
-type Tell<'t> = dyn FnMut(Note) + 't;
+/// Takes what is to be told.
+pub(crate) type Tell<'t> = dyn FnMut(Note) + 't;
 
 /// The native histograms of one series, oldest first.
 #[derive(Debug, Default)]
@@ -52,11 +53,15 @@ impl HistogramRange {
         &self.t
     }
 
+    pub(crate) fn histograms(&self) -> &[Arc<FloatHistogram>] {
+        &self.histograms
+    }
+
     pub(crate) fn cost(&self) -> usize {
         self.histograms.iter().map(|histogram| histogram.cost()).sum()
     }
 
-    fn resets(&self) -> &[bool] {
+    pub(super) fn resets(&self) -> &[bool] {
         self.resets.get_or_init(|| {
             let pairs = self.histograms.windows(2).map(|pair| pair[1].is_reset_since(&pair[0]));
             std::iter::once(false).chain(pairs).collect()
@@ -96,7 +101,7 @@ impl<'s> MixedWindow<'s> {
     }
 
     /// For each histogram whether it is a reset since the one before it in the series.
-    fn resets(&self) -> &'s [bool] {
+    pub(super) fn resets(&self) -> &'s [bool] {
         &self.range.resets()[self.first..self.after]
     }
 

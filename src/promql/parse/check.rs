@@ -96,6 +96,9 @@ fn check_binary(binary: &mut BinaryExpr, span: Span, query: &str) -> Parsed<()> 
         if !matching.labels.is_empty() {
             return fault(span, "vector matching only allowed between instant vectors");
         }
+        if matching.fill.is_some() {
+            return fault(span, "filling in missing series only allowed between instant vectors");
+        }
         if op.is_set() {
             let op = quote(op.as_str());
             return fault(span, format!("set operator {op} not allowed in binary scalar expression"));
@@ -103,6 +106,8 @@ fn check_binary(binary: &mut BinaryExpr, span: Span, query: &str) -> Parsed<()> 
         binary.matching = None;
     } else if op.is_set() && matching.card != Cardinality::ManyToMany {
         return fault(span, format!("no grouping allowed for {} operation", quote(op.as_str())));
+    } else if op.is_set() && matching.fill.is_some() {
+        return fault(span, "filling in missing series not allowed for set operators");
     }
     Ok(())
 }
@@ -130,11 +135,32 @@ fn check_call(call: &mut Call, span: Span, query: &str) -> Parsed<()> {
         return fault(span, format!("expected {expected} argument(s) in call to {name}, got {count}"));
     }
     let context = format!("call to function {name}");
+    let data_labels = if function.name == "info" { call.args.get(1) } else { None };
+    if let Some(data_labels) = data_labels {
+        check_data_labels(data_labels, span, &context)?;
+    }
     for (i, arg) in call.args.iter_mut().enumerate() {
         let expected = function.args.get(i).or(function.args.last()).copied().unwrap_or(ValueType::Scalar);
+        if function.name == "info" && i == 1 {
+            // Conditions on labels alone may be any, also such that select nothing by themselves.
+            continue;
+        }
         expect_type(arg, expected, &context, query)?;
     }
     Ok(())
+}
+
+/// The second argument of `info`: conditions on labels in the form of a selector.
+fn check_data_labels(arg: &Expr, call: Span, context: &str) -> Result<(), Fault> {
+    if arg.value_type() != ValueType::Vector {
+        let (expected, found) = (ValueType::Vector.documented(), arg.value_type().documented());
+        return fault(call, format!("expected type {expected} in {context}, got {found}"));
+    }
+    match &arg.kind {
+        ExprKind::Selector(selector) if selector.name.is_empty() => Ok(()),
+        ExprKind::Selector(_) => fault(arg.span, "expected label selectors only, got vector selector instead"),
+        _ => fault(arg.span, "expected label selectors only"),
+    }
 }
 
 fn check_selector(selector: &VectorSelector, span: Span) -> Result<(), Fault> {

@@ -11,13 +11,10 @@ use super::literal::{parse_duration_ms, parse_number};
 use super::quote::{quote, unquote};
 use super::token::{Keyword, Kind, Token, describe};
 use crate::promql::ast::{
-    AggregateExpr, AggregateOp, BinaryExpr, BinaryOp, Call, Cardinality, Expr, ExprKind, HEIGHT_MAX, NumberLiteral,
-    Span, UnaryExpr, VectorMatching,
+    AggregateExpr, AggregateOp, BinaryExpr, BinaryOp, Call, Cardinality, Expr, ExprKind, Fill, HEIGHT_MAX,
+    NumberLiteral, Span, UnaryExpr, VectorMatching,
 };
 use crate::promql::functions::Function;
-
-/// Experimental functions that Prometheus knows and this engine cannot evaluate: refused like those that are off.
-const UNBUILT: [&str; 2] = ["info", "start_timestamp"];
 
 /// An error before it knows its line and column.
 pub(super) type Fault = (Span, String);
@@ -33,8 +30,8 @@ pub(super) struct Parser<'a> {
     ahead: Option<Parsed<Token>>,
     /// End of the last token that can close an expression; where selectors and calls end.
     pub(super) last_closing: usize,
-    options: ParseOptions,
-    depth: usize,
+    pub(super) options: ParseOptions,
+    pub(super) depth: usize,
     /// How many aggregations are open: messages about what went wrong inside say so.
     open_aggregations: usize,
 }
@@ -139,6 +136,9 @@ impl<'a> Parser<'a> {
             height = height.max(rhs_height) + 1;
             let span = lhs.span.to(rhs.span);
             check_height(height, span)?;
+            if matching.fill.is_some() && !self.options.binop_fill_modifiers {
+                return Err((span, "binop fill modifiers are experimental and not enabled".to_owned()));
+            }
             let binary = BinaryExpr { op, lhs, rhs, return_bool, matching: Some(matching) };
             lhs = Expr { kind: ExprKind::Binary(Box::new(binary)), span };
         }
@@ -198,10 +198,6 @@ impl<'a> Parser<'a> {
         let modifier_follows = matches!(after, Kind::Keyword(Keyword::By | Keyword::Without));
         match word.kind {
             Kind::Aggregator(op) if after == Kind::LeftParen || modifier_follows => self.aggregation(word, op),
-            Kind::ExperimentalAggregator if after == Kind::LeftParen || modifier_follows => {
-                let reason = "is experimental and must be enabled with --enable-feature=promql-experimental-functions";
-                Err((word.span(), format!("{}() {reason}", self.text(word).to_ascii_lowercase())))
-            }
             Kind::Identifier
             | Kind::Keyword(Keyword::Start | Keyword::End | Keyword::StepOrRange | Keyword::MinMaxOf)
                 if after == Kind::LeftParen =>
@@ -238,8 +234,8 @@ impl<'a> Parser<'a> {
         let refuse = |message: String| Err((word.span(), message));
         let function = match Function::find(name) {
             Some(function) if !function.experimental || self.options.experimental_functions => function,
-            None if !UNBUILT.contains(&name) => return refuse(format!("unknown function with name {}", quote(name))),
-            _ => return refuse(format!("function {} is not enabled", quote(name))),
+            None => return refuse(format!("unknown function with name {}", quote(name))),
+            Some(_) => return refuse(format!("function {} is not enabled", quote(name))),
         };
         let span = Span { start: word.start, end: self.last_closing };
         check_height(height + 1, span)?;
@@ -283,6 +279,10 @@ impl<'a> Parser<'a> {
         let expected = 1 + usize::from(op.param_type().is_some());
         if args.is_empty() {
             return Err((span, "no arguments for aggregate expression provided".to_owned()));
+        }
+        if op.is_experimental() && !self.options.experimental_functions {
+            let rule = "is experimental and must be enabled with --enable-feature=promql-experimental-functions";
+            return Err((span, format!("{}() {rule}", op.as_str())));
         }
         if args.len() != expected {
             let found = args.len();
@@ -333,36 +333,65 @@ impl<'a> Parser<'a> {
     /// What may stand between a binary operator and its right side.
     fn modifiers(&mut self) -> Parsed<(bool, VectorMatching)> {
         let return_bool = self.accept(Kind::Keyword(Keyword::Bool))?.is_some();
+        let mut matching = self.matching()?;
+        matching.fill = self.fill()?;
+        Ok((return_bool, matching))
+    }
+
+    fn matching(&mut self) -> Parsed<VectorMatching> {
         let card = Cardinality::OneToOne;
-        let mut matching = VectorMatching { card, labels: Vec::new(), on: false, include: Vec::new() };
+        let mut matching =
+            VectorMatching { card, labels: Vec::new(), on: false, include: Vec::new(), fill: Fill::default() };
         matching.on = match self.peek()?.kind {
             Kind::Keyword(Keyword::On) => true,
             Kind::Keyword(Keyword::Ignoring) => false,
-            _ => return self.no_fill().map(|()| (return_bool, matching)),
+            _ => return Ok(matching),
         };
         self.next()?;
         matching.labels = self.grouping_labels()?;
         matching.card = match self.peek()?.kind {
             Kind::Keyword(Keyword::GroupLeft) => Cardinality::ManyToOne,
             Kind::Keyword(Keyword::GroupRight) => Cardinality::OneToMany,
-            _ => return self.no_fill().map(|()| (return_bool, matching)),
+            _ => return Ok(matching),
         };
         self.next()?;
         if self.peek()?.kind == Kind::LeftParen {
             matching.include = self.grouping_labels()?;
         }
-        self.no_fill()?;
-        Ok((return_bool, matching))
+        Ok(matching)
     }
 
-    fn no_fill(&mut self) -> Parsed<()> {
-        let token = self.peek()?;
-        match token.kind {
-            Kind::Keyword(Keyword::Fill) => {
-                Err((token.span(), "binop fill modifiers are experimental and not enabled".to_owned()))
-            }
-            _ => Ok(()),
+    /// `fill(…)`, or one or both of `fill_left(…)` and `fill_right(…)`.
+    fn fill(&mut self) -> Parsed<Fill> {
+        let Some(first) = self.accept(Kind::Keyword(Keyword::Fill))? else { return Ok(Fill::default()) };
+        let name = self.text(first).to_ascii_lowercase();
+        let value = Some(self.fill_value()?);
+        if name == "fill" {
+            return Ok(Fill { left: value, right: value });
         }
+        let is_left = name == "fill_left";
+        let second = self.peek()?;
+        let other = match self.text(second).to_ascii_lowercase().as_str() {
+            "fill_left" if second.kind == Kind::Keyword(Keyword::Fill) && !is_left => true,
+            "fill_right" if second.kind == Kind::Keyword(Keyword::Fill) && is_left => true,
+            _ => false,
+        };
+        let other = if other { self.next().and_then(|_| self.fill_value()).map(Some)? } else { None };
+        Ok(if is_left { Fill { left: value, right: other } } else { Fill { left: other, right: value } })
+    }
+
+    fn fill_value(&mut self) -> Parsed<f64> {
+        self.expect(Kind::LeftParen)?;
+        let sign = match self.peek()?.kind {
+            Kind::Op(op @ (BinaryOp::Add | BinaryOp::Sub)) => self.next().map(|_| op)?,
+            _ => BinaryOp::Add,
+        };
+        if !matches!(self.peek()?.kind, Kind::Number | Kind::Duration) {
+            return self.unexpected("", "");
+        }
+        let value = self.number()?.value;
+        self.expect(Kind::RightParen)?;
+        Ok(if sign == BinaryOp::Sub { -value } else { value })
     }
 }
 
@@ -372,15 +401,11 @@ impl Token {
     }
 }
 
-pub(super) fn not_enabled<T>(span: Span, what: &str) -> Parsed<T> {
-    Err((span, format!("{what} experimental and not enabled")))
-}
-
 /// Deepest recursion of the parser. Lower than the tree's height, which also counts long chains of operators: a debug
 /// build spends some 10 KiB of stack on one level here.
 const DEPTH_MAX: usize = 100;
 
-fn check_depth(depth: usize, span: Span) -> Parsed<()> {
+pub(super) fn check_depth(depth: usize, span: Span) -> Parsed<()> {
     if depth < DEPTH_MAX {
         return Ok(());
     }
@@ -395,7 +420,7 @@ pub(super) fn check_height(height: usize, span: Span) -> Parsed<()> {
 }
 
 /// How strongly an operator binds.
-fn binding(op: BinaryOp) -> u8 {
+pub(super) fn binding(op: BinaryOp) -> u8 {
     match op {
         BinaryOp::Or => 1,
         BinaryOp::And | BinaryOp::Unless => 2,

@@ -1,12 +1,13 @@
 //! The parser: text to a checked tree.
 //!
 //! Here: [`parse`], [`parse_selector`] and the error they share.
-//! Reading order: `lexer`, `grammar`, `selector`, `check`.
+//! Reading order: `lexer`, `grammar`, `selector`, `duration`, `check`.
 //! Elsewhere: the tree (`ast`), what it means (`eval`).
 //!
 //! Invariant: any text ends in a tree or in one [`ParseError`], in time linear in its length and with bounded stack.
 
 mod check;
+mod duration;
 #[cfg(test)]
 mod field_tests;
 mod grammar;
@@ -30,11 +31,40 @@ pub(crate) use quote::unquote;
 /// Longest query text. Prometheus has no limit of its own; form bodies are limited at 10 MB there.
 pub const QUERY_BYTES_MAX: usize = 2 << 20;
 
-/// What beyond the stable language is allowed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What beyond the stable language is allowed: Prometheus' feature flags. The defaults are those of Prometheus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParseOptions {
-    /// Functions that Prometheus puts behind `--enable-feature=promql-experimental-functions`.
+    /// `promql-experimental-functions`: functions and aggregators.
     pub experimental_functions: bool,
+    /// `promql-duration-expr`: arithmetic in durations. Always on in Prometheus since 3.14.
+    pub duration_expr: bool,
+    /// `promql-extended-range-selectors`: `anchored` and `smoothed`.
+    pub extended_range_selectors: bool,
+    /// `promql-binop-fill-modifiers`: `fill`, `fill_left` and `fill_right`.
+    pub binop_fill_modifiers: bool,
+}
+
+impl Default for ParseOptions {
+    fn default() -> Self {
+        ParseOptions {
+            experimental_functions: false,
+            duration_expr: true,
+            extended_range_selectors: false,
+            binop_fill_modifiers: false,
+        }
+    }
+}
+
+impl ParseOptions {
+    /// Everything that there is.
+    pub fn all() -> Self {
+        ParseOptions {
+            experimental_functions: true,
+            duration_expr: true,
+            extended_range_selectors: true,
+            binop_fill_modifiers: true,
+        }
+    }
 }
 
 /// The first thing that is wrong with a query.

@@ -1,14 +1,15 @@
 //! Selectors and what may follow an expression: ranges, subqueries, `offset`, `@`.
 //!
-//! Here: the part of the grammar that ends in series and times. Elsewhere: operators, calls (`grammar`).
+//! Here: the part of the grammar that ends in series and times. Elsewhere: operators, calls (`grammar`), what stands in
+//! brackets and after `offset` (`duration`).
 
 use storage::{METRIC_NAME, MatchOp, Matcher, MatcherError};
 
-use super::grammar::{Fault, Parsed, Parser, Tall, check_height, not_enabled};
+use super::duration::{Wanted, split};
+use super::grammar::{Parsed, Parser, Tall, check_height};
 use super::token::{Keyword, Kind, Token};
-use crate::promql::ast::{
-    At, BinaryOp, Expr, ExprKind, MatrixSelector, NumberLiteral, Span, SubqueryExpr, VectorSelector,
-};
+use crate::promql::ast::{At, BinaryOp, Expr, ExprKind, Extension, MatrixSelector, Span, SubqueryExpr, VectorSelector};
+use crate::promql::duration::DurationExpr;
 
 const OFFSET_TARGET: &str = "must be preceded by an instant vector selector or range vector selector or a subquery";
 const DURATION_EXPECTED: &str = "number, duration, step(), or range()";
@@ -45,7 +46,7 @@ impl Parser<'_> {
         if !name.is_empty() {
             matchers.push(Matcher::equal(METRIC_NAME, name.clone()));
         }
-        let selector = VectorSelector { name, matchers, offset_ms: 0, at: None };
+        let selector = VectorSelector { name, matchers, offset_ms: 0, offset_expr: None, at: None, extension: None };
         Ok(Expr { kind: ExprKind::Selector(Box::new(selector)), span })
     }
 
@@ -89,15 +90,15 @@ impl Parser<'_> {
         })
     }
 
-    /// Any number of ranges, `offset` and `@` after `expr`.
+    /// Any number of ranges, `offset`, `@`, `anchored` and `smoothed` after `expr`.
     pub(super) fn postfix(&mut self, (mut expr, mut height): Tall) -> Parsed<Tall> {
         loop {
             match self.peek()?.kind {
                 Kind::LeftBracket => (expr, height) = self.brackets(expr, height)?,
                 Kind::Keyword(Keyword::Offset) => self.offset(&mut expr)?,
                 Kind::At => self.at(&mut expr)?,
-                Kind::Keyword(Keyword::Anchored) => return not_enabled(expr.span, "anchored modifier is"),
-                Kind::Keyword(Keyword::Smoothed) => return not_enabled(expr.span, "smoothed modifier is"),
+                Kind::Keyword(Keyword::Anchored) => self.extension(Extension::Anchored, &mut expr)?,
+                Kind::Keyword(Keyword::Smoothed) => self.extension(Extension::Smoothed, &mut expr)?,
                 _ => return Ok((expr, height)),
             }
         }
@@ -105,107 +106,91 @@ impl Parser<'_> {
 
     fn brackets(&mut self, expr: Expr, height: usize) -> Parsed<Tall> {
         let open = self.next()?;
-        let range_ms = self.positive_duration_ms("subquery or range selector", DURATION_EXPECTED)?;
+        let range = self.positive_duration("subquery or range selector", DURATION_EXPECTED)?;
         match self.peek()?.kind {
             Kind::RightBracket => {
                 let close = self.next()?;
-                Ok((self.matrix(expr, range_ms, open.span().to(close.span()))?, height))
+                Ok((self.matrix(expr, range, open.span().to(close.span()))?, height))
             }
             Kind::Colon => {
                 self.next()?;
-                let subquery = self.subquery(expr, range_ms)?;
+                let subquery = self.subquery(expr, range)?;
                 check_height(height + 1, subquery.span)?;
                 Ok((subquery, height + 1))
             }
-            _ => {
-                self.no_arithmetic()?;
-                self.unexpected("subquery or range", "\":\" or \"]\"")
-            }
+            _ => self.unexpected("subquery or range", "\":\" or \"]\""),
         }
     }
 
-    fn matrix(&mut self, expr: Expr, range_ms: i64, brackets: Span) -> Parsed<Expr> {
+    fn matrix(&mut self, expr: Expr, range: DurationExpr, brackets: Span) -> Parsed<Expr> {
         let span = Span { start: expr.span.start, end: brackets.end };
         let refuse = |message: &str| Err((brackets, message.to_owned()));
         let ExprKind::Selector(selector) = expr.kind else { return refuse("ranges only allowed for vector selectors") };
-        if selector.offset_ms != 0 {
+        if selector.offset_ms != 0 || selector.offset_expr.is_some() {
             return refuse("no offset modifiers allowed before range");
         }
         if selector.at.is_some() {
             return refuse("no @ modifiers allowed before range");
         }
-        let matrix = MatrixSelector { selector: *selector, selector_span: expr.span, range_ms };
+        let (range_ms, range_expr) = split(range)?;
+        let matrix = MatrixSelector { selector: *selector, selector_span: expr.span, range_ms, range_expr };
         Ok(Expr { kind: ExprKind::Matrix(Box::new(matrix)), span })
     }
 
-    fn subquery(&mut self, expr: Expr, range_ms: i64) -> Parsed<Expr> {
-        let step_ms = match self.peek()?.kind {
+    fn subquery(&mut self, expr: Expr, range: DurationExpr) -> Parsed<Expr> {
+        let step = match self.peek()?.kind {
             Kind::RightBracket => None,
             _ => {
-                let expected = format!("{DURATION_EXPECTED}, or \"]\"").replace(", or range(),", ", range(),");
-                Some(self.positive_duration_ms("subquery selector", &expected)?)
+                let expected = "number, duration, step(), range(), or \"]\"";
+                Some(self.positive_duration("subquery selector", expected)?)
             }
         };
         let Some(close) = self.accept(Kind::RightBracket)? else {
-            self.no_arithmetic()?;
             return self.unexpected("subquery selector", "\"]\"");
         };
         let span = Span { start: expr.span.start, end: close.end };
-        let subquery = SubqueryExpr { expr, range_ms, step_ms, offset_ms: 0, at: None };
+        let (range_ms, range_expr) = split(range)?;
+        let (step_ms, step_expr) = step.map(split).transpose()?.map_or((None, None), |(ms, expr)| (Some(ms), expr));
+        let step_ms = step_ms.filter(|_| step_expr.is_none());
+        let subquery =
+            SubqueryExpr { expr, range_ms, range_expr, step_ms, step_expr, offset_ms: 0, offset_expr: None, at: None };
         Ok(Expr { kind: ExprKind::Subquery(Box::new(subquery)), span })
-    }
-
-    /// A literal greater than 0. What is more than a literal is experimental.
-    fn positive_duration_ms(&mut self, context: &str, expected: &str) -> Parsed<i64> {
-        let (number, span) = self.signed_number(context, expected)?;
-        let ms = to_duration_ms(number, span)?;
-        if number.value <= 0.0 {
-            return Err((span, "duration must be greater than 0".to_owned()));
-        }
-        Ok(ms)
-    }
-
-    fn signed_number(&mut self, context: &str, expected: &str) -> Parsed<(NumberLiteral, Span)> {
-        let start = self.peek()?.span();
-        let mut is_minus = false;
-        while let Kind::Op(op @ (BinaryOp::Add | BinaryOp::Sub)) = self.peek()?.kind {
-            is_minus ^= op == BinaryOp::Sub;
-            self.next()?;
-        }
-        match self.peek()?.kind {
-            Kind::Number | Kind::Duration => {}
-            Kind::LeftParen | Kind::Keyword(Keyword::StepOrRange | Keyword::MinMaxOf) => {
-                return Err((self.peek()?.span(), "experimental duration expression is not enabled".to_owned()));
-            }
-            _ => return self.unexpected(context, expected),
-        }
-        let mut number = self.number()?;
-        number.value = if is_minus { -number.value } else { number.value };
-        Ok((number, Span { start: start.start, end: self.last_closing }))
-    }
-
-    fn no_arithmetic(&mut self) -> Parsed<()> {
-        let token = self.peek()?;
-        match token.kind {
-            Kind::Op(op) if !op.is_comparison() && !op.is_set() => {
-                Err((token.span(), "experimental duration expression is not enabled".to_owned()))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn offset(&mut self, expr: &mut Expr) -> Parsed<()> {
         self.next()?;
-        let (number, span) = self.signed_number("offset", DURATION_EXPECTED)?;
-        let offset_ms = to_duration_ms(number, span)?;
-        let Some((slot, _)) = times_of(expr) else {
+        let offset = self.offset_duration(&Wanted { context: "offset", expected: DURATION_EXPECTED })?;
+        let (ms, offset_expr) = split(offset)?;
+        let Some(times) = times_of(expr) else {
             return Err((expr.span, format!("offset modifier {OFFSET_TARGET}")));
         };
-        if *slot != 0 {
+        if *times.offset_ms != 0 || times.offset_expr.is_some() {
             return Err((expr.span, "offset may not be set multiple times".to_owned()));
         }
-        *slot = offset_ms;
+        (*times.offset_ms, *times.offset_expr) = (ms, offset_expr);
         expr.span.end = self.last_closing;
+        Ok(())
+    }
+
+    /// `anchored` or `smoothed` after `expr`.
+    fn extension(&mut self, extension: Extension, expr: &mut Expr) -> Parsed<()> {
+        let word = extension.as_str();
+        let span = expr.span;
+        let refuse = |message: String| Err((span, message));
+        self.next()?;
+        if !self.options.extended_range_selectors {
+            return refuse(format!("{word} modifier is experimental and not enabled"));
+        }
+        let selector = match &mut expr.kind {
+            ExprKind::Selector(selector) => selector,
+            ExprKind::Matrix(matrix) => &mut matrix.selector,
+            ExprKind::Subquery(_) => return refuse(format!("{word} modifier is not supported for subqueries")),
+            _ => return refuse(format!("{word} modifier not implemented")),
+        };
+        if selector.extension.is_some_and(|other| other != extension) {
+            return refuse("anchored and smoothed modifiers cannot be used together".to_owned());
+        }
+        selector.extension = Some(extension);
         Ok(())
     }
 
@@ -222,13 +207,13 @@ impl Parser<'_> {
             Kind::Number | Kind::Duration | Kind::Op(BinaryOp::Add | BinaryOp::Sub) => self.at_time(expr)?,
             _ => return self.unexpected("@", "timestamp"),
         };
-        let Some((_, slot)) = times_of(expr) else {
+        let Some(times) = times_of(expr) else {
             return Err((expr.span, format!("@ modifier {OFFSET_TARGET}")));
         };
-        if slot.is_some() {
+        if times.at.is_some() {
             return Err((expr.span, "@ <timestamp> may not be set multiple times".to_owned()));
         }
-        *slot = Some(at);
+        *times.at = Some(at);
         expr.span.end = self.last_closing;
         Ok(())
     }
@@ -255,20 +240,21 @@ fn go_fixed(value: f64) -> String {
 }
 
 /// Where the offset and the `@` of a selector or subquery are kept.
-fn times_of(expr: &mut Expr) -> Option<(&mut i64, &mut Option<At>)> {
-    match &mut expr.kind {
-        ExprKind::Selector(s) => Some((&mut s.offset_ms, &mut s.at)),
-        ExprKind::Matrix(m) => Some((&mut m.selector.offset_ms, &mut m.selector.at)),
-        ExprKind::Subquery(s) => Some((&mut s.offset_ms, &mut s.at)),
-        _ => None,
-    }
+struct Times<'e> {
+    offset_ms: &'e mut i64,
+    offset_expr: &'e mut Option<DurationExpr>,
+    at: &'e mut Option<At>,
 }
 
-fn to_duration_ms(number: NumberLiteral, span: Span) -> Result<i64, Fault> {
-    // What does not fit in 63 bits of nanoseconds; NaN fits nowhere either.
-    let nanoseconds = (number.value * 1e9).round();
-    if nanoseconds.is_nan() || nanoseconds.abs() > i64::MAX as f64 {
-        return Err((span, "duration out of range".to_owned()));
-    }
-    Ok((nanoseconds as i64) / 1_000_000)
+fn times_of(expr: &mut Expr) -> Option<Times<'_>> {
+    let selector = match &mut expr.kind {
+        ExprKind::Selector(selector) => selector,
+        ExprKind::Matrix(matrix) => &mut matrix.selector,
+        ExprKind::Subquery(s) => {
+            return Some(Times { offset_ms: &mut s.offset_ms, offset_expr: &mut s.offset_expr, at: &mut s.at });
+        }
+        _ => return None,
+    };
+    let (offset_ms, offset_expr) = (&mut selector.offset_ms, &mut selector.offset_expr);
+    Some(Times { offset_ms, offset_expr, at: &mut selector.at })
 }

@@ -1,6 +1,6 @@
 //! Tables for the parser: what is refused and in which words, what is accepted and how it prints again.
 
-use super::{QUERY_BYTES_MAX, parse, parse_selector};
+use super::{ParseOptions, QUERY_BYTES_MAX, parse, parse_selector, parse_with};
 
 #[track_caller]
 fn refused(query: &str, expected: &str) {
@@ -8,6 +8,21 @@ fn refused(query: &str, expected: &str) {
         Ok(expr) => panic!("{query:?} is accepted as {expr}"),
         Err(e) => assert_eq!(e.to_string(), expected, "{query:?}"),
     }
+}
+
+#[track_caller]
+fn refused_with_all(query: &str, expected: &str) {
+    match parse_with(query, ParseOptions::all()) {
+        Ok(expr) => panic!("{query:?} is accepted as {expr}"),
+        Err(e) => assert_eq!(e.to_string(), expected, "{query:?}"),
+    }
+}
+
+#[track_caller]
+fn prints_with_all(query: &str, expected: &str) {
+    let printed = |query: &str| parse_with(query, ParseOptions::all()).map(|e| e.to_string());
+    assert_eq!(printed(query).as_deref(), Ok(expected), "{query:?}");
+    assert_eq!(printed(expected).as_deref(), Ok(expected), "printed form of {query:?}");
 }
 
 #[track_caller]
@@ -77,7 +92,6 @@ fn refuses_wrong_selectors_and_ranges() {
     refused("foo[5m", "1:7: parse error: unclosed left bracket");
     refused("foo[5mm]", "1:5: parse error: bad number or duration syntax: \"5mm\"");
     refused("foo[5m:1s", "1:10: parse error: unclosed left bracket");
-    refused("foo[5m+1m]", "1:7: parse error: experimental duration expression is not enabled");
     refused("(foo)[5m]", "1:6: parse error: ranges only allowed for vector selectors");
     refused("foo offset 1m[5m]", "1:14: parse error: no offset modifiers allowed before range");
     refused("foo @ 10 [5m]", "1:10: parse error: no @ modifiers allowed before range");
@@ -165,6 +179,63 @@ fn prints_as_prometheus_does() {
 }
 
 #[test]
+fn anchored_and_smoothed_stand_among_the_modifiers() {
+    prints_with_all("rate(a[5m] offset 1m anchored @ 3)", "rate(a[5m] anchored @ 3.000 offset 1m)");
+    prints_with_all("a smoothed offset 1m @ end()", "a @ end() smoothed offset 1m");
+    prints_with_all("a smoothed[5m]", "a[5m] smoothed");
+    prints_with_all("a anchored anchored", "a anchored");
+    prints_with_all("anchored + smoothed", "anchored + smoothed");
+    let together = "1:1: parse error: anchored and smoothed modifiers cannot be used together";
+    refused_with_all("a anchored smoothed", together);
+    refused_with_all("a[5m] smoothed anchored", together);
+    refused_with_all("a[5m:] anchored", "1:1: parse error: anchored modifier is not supported for subqueries");
+    refused_with_all("sum(a) smoothed", "1:1: parse error: smoothed modifier not implemented");
+    refused("rate(a[5m] anchored)", "1:6: parse error: anchored modifier is experimental and not enabled");
+}
+
+#[test]
+fn missing_series_are_filled_with_numbers() {
+    prints_with_all("a+fill(0)b", "a + fill (0) b");
+    prints_with_all("a == bool fill(-Inf) b", "a == bool fill (-Inf) b");
+    prints_with_all("a + on(x) group_left fill_left(1m) b", "a + on (x) group_left () fill_left (60) b");
+    prints_with_all("a - FILL_RIGHT(+2) fill_left(1.5) b", "a - fill_left (1.5) fill_right (2) b");
+    prints_with_all("fill + on(fill) fill_left", "fill + on (fill) fill_left");
+    refused_with_all(
+        "1 + fill(0) a",
+        "1:1: parse error: filling in missing series only allowed between instant vectors",
+    );
+    refused_with_all("a or fill(0) b", "1:1: parse error: filling in missing series not allowed for set operators");
+    refused_with_all("a + fill(b) c", "1:10: parse error: unexpected identifier \"b\"");
+    refused_with_all("a + fill_left(1) fill_left(2) b", "1:27: parse error: unexpected \"(\"");
+    refused("a + fill(0) b", "1:1: parse error: binop fill modifiers are experimental and not enabled");
+}
+
+#[test]
+fn experimental_functions_and_aggregators_parse_where_they_are_on() {
+    prints_with_all("LIMITK(2, a) by (b)", "limitk by (b) (2, a)");
+    prints_with_all("limit_ratio without (b) (-0.5, a)", "limit_ratio without (b) (-0.5, a)");
+    prints_with_all("info(a, {b=~\".*\"})", "info(a, {b=~\".*\"})");
+    prints_with_all("info(a, {})", "info(a, {})");
+    prints_with_all("histogram_quantiles(a, \"q\", 0.5, 0.9)", "histogram_quantiles(a, \"q\", 0.5, 0.9)");
+    prints_with_all("start() + end() + step() + range()", "start() + end() + step() + range()");
+    prints_with_all("max_of(1, min_of(2, 3))", "max_of(1, min_of(2, 3))");
+    prints("a </ 1 >/ b", "a </ 1 >/ b");
+    refused_with_all(
+        "limitk(1)",
+        "1:1: parse error: wrong number of arguments for aggregate expression provided, expected 2, got 1",
+    );
+    refused_with_all("info(a, b)", "1:9: parse error: expected label selectors only, got vector selector instead");
+    refused_with_all("info(a, sum(b))", "1:9: parse error: expected label selectors only");
+    refused_with_all(
+        "info(a, 1)",
+        "1:1: parse error: expected type instant vector in call to function \"info\", got scalar",
+    );
+    prints_with_all("start_timestamp(a)", "start_timestamp(a)");
+    refused("start_timestamp(a)", "1:1: parse error: function \"start_timestamp\" is not enabled");
+    refused("start()", "1:1: parse error: function \"start\" is not enabled");
+}
+
+#[test]
 fn keeps_the_place_of_every_node() {
     let expr = parse("sum(rate(x{a=\"b\"}[5m] offset 1m)) + -y").unwrap();
     let query = "sum(rate(x{a=\"b\"}[5m] offset 1m)) + -y";
@@ -221,7 +292,7 @@ fn reads_match_parameters() {
 }
 
 /// Words and signs of the language, and some that are not.
-const VOCABULARY: [&str; 52] = [
+const VOCABULARY: [&str; 64] = [
     "up",
     "sum",
     "by",
@@ -272,6 +343,18 @@ const VOCABULARY: [&str; 52] = [
     "#",
     "\n",
     "start()",
+    "step()",
+    "range()",
+    "min_of(",
+    "anchored",
+    "smoothed",
+    "fill(",
+    "fill_left(",
+    "fill_right",
+    "limitk",
+    "info(",
+    "</",
+    ">/",
     "é",
     " ",
 ];
@@ -287,9 +370,9 @@ proptest::proptest! {
     fn what_parses_prints_and_parses_to_the_same(words in proptest::collection::vec(0..VOCABULARY.len(), 0..16)) {
         let text: Vec<&str> = words.iter().map(|&i| VOCABULARY[i]).collect();
         for text in [text.join(""), text.join(" ")] {
-            if let Ok(expr) = parse(&text) {
+            if let Ok(expr) = parse_with(&text, ParseOptions::all()) {
                 let printed = expr.to_string();
-                let again = parse(&printed).map(|e| e.to_string());
+                let again = parse_with(&printed, ParseOptions::all()).map(|e| e.to_string());
                 proptest::prop_assert_eq!(again, Ok(printed), "{}", text);
             }
         }

@@ -36,8 +36,6 @@ pub(super) enum Kind {
     /// `!=` is one of these, also inside braces.
     Op(BinaryOp),
     Aggregator(AggregateOp),
-    /// `limitk` and `limit_ratio`: experimental.
-    ExperimentalAggregator,
     Keyword(Keyword),
 }
 
@@ -83,7 +81,6 @@ pub(super) fn keyword(word: &str) -> Option<Kind> {
         "or" => Kind::Op(BinaryOp::Or),
         "unless" => Kind::Op(BinaryOp::Unless),
         "atan2" => Kind::Op(BinaryOp::Atan2),
-        "limitk" | "limit_ratio" => Kind::ExperimentalAggregator,
         "offset" => Kind::Keyword(K::Offset),
         "anchored" => Kind::Keyword(K::Anchored),
         "smoothed" => Kind::Keyword(K::Smoothed),
@@ -116,7 +113,7 @@ impl Kind {
     /// May stand where a metric's name stands.
     pub(super) fn is_metric_name(self) -> bool {
         match self {
-            Kind::Identifier | Kind::MetricIdentifier | Kind::Aggregator(_) | Kind::ExperimentalAggregator => true,
+            Kind::Identifier | Kind::MetricIdentifier | Kind::Aggregator(_) => true,
             Kind::Op(BinaryOp::And | BinaryOp::Or | BinaryOp::Unless) => true,
             Kind::Keyword(k) => {
                 !matches!(k, Keyword::On | Keyword::Ignoring | Keyword::GroupLeft | Keyword::GroupRight | Keyword::Bool)
@@ -128,7 +125,7 @@ impl Kind {
     /// May stand where a label's name stands in `by (…)` and its like.
     pub(super) fn is_grouping_label(self) -> bool {
         match self {
-            Kind::Identifier | Kind::MetricIdentifier | Kind::Aggregator(_) | Kind::ExperimentalAggregator => true,
+            Kind::Identifier | Kind::MetricIdentifier | Kind::Aggregator(_) => true,
             Kind::Op(BinaryOp::And | BinaryOp::Or | BinaryOp::Unless | BinaryOp::Atan2) => true,
             Kind::Keyword(k) => k != Keyword::Without,
             _ => false,
@@ -147,7 +144,7 @@ pub(super) fn describe(kind: Kind, text: &str) -> String {
         Kind::Number => format!("number {}", quoted()),
         Kind::Duration => format!("duration {}", quoted()),
         Kind::Op(_) | Kind::At | Kind::EqualRegex | Kind::NotEqualRegex => format!("<op:{text}>"),
-        Kind::Aggregator(_) | Kind::ExperimentalAggregator => format!("<aggr:{text}>"),
+        Kind::Aggregator(_) => format!("<aggr:{text}>"),
         Kind::Keyword(k) if !k.is_preprocessor() => format!("<{text}>"),
         _ => quoted(),
     }

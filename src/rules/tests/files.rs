@@ -115,7 +115,7 @@ fn the_check_speaks_like_promtool() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.yml");
     std::fs::write(&path, "groups:\n- name: g\n  rules: [{record: a, expr: up}, {record: a, expr: down}]\n").unwrap();
-    let checked = check_rules(&path);
+    let checked = check_rules(&path, crate::promql::ParseOptions::default());
     assert!(checked.ok);
     let expected = format!(
         "Checking {}\n  SUCCESS: 2 rules found\n1 duplicate rule(s) found.\nMetric: a\nLabel(s):\nMight cause inconsistency while recording expressions\n",
@@ -124,7 +124,7 @@ fn the_check_speaks_like_promtool() {
     assert_eq!(checked.text, expected);
     assert_eq!(count_rules(&path), Ok(2));
     std::fs::write(&path, "groups:\n- nam: g\n").unwrap();
-    let checked = check_rules(&path);
+    let checked = check_rules(&path, crate::promql::ParseOptions::default());
     assert!(!checked.ok && count_rules(&path).unwrap_err().len() == 2);
     assert!(
         checked.text.contains("  FAILED:\n") && checked.text.contains(":2:3: unknown key \"nam\""),

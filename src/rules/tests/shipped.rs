@@ -24,7 +24,7 @@ fn all_shipped_rules_are_read_and_each_file_has_tests_beside_it() {
     let counts: Vec<(String, bool, String)> = rules
         .iter()
         .map(|path| {
-            let checked = check_rules(path);
+            let checked = check_rules(path, crate::promql::ParseOptions::default());
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             (name, checked.ok, checked.text.lines().nth(1).unwrap_or("").to_owned())
         })

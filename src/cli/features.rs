@@ -1,0 +1,83 @@
+//! `--enable-feature`: Prometheus' names of what is off by default.
+//!
+//! Here: which names do something, and what is said about the others. Elsewhere: what they allow (`promql`).
+
+use super::Flags;
+use crate::promql::ParseOptions;
+
+const EXPERIMENTAL_FUNCTIONS: &str = "promql-experimental-functions";
+const EXTENDED_RANGE_SELECTORS: &str = "promql-extended-range-selectors";
+const BINOP_FILL_MODIFIERS: &str = "promql-binop-fill-modifiers";
+const DELAYED_NAME_REMOVAL: &str = "promql-delayed-name-removal";
+
+/// Once features, now part of Prometheus and of Cairn.
+const ALWAYS_ON: [&str; 1] = ["promql-duration-expr"];
+
+/// Other names that Prometheus 3.14 knows.
+const WITHOUT_EFFECT: [&str; 23] = [
+    "auto-reload-config",
+    "concurrent-rule-eval",
+    "created-timestamp-zero-ingestion",
+    "delayed-compaction",
+    "exemplar-storage",
+    "extra-scrape-metrics",
+    "fast-startup",
+    "histograms-st-encoding",
+    "memory-snapshot-on-shutdown",
+    "metadata-wal-records",
+    "native-histograms",
+    "old-ui",
+    "ooo-native-histograms",
+    "otlp-deltatocumulative",
+    "otlp-native-delta-ingestion",
+    "promql-per-step-stats",
+    "search-api",
+    "st-storage",
+    "st-synthesis",
+    "type-and-unit-labels",
+    "use-start-timestamps",
+    "use-uncached-io",
+    "xor2-encoding",
+];
+
+impl Flags {
+    /// What queries may use.
+    pub fn syntax(&self) -> ParseOptions {
+        syntax(&self.features)
+    }
+
+    /// Whether names of metrics are dropped at the end of a query rather than at once.
+    pub fn delayed_name_removal(&self) -> bool {
+        has(&self.features, DELAYED_NAME_REMOVAL)
+    }
+}
+
+/// What queries may use with these features.
+pub(super) fn syntax(names: &[String]) -> ParseOptions {
+    ParseOptions {
+        experimental_functions: has(names, EXPERIMENTAL_FUNCTIONS),
+        extended_range_selectors: has(names, EXTENDED_RANGE_SELECTORS),
+        binop_fill_modifiers: has(names, BINOP_FILL_MODIFIERS),
+        ..ParseOptions::default()
+    }
+}
+
+fn has(names: &[String], name: &str) -> bool {
+    names.iter().any(|feature| feature == name)
+}
+
+/// One sentence for each name that does nothing.
+pub(super) fn warnings(names: &[String]) -> Vec<String> {
+    let effective = [EXPERIMENTAL_FUNCTIONS, EXTENDED_RANGE_SELECTORS, BINOP_FILL_MODIFIERS, DELAYED_NAME_REMOVAL];
+    let idle = names.iter().map(String::as_str).filter(|name| !effective.contains(name));
+    let sentence = |name: &str| match name {
+        name if ALWAYS_ON.contains(&name) => {
+            format!("feature {name} of --enable-feature is now permanently enabled and therefore a no-op")
+        }
+        name if WITHOUT_EFFECT.contains(&name) => {
+            format!("feature {name} of Prometheus is accepted and has no effect")
+        }
+        name => format!("unknown option for --enable-feature: {name}"),
+    };
+    idle.map(sentence).collect()
+}
