@@ -6,6 +6,7 @@ use std::time::Duration;
 use storage::{Columns, Labels, Matcher, TimeRange};
 
 use super::*;
+use crate::promql::ParseOptions;
 use crate::promql::source::{SeriesReader, SourceError, SourceSeries};
 
 /// Series in memory that remember what was asked of them.
@@ -61,15 +62,20 @@ fn control() -> QueryControl {
     QueryControl::with_timeout(Duration::from_secs(60))
 }
 
+/// An engine that takes all of the language.
+fn engine() -> Engine {
+    Engine::new(EngineOptions { syntax: ParseOptions::all(), ..EngineOptions::default() })
+}
+
 fn instant(source: &Memory, query: &str, t: i64) -> Result<QueryResult, QueryError> {
-    Engine::default().instant(source, query, t, &control())
+    engine().instant(source, query, t, &control())
 }
 
 #[test]
 fn asks_for_just_the_samples_it_needs() {
     let asked = |query: &str| {
         let source = memory(1);
-        Engine::default().range(&source, query, 1_000_000, 2_000_000, 500_000, &control()).unwrap();
+        engine().range(&source, query, 1_000_000, 2_000_000, 500_000, &control()).unwrap();
         source.asked.into_inner().unwrap()
     };
     assert_eq!(asked("m"), [TimeRange::new(700_001, 2_000_001)]);
@@ -79,6 +85,13 @@ fn asks_for_just_the_samples_it_needs() {
     assert_eq!(asked("m @ end() offset 1s"), [TimeRange::new(1_699_001, 1_999_001)]);
     // The first step of a subquery is the first multiple of its step in the window.
     assert_eq!(asked("max_over_time(m[10m:1m])"), [TimeRange::new(420_000 - 299_999, 1_980_001)]);
+    assert_eq!(asked("rate(m[step() / 10])"), [TimeRange::new(950_001, 2_000_001)]);
+    // Samples beyond the ends, as far as the lookback.
+    assert_eq!(asked("rate(m[1m] anchored)"), [TimeRange::new(640_001, 2_000_001)]);
+    assert_eq!(asked("rate(m[1m] smoothed)"), [TimeRange::new(640_001, 2_300_001)]);
+    assert_eq!(asked("m smoothed"), [TimeRange::new(700_001, 2_300_001)]);
+    // Without labels that say whom they are about, no info series are asked for.
+    assert_eq!(asked("info(m)"), [TimeRange::new(700_001, 2_000_001)]);
     assert_eq!(asked("1 + 1"), []);
 }
 
@@ -121,9 +134,20 @@ fn wide_windows_at_many_steps_end_in_time() {
 fn survives_times_at_the_ends_of_the_calendar() {
     let source = memory(1);
     for t in [i64::MIN, i64::MIN + 1, -1, i64::MAX - 1, i64::MAX] {
-        for query in
-            ["m", "rate(m[1h])", "m offset 100y", "m offset -100y", "max_over_time(m[5m:1m])", "year()", "time()"]
-        {
+        for query in [
+            "m",
+            "m smoothed",
+            "rate(m[1h])",
+            "delta(m[1h] anchored)",
+            "delta(m[1h] smoothed offset (1m - 100y))",
+            "m offset 100y",
+            "m offset -100y",
+            "max_over_time(m[5m:1m])",
+            "info(m)",
+            "limitk(1, m) + fill(1) m",
+            "year()",
+            "time()",
+        ] {
             instant(&source, query, t).unwrap_or_else(|e| panic!("{query} at {t}: {e}"));
         }
         let _ = Engine::default().range(&source, "m", t, t, 1, &control()).unwrap();
@@ -140,6 +164,19 @@ fn range_queries_take_scalars_and_vectors_only() {
     let points = vec![(0, 2.0), (1000, 2.0)];
     let expected = Value::Matrix(vec![MatrixSeries { labels: Labels::empty(), points, histograms: Vec::new() }]);
     assert_eq!(range("1 + 1", 1000).map(|r| r.value), Ok(expected));
+}
+
+#[test]
+fn a_query_without_extensions_takes_none() {
+    let source = memory(1);
+    for query in ["m smoothed", "limitk(1, m)", "m + fill(1) m", "info(m)", "step()"] {
+        assert!(instant(&source, query, 0).is_ok());
+        assert!(matches!(Engine::default().instant(&source, query, 0, &control()), Err(QueryError::Parse(_))));
+    }
+    // Durations are computed in any query, for the times that it has.
+    assert!(Engine::default().range(&source, "rate(m[step() * 2])", 0, 60_000, 60_000, &control()).is_ok());
+    let words = "7:13: duration must be greater than 0".to_owned();
+    assert_eq!(Engine::default().instant(&source, "rate(m[step()])", 0, &control()), Err(QueryError::Parse(words)));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The evaluator: a tree and a grid of times to rows.
 //!
 //! Here: which kind of node goes where, and the few nodes that need no file of their own.
-//! Elsewhere: reading series (`selector`, `window`), `aggregate`, `binary` with `matching`, function calls (`call`,
-//! `range_call`, `buckets`, `relabel`), native histograms where they need more (`histogram_selector`,
-//! `histogram_fold`, `mixed_range`, `mixed_binary`), what a query shares (`context`), dropping names (`names`).
+//! Elsewhere: reading series (`selector`, `window`, with modifiers `extended`), `aggregate` with `rank` and `limit`,
+//! `binary` with `matching` and `fill`, function calls (`call`, `range_call`, `buckets`, `quantiles`, `relabel`, `info`),
+//! native histograms where they need more (`histogram_selector`, `histogram_fold`, `mixed_range`, `mixed_binary`), what a
+//! query shares (`context`), dropping names (`names`).
 //!
 //! Columnar: a node yields one [`Row`] for each series with a value for every step, never one vector for each step.
 //! Rows are handed on one at a time where the node allows, so that an aggregation holds its groups and not its input.

@@ -1,5 +1,7 @@
 //! Instant vector selectors: the newest sample of each series within the lookback.
 //!
+//! Elsewhere: `smoothed`, which looks at the samples on both sides (`extended`).
+//!
 //! Invariant: the lookback is open on its left end, and a staleness marker ends a series at once.
 
 use storage::{Columns, TimeRange};
