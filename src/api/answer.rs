@@ -6,6 +6,7 @@ use serde::Serialize;
 use storage::Labels;
 
 use super::error::ApiError;
+use crate::promql::histogram::{Bucket, FloatHistogram};
 use crate::promql::{QueryResult, Value};
 
 /// `{"status":"success","data":…}` with warnings and infos where there are any.
@@ -76,14 +77,28 @@ fn push_value(out: &mut String, value: &Value) {
         }
         Value::Vector(samples) => push_list(out, samples, |out, sample| {
             push_metric(out, &sample.labels);
-            out.push_str(r#","value":"#);
-            push_sample(out, sample.t, sample.v);
+            match &sample.histogram {
+                None => {
+                    out.push_str(r#","value":"#);
+                    push_sample(out, sample.t, sample.v);
+                }
+                Some(histogram) => {
+                    out.push_str(r#","histogram":"#);
+                    push_histogram(out, sample.t, histogram);
+                }
+            }
             out.push('}');
         }),
         Value::Matrix(series) => push_list(out, series, |out, series| {
             push_metric(out, &series.labels);
-            out.push_str(r#","values":"#);
-            push_list(out, &series.points, |out, &(t, v)| push_sample(out, t, v));
+            if !series.points.is_empty() || series.histograms.is_empty() {
+                out.push_str(r#","values":"#);
+                push_list(out, &series.points, |out, &(t, v)| push_sample(out, t, v));
+            }
+            if !series.histograms.is_empty() {
+                out.push_str(r#","histograms":"#);
+                push_list(out, &series.histograms, |out, (t, histogram)| push_histogram(out, *t, histogram));
+            }
             out.push('}');
         }),
     }
@@ -126,6 +141,32 @@ fn push_sample(out: &mut String, t: i64, v: f64) {
     out.push_str(",\"");
     out.push_str(&format_float(v));
     out.push_str("\"]");
+}
+
+/// `[t,{"count":…,"sum":…,"buckets":[[rule,lower,upper,count],…]}]`. The rule says which bounds belong to the bucket:
+/// 0 the upper, 1 the lower, 2 none, 3 both.
+fn push_histogram(out: &mut String, t: i64, histogram: &FloatHistogram) {
+    use std::fmt::Write as _;
+    out.push('[');
+    push_time(out, t);
+    // Writing into a String cannot fail.
+    let (count, sum) = (format_float(histogram.count), format_float(histogram.sum));
+    let _ = write!(out, r#",{{"count":"{count}","sum":"{sum}""#);
+    let buckets: Vec<Bucket> = histogram.buckets().collect();
+    if !buckets.is_empty() {
+        out.push_str(r#","buckets":"#);
+        push_list(out, &buckets, |out, bucket| {
+            let rule = match (bucket.has_lower, bucket.has_upper) {
+                (false, true) => 0,
+                (true, false) => 1,
+                (false, false) => 2,
+                (true, true) => 3,
+            };
+            let [lower, upper, count] = [bucket.lower, bucket.upper, bucket.count].map(format_float);
+            let _ = write!(out, r#"[{rule},"{lower}","{upper}","{count}"]"#);
+        });
+    }
+    out.push_str("}]");
 }
 
 /// Seconds with at most three decimals: `1.5` s is `1.500`, as Prometheus writes it.
@@ -198,15 +239,43 @@ mod tests {
         check(Value::String { t: -1_010, s: "x".into() }, r#"{"resultType":"string","result":[-1.010,"x"]}"#);
         check(Value::Vector(Vec::new()), r#"{"resultType":"vector","result":[]}"#);
         check(
-            Value::Vector(vec![VectorSample { labels: up.clone(), t: 1_000, v: f64::NAN }]),
+            Value::Vector(vec![VectorSample { labels: up.clone(), t: 1_000, v: f64::NAN, histogram: None }]),
             r#"{"resultType":"vector","result":[{"metric":{"__name__":"up","a":"q\"\n"},"value":[1,"NaN"]}]}"#,
         );
         check(
             Value::Matrix(vec![MatrixSeries {
                 labels: Labels::empty(),
                 points: vec![(1, 0.1), (2_000, f64::INFINITY)],
+                histograms: Vec::new(),
             }]),
             r#"{"resultType":"matrix","result":[{"metric":{},"values":[[0.001,"0.1"],[2,"+Inf"]]}]}"#,
+        );
+    }
+
+    #[test]
+    fn histograms_are_written_as_prometheus_does() {
+        let mut histogram = FloatHistogram::empty(0);
+        histogram.positive = [(1, 2.0)].into_iter().collect();
+        histogram.negative = [(0, 1.5)].into_iter().collect();
+        (histogram.zero_threshold, histogram.zero_count) = (0.25, 1.0);
+        (histogram.count, histogram.sum) = (4.5, f64::INFINITY);
+        let histogram = std::sync::Arc::new(histogram);
+        let text =
+            r#"{"count":"4.5","sum":"+Inf","buckets":[[1,"-1","-0.5","1.5"],[3,"-0.25","0.25","1"],[0,"1","2","2"]]}"#;
+        let labels = Labels::empty();
+        check(
+            Value::Vector(vec![VectorSample {
+                labels: labels.clone(),
+                t: 1_000,
+                v: 0.0,
+                histogram: Some(histogram.clone()),
+            }]),
+            &format!(r#"{{"resultType":"vector","result":[{{"metric":{{}},"histogram":[1,{text}]}}]}}"#),
+        );
+        let empty = std::sync::Arc::new(FloatHistogram::empty(0));
+        check(
+            Value::Matrix(vec![MatrixSeries { labels, points: vec![(0, 1.0)], histograms: vec![(1_000, empty)] }]),
+            r#"{"resultType":"matrix","result":[{"metric":{},"values":[[0,"1"]],"histograms":[[1,{"count":"0","sum":"0"}]]}]}"#,
         );
     }
 

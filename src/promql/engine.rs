@@ -55,7 +55,7 @@ impl Engine {
         // No distance between steps: there is one, and `step()` is then 0.
         let grid = Grid { start: t, step: 0, count: 1 };
         let expr = &*resolved(expr, QueryTimes { step: 0, range: 0 })?;
-        let context = Context::new(source, control, &self.options, query, grid, t);
+        let context = Context::new(source, control, &self.options, query, grid, t).looking_at(expr);
         let evaluator = Evaluator::new(&context, grid);
         let value = match expr.value_type() {
             ValueType::Scalar => Value::Scalar { t, v: evaluator.scalar(expr)?[0] },
@@ -105,26 +105,32 @@ impl Engine {
             return Err(QueryError::Execution(super::eval::TOO_MANY_SAMPLES.to_owned()));
         }
         let expr = &*resolved(expr, QueryTimes { step, range: end.saturating_sub(start) })?;
-        let context = Context::new(source, control, &self.options, query, grid, end);
+        let context = Context::new(source, control, &self.options, query, grid, end).looking_at(expr);
         let evaluator = Evaluator::new(&context, grid);
         let rows = match found {
             ValueType::Scalar => vec![Row::new(storage::Labels::empty(), evaluator.scalar(expr)?)],
             _ => evaluator.finished_rows(expr)?,
         };
-        let series = rows.into_iter().map(|row| series(row, grid)).filter(|s| !s.points.is_empty()).collect();
+        let series = rows.into_iter().map(|row| series(row, grid)).filter(|s| !s.is_empty()).collect();
         let (warnings, infos) = context.into_annotations();
         Ok(QueryResult { value: Value::Matrix(sorted(series)), warnings, infos })
     }
 }
 
 fn vector(rows: Vec<Row>, t: i64) -> Vec<VectorSample> {
-    let present = rows.into_iter().filter(|row| !is_absent(row.values[0]));
-    present.map(|row| VectorSample { v: row.values[0], labels: row.labels, t }).collect()
+    let sample = |row: Row| match row.histogram(0).cloned() {
+        Some(histogram) => Some(VectorSample { labels: row.labels, t, v: 0.0, histogram: Some(histogram) }),
+        None if is_absent(row.values[0]) => None,
+        None => Some(VectorSample { v: row.values[0], labels: row.labels, t, histogram: None }),
+    };
+    rows.into_iter().filter_map(sample).collect()
 }
 
 fn series(row: Row, grid: Grid) -> MatrixSeries {
     let points = row.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)).map(|(i, v)| (grid.time(i), *v));
-    MatrixSeries { points: points.collect(), labels: row.labels }
+    let points = points.collect();
+    let histograms = row.each_histogram().map(|(i, histogram)| (grid.time(i), histogram.clone())).collect();
+    MatrixSeries { points, histograms, labels: row.labels }
 }
 
 fn sorted(mut series: Vec<MatrixSeries>) -> Vec<MatrixSeries> {

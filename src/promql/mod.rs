@@ -12,6 +12,7 @@ pub mod duration;
 mod engine;
 mod eval;
 pub mod functions;
+pub mod histogram;
 mod parse;
 mod pretty;
 mod print;

@@ -3,7 +3,7 @@
 //! Here: the traits that a store implements, and their implementation for `storage::Db`.
 //! Elsewhere: unions of several tenants and remote stores (their own rooms).
 
-use storage::{Columns, Db, Labels, Matcher, SelectedSeries, TimeRange};
+use storage::{Columns, Db, HistogramColumns, Labels, Matcher, SelectedSeries, TimeRange};
 
 /// Where an engine finds series. `storage::Db` is the usual one; a union of several is how federation reads.
 pub trait Source: Send + Sync {
@@ -24,8 +24,17 @@ pub struct SourceSeries {
 pub trait SeriesReader: Send + Sync {
     /// Its labels.
     fn labels(&self) -> &Labels;
-    /// Appends its samples in the selected range to `out`, oldest first; staleness markers included.
+    /// Appends its samples that are floats in the selected range to `out`, oldest first; staleness markers included.
     fn read_into(&self, out: &mut Columns) -> Result<(), SourceError>;
+    /// Whether it may have native histograms in the selected range. Most series have none and are not asked again.
+    fn has_histograms(&self) -> bool {
+        false
+    }
+    /// Appends its native histograms in the selected range to `out`, oldest first, none at the time of a float;
+    /// staleness markers included.
+    fn read_histograms_into(&self, _out: &mut HistogramColumns) -> Result<(), SourceError> {
+        Ok(())
+    }
 }
 
 /// The store's words when reading fails as a whole.
@@ -48,5 +57,13 @@ impl SeriesReader for SelectedSeries {
 
     fn read_into(&self, out: &mut Columns) -> Result<(), SourceError> {
         SelectedSeries::read_into(self, out).map_err(|e| SourceError(e.to_string()))
+    }
+
+    fn has_histograms(&self) -> bool {
+        SelectedSeries::has_histograms(self)
+    }
+
+    fn read_histograms_into(&self, out: &mut HistogramColumns) -> Result<(), SourceError> {
+        SelectedSeries::read_histograms_into(self, out).map_err(|e| SourceError(e.to_string()))
     }
 }

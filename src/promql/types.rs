@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use storage::Labels;
 
+use super::histogram::FloatHistogram;
 use super::parse::ParseOptions;
 
 /// Limits and defaults of an [`Engine`](super::Engine).
@@ -90,8 +91,10 @@ pub struct VectorSample {
     pub labels: Labels,
     /// Milliseconds since the epoch.
     pub t: i64,
-    /// Its value.
+    /// Its value; 0 if it is a histogram.
     pub v: f64,
+    /// Its value if it is a native histogram.
+    pub histogram: Option<Arc<FloatHistogram>>,
 }
 
 /// One series of a matrix.
@@ -101,6 +104,15 @@ pub struct MatrixSeries {
     pub labels: Labels,
     /// `(milliseconds, value)`, rising.
     pub points: Vec<(i64, f64)>,
+    /// The same of native histograms; none at the time of a float.
+    pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
+}
+
+impl MatrixSeries {
+    /// True if it has no point of either kind.
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty() && self.histograms.is_empty()
+    }
 }
 
 /// Why a query has no answer. The API maps each to Prometheus' `errorType`.

@@ -14,6 +14,7 @@ use std::time::Instant;
 use storage::{Batch, Labels, LabelsBuilder, METRIC_NAME, stale_nan};
 
 use crate::notify;
+use crate::promql::histogram::FloatHistogram;
 use crate::promql::{QueryControl, QueryError, Value as QueryValue, VectorSample};
 use crate::template::{Env, QuerySample, Template, Value, table_link};
 
@@ -176,7 +177,7 @@ impl Group {
             RuleKind::Recording => self.recorded(rule, vector)?,
             RuleKind::Alerting { for_ms, keep_firing_for_ms, annotations } => {
                 let holds = Holds { for_ms: *for_ms, keep_firing_for_ms: *keep_firing_for_ms };
-                self.alerted(ctx, index, vector, annotations, holds, t)?
+                self.alerted(ctx, index, vector, annotations, holds, t)?.into_iter().map(Recorded::float).collect()
             }
         };
         self.write(ctx, index, samples, queried_at)
@@ -193,12 +194,12 @@ impl Group {
         };
         match result.value {
             QueryValue::Vector(vector) => Ok(vector),
-            QueryValue::Scalar { t, v } => Ok(vec![VectorSample { labels: Labels::empty(), t, v }]),
+            QueryValue::Scalar { t, v } => Ok(vec![VectorSample { labels: Labels::empty(), t, v, histogram: None }]),
             _ => Err("rule result is not a vector or scalar".to_owned().into()),
         }
     }
 
-    fn recorded(&self, rule: &RuleConfig, vector: Vec<VectorSample>) -> Result<Vec<(Labels, f64)>, RuleError> {
+    fn recorded(&self, rule: &RuleConfig, vector: Vec<VectorSample>) -> Result<Vec<Recorded>, RuleError> {
         let count = vector.len() as u64;
         let mut samples = BTreeMap::new();
         for sample in vector {
@@ -207,7 +208,7 @@ impl Group {
             for (name, text) in &rule.labels {
                 labels.set(name, text.text());
             }
-            if samples.insert(labels.build(), sample.v).is_some() {
+            if samples.insert(labels.build(), (sample.v, sample.histogram)).is_some() {
                 return Err("vector contains metrics with the same labelset after applying rule labels"
                     .to_owned()
                     .into());
@@ -215,7 +216,7 @@ impl Group {
         }
         match self.config.limit {
             limit if limit > 0 && count > limit => Err(format!("exceeded limit of {limit} with {count} series").into()),
-            _ => Ok(samples.into_iter().collect()),
+            _ => Ok(samples.into_iter().map(|(labels, (v, histogram))| Recorded { labels, v, histogram }).collect()),
         }
     }
 
@@ -289,15 +290,23 @@ impl Group {
     }
 
     /// Stores a rule's results at `t`, and staleness markers for the series that it no longer gives.
-    fn write(&self, ctx: &Context, index: usize, samples: Vec<(Labels, f64)>, t: i64) -> Result<u64, RuleError> {
+    fn write(&self, ctx: &Context, index: usize, samples: Vec<Recorded>, t: i64) -> Result<u64, RuleError> {
         let previous = lock(&self.state).rules[index].previous.clone();
         let mut batch = Batch::new();
         let mut given: HashSet<Labels> = HashSet::with_capacity(samples.len());
-        let mut order = Vec::with_capacity(samples.len());
-        for (labels, value) in samples {
-            batch.push(labels.clone(), t, value);
+        let (mut order, mut histogram_order) = (Vec::with_capacity(samples.len()), Vec::new());
+        for Recorded { labels, v, histogram } in samples {
             given.insert(labels.clone());
-            order.push(labels);
+            match histogram {
+                None => {
+                    batch.push(labels.clone(), t, v);
+                    order.push(labels);
+                }
+                Some(histogram) => {
+                    batch.push_histogram(labels.clone(), t, histogram.to_stored());
+                    histogram_order.push(labels);
+                }
+            }
         }
         for gone in previous.difference(&given) {
             batch.push(gone.clone(), t, stale_nan());
@@ -307,9 +316,12 @@ impl Group {
         }
         let appended = ctx.store.append(&mut batch, ctx.clock.now_ms())?;
         let mut first_refusal = None;
-        for refused in appended.refused.iter().filter(|r| r.index < order.len()) {
-            given.remove(&order[refused.index]);
-            first_refusal.get_or_insert_with(|| format!("{}: {}", order[refused.index], refused.reason));
+        let kinds = [(&appended.refused, &order), (&appended.refused_histograms, &histogram_order)];
+        for (refused, order) in kinds {
+            for refused in refused.iter().filter(|r| r.index < order.len()) {
+                given.remove(&order[refused.index]);
+                first_refusal.get_or_insert_with(|| format!("{}: {}", order[refused.index], refused.reason));
+            }
         }
         let written = given.len() as u64;
         lock(&self.state).rules[index].previous = given;
@@ -363,6 +375,20 @@ impl Group {
             evaluation_seconds: state.evaluation_seconds,
             last_evaluation: state.last_evaluation,
         }
+    }
+}
+
+/// A sample that a rule gives.
+struct Recorded {
+    labels: Labels,
+    v: f64,
+    /// The value if it is a native histogram.
+    histogram: Option<Arc<FloatHistogram>>,
+}
+
+impl Recorded {
+    fn float((labels, v): (Labels, f64)) -> Self {
+        Recorded { labels, v, histogram: None }
     }
 }
 

@@ -9,9 +9,11 @@ use std::time::Duration;
 use storage::{Batch, Db, Durability, Labels, Options, is_stale_nan};
 use tempfile::TempDir;
 
+use super::histograms::{custom_histograms, fits, stored_hint};
 use super::script::{Command, Eval, Expected, Text, Times, parse_script};
 use super::series::Point;
 use crate::promql::ast::{At, Expr, ExprKind};
+use crate::promql::histogram::FloatHistogram;
 use crate::promql::{Engine, EngineOptions, MatrixSeries, QueryControl, QueryError, QueryResult, Value, VectorSample};
 
 /// What became of one evaluation.
@@ -32,7 +34,7 @@ pub(super) fn run_script(text: &str, options: &EngineOptions) -> Vec<Outcome> {
     for command in parse_script(text) {
         match command {
             Command::Clear => store = Store::new(options),
-            Command::Load { step_ms, series } => store.load(step_ms, series),
+            Command::Load { step_ms, with_nhcb, series } => store.load(step_ms, with_nhcb, series),
             Command::Eval(eval) => {
                 let failure = store.check(&eval).err();
                 outcomes.push(Outcome { line: eval.line, query: eval.query, failure });
@@ -58,18 +60,39 @@ impl Store {
         Store { db, engine: Engine::new(options.clone()), _dir: dir }
     }
 
-    fn load(&self, step_ms: i64, series: Vec<(Labels, Vec<Point>)>) {
+    fn load(&self, step_ms: i64, with_nhcb: bool, series: Vec<(Labels, Vec<Point>)>) {
         // The last line of a series wins.
         let series: BTreeMap<Labels, Vec<Point>> = series.into_iter().collect();
+        let converted = if with_nhcb { custom_histograms(&series) } else { BTreeMap::new() };
         let mut batch = Batch::new();
-        for (labels, points) in series {
+        let mut push = |labels: &Labels, k: usize, before: &mut Option<FloatHistogram>, histogram: &FloatHistogram| {
+            let hint = stored_hint(before.as_ref(), histogram);
+            let stored = histogram.clone().with_hint(hint);
+            batch.push_histogram(labels.clone(), step_ms * k as i64, stored.to_stored());
+            *before = Some(stored);
+        };
+        let mut floats = Batch::new();
+        for (labels, points) in &series {
+            let mut before = None;
             for (k, point) in points.iter().enumerate() {
-                if let Point::Float(v) = point {
-                    batch.push(labels.clone(), step_ms * k as i64, *v);
+                match point {
+                    Point::Missing => {}
+                    Point::Float(v) => {
+                        floats.push(labels.clone(), step_ms * k as i64, *v);
+                        before = None;
+                    }
+                    Point::Histogram(written) => push(labels, k, &mut before, &written.histogram),
                 }
             }
         }
-        self.db.append(&mut batch, NOW, Durability::Written).expect("loading works");
+        for (labels, histograms) in &converted {
+            let mut before = None;
+            histograms.iter().for_each(|(k, histogram)| push(labels, *k, &mut before, histogram));
+        }
+        for mut batch in [floats, batch] {
+            let done = self.db.append(&mut batch, NOW, Durability::Written).expect("loading works");
+            assert!(done.refused_histograms.is_empty(), "{:?}", done.refused_histograms);
+        }
     }
 
     fn check(&self, eval: &Eval) -> Checked {
@@ -110,12 +133,12 @@ impl Store {
         if expected.fail.is_some() || expected.ordered || expected.string.is_some() || asks_for_query(&eval.query) {
             return Ok(());
         }
-        let found = self.range(expr, eval, (t - 60_000, t + 60_000, 60_000));
-        check_result(eval, found, |found| {
-            let middle = middle_of(found, t, expected.scalar.is_some())?;
-            compare_instant(expected, middle)
-        })
-        .map_err(|e| format!("inside a range query: {e}"))
+        // Its annotations may be about the other steps.
+        let found = self.range(expr, eval, (t - 60_000, t + 60_000, 60_000)).map_err(|e| e.to_string());
+        found
+            .and_then(|found| middle_of(found.value, t, expected.scalar.is_some()))
+            .and_then(|middle| compare_instant(expected, middle))
+            .map_err(|e| format!("inside a range query: {e}"))
     }
 
     fn instant(&self, expr: &Expr, eval: &Eval, t: i64) -> Result<QueryResult, QueryError> {
@@ -170,8 +193,14 @@ fn middle_of(value: Value, t: i64, is_scalar: bool) -> Result<Value, String> {
     let samples: Vec<VectorSample> = series
         .into_iter()
         .filter_map(|s| {
-            let v = s.points.iter().find(|p| p.0 == t)?.1;
-            Some(VectorSample { labels: s.labels, t, v })
+            let histogram = s.histograms.iter().find(|p| p.0 == t).map(|p| p.1.clone());
+            let v = s.points.iter().find(|p| p.0 == t).map(|p| p.1);
+            (v.is_some() || histogram.is_some()).then(|| VectorSample {
+                labels: s.labels,
+                t,
+                v: v.unwrap_or(0.0),
+                histogram,
+            })
         })
         .collect();
     match samples.first() {
@@ -199,7 +228,8 @@ fn compare_vector(expected: &Expected, samples: Vec<VectorSample>) -> Checked {
     if expected.scalar.is_some() || expected.string.is_some() {
         return Err("yields a vector".to_owned());
     }
-    let shown = || samples.iter().map(|s| format!("{} {}", s.labels, s.v)).collect::<Vec<_>>().join("; ");
+    let value = |s: &VectorSample| s.histogram.as_ref().map_or_else(|| s.v.to_string(), |h| shown_histogram(h));
+    let shown = || samples.iter().map(|s| format!("{} {}", s.labels, value(s))).collect::<Vec<_>>().join("; ");
     if samples.len() != expected.series.len() {
         return Err(format!("yields {} series instead of {}: {}", samples.len(), expected.series.len(), shown()));
     }
@@ -209,9 +239,11 @@ fn compare_vector(expected: &Expected, samples: Vec<VectorSample>) -> Checked {
         if expected.ordered && place != i {
             return Err(format!("{labels} comes at place {place} instead of {i}"));
         }
-        match points.first() {
-            Some(Point::Float(v)) if same(*v, samples[place].v) => {}
-            other => return Err(format!("{labels} is {} instead of {other:?}", samples[place].v)),
+        let found = &samples[place];
+        match (points.first(), &found.histogram) {
+            (Some(Point::Float(v)), None) if same(*v, found.v) => {}
+            (Some(Point::Histogram(written)), Some(histogram)) if fits(written, histogram) => {}
+            (other, _) => return Err(format!("{labels} is {} instead of {}", value(found), shown_point(other))),
         }
     }
     Ok(())
@@ -238,21 +270,40 @@ fn compare_matrix(expected: &[(Labels, Vec<Point>)], found: Value, start: i64, s
 
 fn compare_points(series: &MatrixSeries, points: &[Point], start: i64, step: i64) -> Checked {
     let expected = points.iter().enumerate().filter(|(_, p)| **p != Point::Missing);
-    let mut found = series.points.iter();
+    let (mut floats, mut histograms) = (series.points.iter().peekable(), series.histograms.iter().peekable());
     for (k, point) in expected {
         let t = start + step * k as i64;
-        match (found.next(), point) {
-            (Some(&(found_t, v)), Point::Float(expected)) if found_t == t && same(*expected, v) => {}
-            (other, _) => return Err(format!("{} at {t} is {other:?} instead of {point:?}", series.labels)),
+        let float = floats.next_if(|(found_t, _)| *found_t <= t);
+        let histogram = histograms.next_if(|(found_t, _)| *found_t <= t);
+        match (float, histogram, point) {
+            (Some(&(found_t, v)), None, Point::Float(expected)) if found_t == t && same(*expected, v) => {}
+            (None, Some((found_t, found)), Point::Histogram(written)) if *found_t == t && fits(written, found) => {}
+            _ => {
+                let histogram = histogram.map(|(t, h)| (t, shown_histogram(h)));
+                let (labels, expected) = (&series.labels, shown_point(Some(point)));
+                return Err(format!("{labels} at {t} is {float:?} {histogram:?} instead of {expected}"));
+            }
         }
     }
-    match found.next() {
-        Some(extra) => Err(format!("{} has {extra:?} too much", series.labels)),
-        None => Ok(()),
+    match (floats.next(), histograms.next()) {
+        (None, None) => Ok(()),
+        extra => Err(format!("{} has {extra:?} too much", series.labels)),
     }
 }
 
-fn same(a: f64, b: f64) -> bool {
+fn shown_histogram(histogram: &FloatHistogram) -> String {
+    let FloatHistogram { schema, hint, zero_threshold, custom_values, .. } = histogram;
+    format!("{histogram} schema {schema}, {hint:?}, zero {zero_threshold}, bounds {custom_values:?}")
+}
+
+fn shown_point(point: Option<&Point>) -> String {
+    match point {
+        Some(Point::Histogram(written)) => shown_histogram(&written.histogram),
+        other => format!("{other:?}"),
+    }
+}
+
+pub(super) fn same(a: f64, b: f64) -> bool {
     const TOLERANCE: f64 = 1e-6;
     if is_stale_nan(a) || is_stale_nan(b) {
         return is_stale_nan(a) && is_stale_nan(b);

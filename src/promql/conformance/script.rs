@@ -9,7 +9,7 @@ use storage::Labels;
 #[derive(Debug)]
 pub(super) enum Command {
     Clear,
-    Load { step_ms: i64, series: Vec<(Labels, Vec<Point>)> },
+    Load { step_ms: i64, with_nhcb: bool, series: Vec<(Labels, Vec<Point>)> },
     Eval(Box<Eval>),
 }
 
@@ -107,10 +107,11 @@ fn time(text: &str) -> i64 {
 }
 
 fn load(head: &str, body: &[&str]) -> Command {
+    let with_nhcb = head.starts_with("load_with_nhcb");
     let step_ms = time(head.split_whitespace().nth(1).unwrap_or("0"));
     let is_sample_line = |line: &&&str| !line.split_whitespace().next().unwrap_or("").ends_with("@st");
     let parse = |line: &&str| parse_line(line).unwrap_or_else(|e| panic!("{line}: {e}"));
-    Command::Load { step_ms, series: body.iter().filter(is_sample_line).map(parse).collect() }
+    Command::Load { step_ms, with_nhcb, series: body.iter().filter(is_sample_line).map(parse).collect() }
 }
 
 fn eval(line: usize, head: &str, body: &[&str]) -> Eval {

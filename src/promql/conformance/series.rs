@@ -2,16 +2,16 @@
 
 use storage::{Labels, stale_nan};
 
+use super::histograms::{Written, push_histograms};
 use crate::promql::parse::parse_duration_ms;
 use crate::promql::parse_selector;
 
 /// One value of a list.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Point {
     Missing,
     Float(f64),
-    /// A native histogram; its contents are not read yet.
-    Histogram,
+    Histogram(Written),
 }
 
 /// A line `series values`.
@@ -77,9 +77,7 @@ fn items(text: &str) -> Vec<&str> {
 
 fn push_item(item: &str, points: &mut Vec<Point>) -> Result<(), String> {
     if item.starts_with("{{") {
-        let more = item.rsplit_once("}}x").and_then(|(_, n)| n.parse::<usize>().ok()).unwrap_or(0);
-        points.extend(std::iter::repeat_n(Point::Histogram, more + 1));
-        return Ok(());
+        return push_histograms(item, points);
     }
     let (base, more) = match item.split_once('x') {
         Some((base, count)) => (base, Some(count.parse::<usize>().map_err(|e| format!("{item}: {e}"))?)),
@@ -126,6 +124,7 @@ mod tests {
         check("a 1+2x2 3-1x1", "a", &[1.0, 3.0, 5.0, 3.0, 2.0]);
         check("{} -1e-2 1m Inf", "{}", &[-0.01, 60.0, f64::INFINITY]);
         check("{\"x.y\"} _x2", "{\"x.y\"}", &[f64::NAN, f64::NAN]);
-        assert_eq!(parse_line("a {{schema:0 sum:1}}x1 1").unwrap().1[1..], [Point::Histogram, Point::Float(1.0)]);
+        let points = parse_line("a {{schema:0 sum:1}}x1 1").unwrap().1;
+        assert!(matches!(points[..], [Point::Histogram(_), Point::Histogram(_), Point::Float(1.0)]));
     }
 }

@@ -162,7 +162,7 @@ fn range_queries_take_scalars_and_vectors_only() {
     assert_eq!(range("m[5m]", 1000), Err(QueryError::Parse(message.to_owned())));
     assert!(matches!(range("m", 0), Err(QueryError::Parse(_))));
     let points = vec![(0, 2.0), (1000, 2.0)];
-    let expected = Value::Matrix(vec![MatrixSeries { labels: Labels::empty(), points }]);
+    let expected = Value::Matrix(vec![MatrixSeries { labels: Labels::empty(), points, histograms: Vec::new() }]);
     assert_eq!(range("1 + 1", 1000).map(|r| r.value), Ok(expected));
 }
 
@@ -210,6 +210,6 @@ fn strings_and_matrices_are_answers_too() {
     assert_eq!(value("pi()"), Ok(Value::Scalar { t: 120_000, v: std::f64::consts::PI }));
     let labels = source.series[0].0.clone();
     let points = vec![(60_000, 1.0), (120_000, 2.0)];
-    assert_eq!(value("m[2m]"), Ok(Value::Matrix(vec![MatrixSeries { labels, points }])));
+    assert_eq!(value("m[2m]"), Ok(Value::Matrix(vec![MatrixSeries { labels, points, histograms: Vec::new() }])));
     assert_eq!(value("nothing"), Ok(Value::Vector(Vec::new())));
 }

@@ -1,17 +1,19 @@
 //! Aggregations that fold rows into one row for each group as they come.
 //!
 //! Here: sum, avg, count, min, max, group, stddev, stdvar and quantile. Elsewhere: topk and bottomk (`rank`), limitk
-//! and limit_ratio (`limit`), which keep their input's series; `count_values`, which makes groups from values.
+//! and limit_ratio (`limit`), which keep their input's series; `count_values`, which makes groups from values; native
+//! histograms (`histogram_fold`).
 //!
 //! Invariant: but for quantile, memory is one set of columns for each group, however many series come in.
 
 use rustc_hash::FxHashMap;
 use storage::{Labels, METRIC_NAME};
 
-use super::annotate::invalid_quantile;
+use super::annotate::{ignored_in_aggregation, invalid_quantile};
+use super::histogram_fold::HistogramFold;
 use super::row::{ABSENT, Row, Sink, is_absent};
 use super::{Done, Evaluator};
-use crate::promql::ast::{AggregateExpr, AggregateOp};
+use crate::promql::ast::{AggregateExpr, AggregateOp, Span};
 use crate::promql::functions::quantile::quantile;
 use crate::promql::functions::sum::{Mean, add};
 use crate::promql::types::QueryError;
@@ -21,6 +23,8 @@ struct Group {
     labels: Labels,
     drop_name: bool,
     fold: Fold,
+    /// Only for a sum or a mean that has met a native histogram.
+    histograms: Option<HistogramFold>,
 }
 
 /// One accumulator for each step.
@@ -39,9 +43,9 @@ enum Fold {
 }
 
 impl Evaluator<'_> {
-    pub(super) fn aggregate(&self, aggregate: &AggregateExpr, sink: &mut Sink<'_>) -> Done {
+    pub(super) fn aggregate(&self, aggregate: &AggregateExpr, span: Span, sink: &mut Sink<'_>) -> Done {
         match aggregate.op {
-            AggregateOp::Topk | AggregateOp::Bottomk => return self.rank(aggregate, sink),
+            AggregateOp::Topk | AggregateOp::Bottomk => return self.rank(aggregate, span, sink),
             AggregateOp::CountValues => return self.count_values(aggregate, sink),
             AggregateOp::Limitk => return self.limit_count(aggregate, sink),
             AggregateOp::LimitRatio => return self.limit_ratio(aggregate, sink),
@@ -50,15 +54,18 @@ impl Evaluator<'_> {
         let q = self.quantile_param(aggregate)?;
         let mut groups = Groups::new(aggregate);
         let mut folded: Vec<Group> = Vec::new();
-        self.each_row(&aggregate.expr, &mut |row| {
+        self.each_row(&aggregate.expr, &mut |mut row| {
             let place = groups.place(&row.labels);
             if place == folded.len() {
                 self.ctx.charge(self.grid.count)?;
                 let fold = Fold::new(aggregate.op, self.grid.count);
-                folded.push(Group { labels: groups.labels_of(&row.labels), drop_name: false, fold });
+                folded.push(Group { labels: groups.labels_of(&row.labels), drop_name: false, fold, histograms: None });
             }
             let group = &mut folded[place];
             group.drop_name |= row.drop_name;
+            if row.histograms.is_some() {
+                self.fold_histograms(aggregate, group, &mut row)?;
+            }
             if matches!(group.fold, Fold::Quantile(_)) {
                 self.ctx.charge(row.cost())?;
             }
@@ -67,8 +74,42 @@ impl Evaluator<'_> {
         })?;
         for group in folded {
             let values = group.fold.finish(aggregate.op, &q);
-            self.emit_if_any(Row { labels: group.labels, drop_name: group.drop_name, values }, sink)?;
+            let mut row = Row { drop_name: group.drop_name, ..Row::new(group.labels, values) };
+            if let Some(histograms) = group.histograms {
+                self.finish_histograms(histograms, &mut row, aggregate.expr.span);
+            }
+            self.emit_if_any(row, sink)?;
         }
+        Ok(())
+    }
+
+    fn fold_histograms(&self, aggregate: &AggregateExpr, group: &mut Group, row: &mut Row) -> Done {
+        match &group.fold {
+            Fold::Sum(..) | Fold::Avg(_) => {
+                let is_mean = matches!(group.fold, Fold::Avg(_));
+                let steps = self.grid.count;
+                let fold = group.histograms.get_or_insert_with(|| HistogramFold::new(steps, is_mean));
+                let has_float = |step: usize| match &group.fold {
+                    Fold::Sum(sums, _) => !is_absent(sums[step]),
+                    Fold::Avg(means) => means[step].is_some(),
+                    _ => false,
+                };
+                self.fold_into(fold, row, &has_float, aggregate.expr.span)?;
+            }
+            // What counts series does not look at their values.
+            Fold::Count(_) | Fold::Group(_) => {
+                for (step, histogram) in row.histograms.iter().flatten().enumerate() {
+                    if histogram.is_some() {
+                        row.values[step] = 1.0;
+                    }
+                }
+            }
+            _ if row.each_histogram().next().is_some() => {
+                self.ctx.info(&ignored_in_aggregation(aggregate.op.as_str()), aggregate.expr.span);
+            }
+            _ => {}
+        }
+        row.histograms = None;
         Ok(())
     }
 

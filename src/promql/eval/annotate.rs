@@ -2,7 +2,10 @@
 //!
 //! Here: collecting them, and the wording of those that several places use. Elsewhere: when they are due.
 
+use crate::promql::ast::Span;
 use crate::promql::functions::histogram::Repair;
+use crate::promql::histogram::go_float;
+use crate::promql::parse::quote;
 use crate::promql::print::float_text;
 
 /// As many of each kind as an answer carries; the rest is counted.
@@ -117,13 +120,43 @@ pub(super) fn invalid_quantile(q: f64) -> String {
     format!("quantile value should be between 0 and 1, got {}", short_float(q))
 }
 
-/// A float as Go's `%g` shows it, for the plain numbers that people write as parameters.
+/// Where a note about one series belongs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told<'n> {
+    pub(super) metric: &'n str,
+    pub(super) span: Span,
+}
+
+/// For samples of both kinds where only one makes sense.
+pub(super) fn mixed_types(metric: &str) -> String {
+    format!("encountered a mix of histograms and floats for metric name {}", quote(metric))
+}
+
+/// For exponential and custom buckets where only one makes sense.
+pub(super) fn mixed_buckets(metric: &str) -> String {
+    let what = "vector contains a mix of histograms with exponential and custom buckets schemas";
+    format!("{what} for metric name {}", quote(metric))
+}
+
+/// For a histogram that is not the `kind` of metric a function is for.
+pub(super) fn not_a(kind: &str, metric: &str) -> String {
+    format!("this native histogram metric is not a {kind}: {}", quote(metric))
+}
+
+/// For a function that looks at the floats of a window alone.
+pub(super) fn ignored_in_range(metric: &str) -> String {
+    let what = "ignored histograms in a range containing both floats and histograms";
+    format!("{what} for metric name {}", quote(metric))
+}
+
+/// For an aggregation that looks at floats alone.
+pub(super) fn ignored_in_aggregation(name: &str) -> String {
+    format!("ignored histogram in {name} aggregation")
+}
+
+/// A float as Go's `%g` shows it.
 pub(in crate::promql) fn short_float(value: f64) -> String {
-    let exponent = value.abs().log10().floor();
-    if value != 0.0 && value.is_finite() && !(-4.0..21.0).contains(&exponent) {
-        return go_exponent(&format!("{value:e}"));
-    }
-    float_text(value)
+    go_float(value)
 }
 
 /// A float with two significant digits, as Go's `%.2g`.

@@ -1,6 +1,7 @@
 //! Binary operators with a vector on at least one side.
 //!
-//! Here: values, and presence over the steps. Elsewhere: which series meet (`matching`), scalars alone (`scalar`).
+//! Here: values, and presence over the steps. Elsewhere: which series meet (`matching`), scalars alone (`scalar`), native
+//! histograms (`mixed_binary`).
 
 use rustc_hash::FxHashMap;
 use storage::Labels;
@@ -8,7 +9,7 @@ use storage::Labels;
 use super::matching::{Signatures, duplicate_error, result_labels};
 use super::row::{ABSENT, Overlap, Row, Sink, is_absent, unite};
 use super::{Done, Evaluator, impossible};
-use crate::promql::ast::{BinaryExpr, BinaryOp, Cardinality, Expr, ValueType, VectorMatching};
+use crate::promql::ast::{BinaryExpr, BinaryOp, Cardinality, Expr, Span, ValueType, VectorMatching};
 use crate::promql::functions::math;
 use crate::promql::types::QueryError;
 
@@ -16,16 +17,19 @@ const MANY_TO_ONE: &str = "multiple matches for labels: many-to-one matching mus
 const NOT_UNIQUE: &str = "multiple matches for labels: grouping labels must ensure unique matches";
 
 impl Evaluator<'_> {
-    pub(super) fn binary(&self, binary: &BinaryExpr, sink: &mut Sink<'_>) -> Done {
+    pub(super) fn binary(&self, binary: &BinaryExpr, span: Span, sink: &mut Sink<'_>) -> Done {
+        let operation = Operation { binary, span };
         match (binary.lhs.value_type(), binary.rhs.value_type()) {
-            (ValueType::Vector, ValueType::Scalar) => self.with_scalar(binary, &binary.lhs, &binary.rhs, false, sink),
-            (ValueType::Scalar, ValueType::Vector) => self.with_scalar(binary, &binary.rhs, &binary.lhs, true, sink),
+            (ValueType::Vector, ValueType::Scalar) => {
+                self.with_scalar(operation, &binary.lhs, &binary.rhs, false, sink)
+            }
+            (ValueType::Scalar, ValueType::Vector) => self.with_scalar(operation, &binary.rhs, &binary.lhs, true, sink),
             (ValueType::Vector, ValueType::Vector) => {
                 let matching = binary.matching.as_ref().ok_or_else(|| impossible("vector matching"))?;
                 let rows = if binary.op.is_set() {
                     self.set_operation(binary, matching)?
                 } else {
-                    self.between_vectors(binary, matching)?
+                    self.between_vectors(operation, matching)?
                 };
                 rows.into_iter().try_for_each(|row| self.emit_if_any(row, sink))
             }
@@ -34,13 +38,27 @@ impl Evaluator<'_> {
     }
 
     /// `swapped`: the scalar is on the left.
-    fn with_scalar(&self, b: &BinaryExpr, vector: &Expr, scalar: &Expr, swapped: bool, sink: &mut Sink<'_>) -> Done {
+    fn with_scalar(
+        &self,
+        operation: Operation<'_>,
+        vector: &Expr,
+        scalar: &Expr,
+        swapped: bool,
+        sink: &mut Sink<'_>,
+    ) -> Done {
+        let b = operation.binary;
         let scalar = self.scalar(scalar)?;
         let mut apply = |row: &mut Row| {
+            if b.op.is_trim() && row.values.iter().any(|v| !is_absent(*v)) {
+                self.tell_types(operation, "float", "float");
+            }
             for (v, &s) in row.values.iter_mut().zip(&scalar).filter(|(v, _)| !is_absent(**v)) {
                 let (left, right) = if swapped { (s, *v) } else { (*v, s) };
                 // A comparison that holds yields the vector's value, on whichever side it is.
                 *v = element(b, left, right, *v);
+            }
+            if row.histograms.is_some() {
+                self.histograms_with_scalar(operation, &scalar, swapped, row);
             }
         };
         if !b.op.keeps_name() || b.return_bool {
@@ -52,7 +70,8 @@ impl Evaluator<'_> {
         })
     }
 
-    fn between_vectors(&self, b: &BinaryExpr, matching: &VectorMatching) -> Result<Vec<Row>, QueryError> {
+    fn between_vectors(&self, operation: Operation<'_>, matching: &VectorMatching) -> Result<Vec<Row>, QueryError> {
+        let b = operation.binary;
         let swapped = matching.card == Cardinality::OneToMany;
         let (lhs, rhs) = (self.rows(&b.lhs)?, self.rows(&b.rhs)?);
         let (mut many, mut one) = if swapped { (rhs, lhs) } else { (lhs, rhs) };
@@ -73,6 +92,14 @@ impl Evaluator<'_> {
         let mut results = Vec::with_capacity(pairs.len());
         for pair in pairs {
             self.ctx.check()?;
+            let drop_name = b.return_bool && is_delayed;
+            if b.op.is_trim() || many[pair.many].histograms.is_some() || one[pair.one].histograms.is_some() {
+                let (left, right) = (&many[pair.many], &one[pair.one]);
+                let (left, right) = if swapped { (right, left) } else { (left, right) };
+                let row = self.mixed_pair(operation, left, right);
+                results.push(Row { labels: pair.labels, drop_name, ..row });
+                continue;
+            }
             let mut values = vec![ABSENT; self.grid.count];
             for (step, value) in values.iter_mut().enumerate() {
                 let (m, o) = (many[pair.many].values[step], one[pair.one].values[step]);
@@ -82,7 +109,7 @@ impl Evaluator<'_> {
                 }
             }
             self.ctx.charge(self.grid.count / 2)?;
-            results.push(Row { labels: pair.labels, drop_name: b.return_bool && is_delayed, values });
+            results.push(Row { drop_name, ..Row::new(pair.labels, values) });
         }
         unite(results, Overlap::Merge)
     }
@@ -127,8 +154,15 @@ impl Evaluator<'_> {
     }
 }
 
+/// An operator with its operands and its place in the text.
+#[derive(Clone, Copy)]
+pub(super) struct Operation<'b> {
+    pub(super) binary: &'b BinaryExpr,
+    pub(super) span: Span,
+}
+
 /// One value of a result. `kept` is what a comparison that holds yields.
-fn element(b: &BinaryExpr, left: f64, right: f64, kept: f64) -> f64 {
+pub(super) fn element(b: &BinaryExpr, left: f64, right: f64, kept: f64) -> f64 {
     if b.op.is_trim() {
         // There is nothing to trim in a float.
         return ABSENT;
@@ -224,6 +258,7 @@ fn presence(rows: &[Row], signatures: &[usize], count: usize) -> Vec<Option<Vec<
     for (row, &signature) in rows.iter().zip(signatures) {
         let steps = present[signature].get_or_insert_with(|| vec![false; row.values.len()]);
         steps.iter_mut().zip(&row.values).for_each(|(seen, v)| *seen |= !is_absent(*v));
+        row.each_histogram().for_each(|(step, _)| steps[step] = true);
     }
     present
 }
@@ -232,11 +267,18 @@ fn presence(rows: &[Row], signatures: &[usize], count: usize) -> Vec<Option<Vec<
 fn mask(rows: &mut [Row], signatures: &[usize], present: &[Option<Vec<bool>>], keep_present: bool) {
     for (row, &signature) in rows.iter_mut().zip(signatures) {
         match &present[signature] {
+            Some(steps) if row.histograms.is_some() => {
+                let hidden = steps.iter().enumerate().filter(|(_, seen)| **seen != keep_present);
+                hidden.for_each(|(step, _)| row.clear(step));
+            }
             Some(steps) => {
                 let hidden = row.values.iter_mut().zip(steps).filter(|(_, seen)| **seen != keep_present);
                 hidden.for_each(|(v, _)| *v = ABSENT);
             }
-            None if keep_present => row.values.fill(ABSENT),
+            None if keep_present => {
+                row.values.fill(ABSENT);
+                row.histograms = None;
+            }
             None => {}
         }
     }

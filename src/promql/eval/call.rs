@@ -10,7 +10,9 @@ use super::row::{ABSENT, Overlap, Row, Sink, is_absent};
 use super::selector::Pick;
 use super::{Done, Evaluator};
 use crate::promql::ast::{Call, Expr, ExprKind, Span};
+use crate::promql::functions::native::native_variance;
 use crate::promql::functions::{calendar, math};
+use crate::promql::histogram::FloatHistogram;
 use crate::promql::types::QueryError;
 
 impl Evaluator<'_> {
@@ -42,10 +44,11 @@ impl Evaluator<'_> {
             "histogram_fraction" => self.histogram_fraction(call, sink),
             // No start timestamps are stored: Prometheus without `use-start-timestamps` has none either.
             "start_timestamp" => self.each_row(&call.args[0], &mut |_| Ok(())),
-            // These look at native histograms only; floats yield nothing.
-            "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev" | "histogram_stdvar" => {
-                self.each_row(&call.args[0], &mut |_| Ok(()))
-            }
+            "histogram_avg" => self.of_histogram(&call.args[0], |h| h.sum / h.count, sink),
+            "histogram_count" => self.of_histogram(&call.args[0], |h| h.count, sink),
+            "histogram_sum" => self.of_histogram(&call.args[0], |h| h.sum, sink),
+            "histogram_stddev" => self.of_histogram(&call.args[0], |h| native_variance(h).sqrt(), sink),
+            "histogram_stdvar" => self.of_histogram(&call.args[0], native_variance, sink),
             _ => self.range_call(call, sink),
         }
     }
@@ -56,9 +59,41 @@ impl Evaluator<'_> {
         (0..grid.count).map(move |i| grid.time(i).div_euclid(1000) as f64)
     }
 
-    /// Every value of `arg` through `f`, names dropped.
-    pub(super) fn map_values(&self, arg: &Expr, f: &dyn Fn(f64) -> f64, sink: &mut Sink<'_>) -> Done {
-        self.map_rows(arg, &mut |row| row.values.iter_mut().filter(|v| !is_absent(**v)).for_each(|v| *v = f(*v)), sink)
+    /// Every float of `arg` through `f`, names dropped.
+    fn map_values(&self, arg: &Expr, f: &dyn Fn(f64) -> f64, sink: &mut Sink<'_>) -> Done {
+        let mut map = |row: &mut Row| row.values.iter_mut().filter(|v| !is_absent(**v)).for_each(|v| *v = f(*v));
+        self.map_floats(arg, &mut map, sink)
+    }
+
+    /// The floats of every row through `f`, names dropped. Histograms have no place in the result.
+    fn map_floats(&self, arg: &Expr, f: &mut dyn FnMut(&mut Row), sink: &mut Sink<'_>) -> Done {
+        let mut without_histograms = |row: &mut Row| {
+            row.histograms = None;
+            f(row);
+        };
+        self.map_rows(arg, &mut without_histograms, sink)
+    }
+
+    /// Every native histogram of `arg` through `f`. Floats have no place in the result.
+    fn of_histogram(&self, arg: &Expr, f: fn(&FloatHistogram) -> f64, sink: &mut Sink<'_>) -> Done {
+        let mut to_floats = |row: &mut Row| {
+            row.values.fill(ABSENT);
+            for (step, histogram) in row.histograms.take().iter().flatten().enumerate() {
+                if let Some(histogram) = histogram {
+                    row.values[step] = f(histogram);
+                }
+            }
+        };
+        self.map_rows(arg, &mut to_floats, sink)
+    }
+
+    /// `-vector`
+    pub(super) fn negate(&self, arg: &Expr, sink: &mut Sink<'_>) -> Done {
+        let mut negated = |row: &mut Row| {
+            row.values.iter_mut().filter(|v| !is_absent(**v)).for_each(|v| *v = -*v);
+            row.map_histograms(|_, histogram| Some(histogram.scaled(-1.0)));
+        };
+        self.map_rows(arg, &mut negated, sink)
     }
 
     /// Every row of `arg` through `f`, names dropped.
@@ -84,7 +119,7 @@ impl Evaluator<'_> {
                 *v = if max < min { ABSENT } else { math::clamp(*v, min, max) };
             }
         };
-        self.map_rows(&call.args[0], &mut clamp_row, sink)
+        self.map_floats(&call.args[0], &mut clamp_row, sink)
     }
 
     fn round(&self, call: &Call, sink: &mut Sink<'_>) -> Done {
@@ -97,19 +132,23 @@ impl Evaluator<'_> {
                 *v = math::round(*v, to);
             }
         };
-        self.map_rows(&call.args[0], &mut round_row, sink)
+        self.map_floats(&call.args[0], &mut round_row, sink)
     }
 
     /// The sample's own time directly on a selector, the evaluation time on anything else.
     fn timestamp(&self, arg: &Expr, sink: &mut Sink<'_>) -> Done {
         if let ExprKind::Selector(selector) = &arg.unwrap_parens().kind {
-            return self
-                .dropping_names(arg, Overlap::Merge, sink, &mut |sink| self.picked_rows(selector, Pick::Time, sink));
+            return self.dropping_names(arg, Overlap::Merge, sink, &mut |sink| {
+                self.picked_rows(selector, arg.span, Pick::Time, sink)
+            });
         }
         let grid = self.grid;
         let mut stamp = |row: &mut Row| {
-            for (step, v) in row.values.iter_mut().enumerate().filter(|(_, v)| !is_absent(**v)) {
-                *v = grid.time(step) as f64 / 1000.0;
+            let histograms = row.histograms.take();
+            for (step, v) in row.values.iter_mut().enumerate() {
+                if !is_absent(*v) || histograms.as_ref().is_some_and(|column| column[step].is_some()) {
+                    *v = grid.time(step) as f64 / 1000.0;
+                }
             }
         };
         self.map_rows(arg, &mut stamp, sink)
@@ -121,6 +160,7 @@ impl Evaluator<'_> {
             for (value, &v) in values.iter_mut().zip(&row.values) {
                 *value = if is_absent(v) { *value } else { ABSENT };
             }
+            row.each_histogram().for_each(|(step, _)| values[step] = ABSENT);
             Ok(())
         })?;
         self.emit_if_any(Row::new(absent_labels(arg), values), sink)
@@ -129,8 +169,9 @@ impl Evaluator<'_> {
     fn absent_over_time(&self, arg: &Expr, sink: &mut Sink<'_>) -> Done {
         let windows = self.windows(arg)?;
         let mut values = vec![1.0; self.grid.count];
-        self.each_range_series(arg, &mut |series| {
-            windows.slide(self.ctx, series.columns, &mut |step, _| values[step] = ABSENT)
+        self.each_range_series(arg, &mut |series| match series.histograms {
+            None => windows.slide(self.ctx, series.columns, &mut |step, _| values[step] = ABSENT),
+            Some(range) => windows.slide_mixed(self.ctx, series.columns, range, &mut |step, _| values[step] = ABSENT),
         })?;
         self.emit_if_any(Row::new(absent_labels(arg), values), sink)
     }

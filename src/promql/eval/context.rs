@@ -13,7 +13,8 @@ use storage::{Matcher, TimeRange};
 
 use super::annotate::Annotations;
 use super::grid::Grid;
-use crate::promql::ast::{At, Span};
+use super::stats_only::StatsOnly;
+use crate::promql::ast::{At, Expr, Span};
 use crate::promql::functions::histogram::Repair;
 use crate::promql::parse::position;
 use crate::promql::source::{SeriesReader, Source, SourceError};
@@ -34,6 +35,8 @@ pub(crate) struct Context<'a> {
     pub(super) outer: Grid,
     /// `@ end()`: as asked for, not cut to the grid.
     pub(super) end: i64,
+    /// Selectors whose native histograms need no buckets.
+    pub(super) stats_only: StatsOnly,
     samples_held: Cell<u64>,
     annotations: RefCell<Annotations>,
     /// By the address of the selector's matchers and the range of time.
@@ -56,10 +59,16 @@ impl<'a> Context<'a> {
             query,
             outer,
             end,
+            stats_only: StatsOnly::default(),
             samples_held: Cell::new(0),
             annotations: RefCell::default(),
             selected: RefCell::default(),
         }
+    }
+
+    /// The same, for this expression. It must stay where it is.
+    pub(crate) fn looking_at(self, expr: &Expr) -> Self {
+        Context { stats_only: StatsOnly::of(expr), ..self }
     }
 
     /// Warnings and infos, in that order.
@@ -112,6 +121,11 @@ impl<'a> Context<'a> {
             self.annotations.borrow_mut().warn(warning, None);
         }
         Ok(Rc::new(found.series))
+    }
+
+    /// What the query says at `span`.
+    pub(super) fn text(&self, span: Span) -> &str {
+        self.query.get(span.start..span.end).unwrap_or("")
     }
 
     /// The time of an `@`, if there is one.

@@ -1,7 +1,8 @@
 //! `anchored` and `smoothed`: selectors that know the value at the ends of their window.
 //!
 //! Here: how far beyond a window they look, and what the functions that may see such a window make of it.
-//! Elsewhere: cutting windows (`window`), the extrapolation without modifier (`functions::rate`).
+//! Elsewhere: cutting windows (`window`), the extrapolation without modifier (`functions::rate`), the same of native
+//! histograms (`functions::native_extended`).
 //!
 //! `anchored` takes the newest sample before each end, `smoothed` the line between the samples around it.
 
@@ -50,7 +51,7 @@ impl Evaluator<'_> {
     }
 }
 
-fn extension_of(arg: &Expr) -> Option<Extension> {
+pub(super) fn extension_of(arg: &Expr) -> Option<Extension> {
     match &arg.unwrap_parens().kind {
         ExprKind::Matrix(matrix) => matrix.selector.extension,
         _ => None,

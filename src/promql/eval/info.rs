@@ -6,14 +6,16 @@
 //! argument's own `@` and `offset` say.
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use storage::{Columns, Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, TimeRange};
+use storage::{Columns, HistogramColumns, Labels, LabelsBuilder, METRIC_NAME, MatchOp, Matcher, TimeRange};
 
 use super::context::expanding;
+use super::grid::Grid;
 use super::matching::bare;
 use super::row::{Overlap, Row, Sink, is_absent, unite};
 use super::selector::{Pick, look_back};
 use super::{Done, Evaluator};
 use crate::promql::ast::{At, Call, Expr, ExprKind};
+use crate::promql::source::SeriesReader;
 use crate::promql::types::QueryError;
 
 /// Labels that say whom an info series is about, as in Prometheus.
@@ -75,6 +77,9 @@ impl Evaluator<'_> {
             columns.clear();
             series.read_into(&mut columns).map_err(|e| expanding(&e))?;
             self.ctx.charge(columns.len())?;
+            if self.is_histogram_anywhere(series.as_ref(), &columns, reference)? {
+                return Err(QueryError::Execution("info sample should be float".to_owned()));
+            }
             if let Some(times) = look_back(&columns, reference, self.lookback_ms(), Pick::Time) {
                 let row = Row::new(series.labels().clone(), times);
                 self.ctx.charge(row.cost())?;
@@ -83,6 +88,29 @@ impl Evaluator<'_> {
             self.ctx.release(columns.len());
         }
         Ok(rows)
+    }
+
+    /// Whether the newest sample at any time is a native histogram: an info metric has none.
+    fn is_histogram_anywhere(
+        &self,
+        series: &dyn SeriesReader,
+        floats: &Columns,
+        reference: Grid,
+    ) -> Result<bool, QueryError> {
+        if !series.has_histograms() {
+            return Ok(false);
+        }
+        let mut histograms = HistogramColumns::default();
+        series.read_histograms_into(&mut histograms).map_err(|e| expanding(&e))?;
+        Ok((0..reference.count).any(|step| {
+            let t = reference.time(step);
+            let newest_float = floats.t[..floats.t.partition_point(|&sample| sample <= t)].last();
+            let newest = histograms.t.partition_point(|&sample| sample <= t).checked_sub(1);
+            newest.is_some_and(|i| {
+                let is_recent = histograms.t[i] > t.saturating_sub(self.lookback_ms());
+                is_recent && newest_float < Some(&histograms.t[i]) && !histograms.h[i].is_stale()
+            })
+        }))
     }
 
     /// By whom they are about, then by name: the newest sample of each step speaks.

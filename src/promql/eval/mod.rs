@@ -3,7 +3,8 @@
 //! Here: which kind of node goes where, and the few nodes that need no file of their own.
 //! Elsewhere: reading series (`selector`, `window`, with modifiers `extended`), `aggregate` with `rank` and `limit`,
 //! `binary` with `matching` and `fill`, function calls (`call`, `range_call`, `buckets`, `quantiles`, `relabel`, `info`),
-//! what a query shares (`context`), dropping names (`names`).
+//! native histograms where they need more (`histogram_selector`, `histogram_fold`, `mixed_range`, `mixed_binary`), what a
+//! query shares (`context`), dropping names (`names`).
 //!
 //! Columnar: a node yields one [`Row`] for each series with a value for every step, never one vector for each step.
 //! Rows are handed on one at a time where the node allows, so that an aggregation holds its groups and not its input.
@@ -18,9 +19,13 @@ mod count_values;
 mod extended;
 mod fill;
 mod grid;
+mod histogram_fold;
+mod histogram_selector;
 mod info;
 mod limit;
 mod matching;
+mod mixed_binary;
+mod mixed_range;
 mod names;
 mod quantiles;
 mod range_call;
@@ -29,6 +34,7 @@ mod relabel;
 mod row;
 mod scalar;
 mod selector;
+mod stats_only;
 mod window;
 
 pub(super) use annotate::short_float;
@@ -86,11 +92,11 @@ impl<'a> Evaluator<'a> {
     fn each_row(&self, expr: &Expr, sink: &mut Sink<'_>) -> Done {
         match &expr.kind {
             ExprKind::Paren(inner) => self.each_row(inner, sink),
-            ExprKind::Selector(selector) => self.selector_rows(selector, sink),
+            ExprKind::Selector(selector) => self.selector_rows(selector, expr.span, sink),
             ExprKind::Unary(unary) if !unary.is_minus => self.each_row(&unary.expr, sink),
-            ExprKind::Unary(unary) => self.map_values(&unary.expr, &|v| -v, sink),
-            ExprKind::Binary(binary) => self.binary(binary, sink),
-            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, sink),
+            ExprKind::Unary(unary) => self.negate(&unary.expr, sink),
+            ExprKind::Binary(binary) => self.binary(binary, expr.span, sink),
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate, expr.span, sink),
             ExprKind::Call(call) => self.call(call, expr.span, sink),
             ExprKind::Number(_) | ExprKind::String(_) | ExprKind::Matrix(_) | ExprKind::Subquery(_) => {
                 Err(impossible("an instant vector"))

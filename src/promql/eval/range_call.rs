@@ -1,7 +1,9 @@
 //! Functions of a range vector: one window of samples to one number, for each series and step.
+//!
+//! Elsewhere: series that have native histograms, too (`mixed_range`).
 
 use super::annotate::invalid_quantile;
-use super::row::{ABSENT, Overlap, Row, Sink};
+use super::row::{ABSENT, Overlap, Row, Sink, is_absent};
 use super::window::{RangeSeries, Window};
 use super::{Done, Evaluator, impossible};
 use crate::promql::ast::{Call, Expr, Span, ValueType};
@@ -23,8 +25,8 @@ impl Evaluator<'_> {
         let keeps_name = matches!(name, "last_over_time" | "first_over_time");
         let wants_counter = matches!(name, "rate" | "increase");
         let mut produce = |sink: &mut Sink<'_>| {
-            self.each_range_row(arg, &mut function, &mut |series, row| {
-                if wants_counter {
+            self.each_range_row(call, arg, &mut function, &mut |series, row| {
+                if wants_counter && row.values.iter().any(|v| !is_absent(*v)) {
                     self.hint_at_gauge(series.labels.metric_name(), arg.span);
                 }
                 sink(row)
@@ -35,12 +37,17 @@ impl Evaluator<'_> {
 
     fn each_range_row(
         &self,
+        call: &Call,
         arg: &Expr,
         function: &mut WindowFn<'_>,
         emit: &mut dyn FnMut(&RangeSeries<'_>, Row) -> Done,
     ) -> Done {
         let windows = self.windows(arg)?;
         self.each_range_series(arg, &mut |series| {
+            if let Some(range) = series.histograms {
+                let row = self.mixed_range_row(call, windows, &series, range, function)?;
+                return row.map_or(Ok(()), |row| emit(&series, row));
+            }
             let mut values = vec![ABSENT; self.grid.count];
             let mut any = false;
             windows.slide(self.ctx, series.columns, &mut |step, window| {
@@ -51,7 +58,7 @@ impl Evaluator<'_> {
             if !any {
                 return Ok(());
             }
-            let row = Row { labels: series.labels.clone(), drop_name: series.drop_name, values };
+            let row = Row { drop_name: series.drop_name, ..Row::new(series.labels.clone(), values) };
             emit(&series, row)
         })
     }

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use storage::Labels;
 
 use super::aggregate::Groups;
+use super::annotate::ignored_in_aggregation;
 use super::row::{ABSENT, Row, Sink};
 use super::{Done, Evaluator, impossible};
 use crate::promql::ast::{AggregateExpr, AggregateOp, Call, Span};
@@ -12,7 +13,7 @@ use crate::promql::types::QueryError;
 
 impl Evaluator<'_> {
     /// `topk` and `bottomk`: the same series, each only at the steps where it is among the k of its group.
-    pub(super) fn rank(&self, aggregate: &AggregateExpr, sink: &mut Sink<'_>) -> Done {
+    pub(super) fn rank(&self, aggregate: &AggregateExpr, span: Span, sink: &mut Sink<'_>) -> Done {
         let param = aggregate.param.as_ref().ok_or_else(|| impossible("a number of series"))?;
         let k = self.scalar(param)?;
         // The input may fail although nothing of it is wanted.
@@ -21,6 +22,7 @@ impl Evaluator<'_> {
             return Ok(());
         }
         check_k(&k)?;
+        self.ignore_histograms(&mut rows, aggregate.op.as_str(), &k, span);
         let mut groups = Groups::new(aggregate);
         let mut members: Vec<Vec<usize>> = Vec::new();
         for (index, row) in rows.iter().enumerate() {
@@ -46,9 +48,22 @@ impl Evaluator<'_> {
         rows.into_iter().try_for_each(|row| self.emit_if_any(row, sink))
     }
 
+    /// Histograms have no order.
+    fn ignore_histograms(&self, rows: &mut [Row], name: &str, k: &[f64], span: Span) {
+        for row in rows.iter_mut().filter(|row| row.histograms.is_some()) {
+            if row.each_histogram().any(|(step, _)| k[step] >= 1.0) {
+                self.ctx.info(&ignored_in_aggregation(name), span);
+            }
+            row.histograms = None;
+        }
+    }
+
     /// Sorting shows in instant queries only: the answers of range queries are sorted by labels.
     pub(super) fn sort(&self, call: &Call, span: Span, sink: &mut Sink<'_>) -> Done {
         let mut rows = self.rows(&call.args[0])?;
+        if matches!(call.function.name, "sort" | "sort_desc") {
+            rows.iter_mut().for_each(|row| row.histograms = None);
+        }
         if self.grid.count > 1 {
             let message = "sort is ineffective for range queries since results are always ordered by labels";
             self.ctx.warn(message, span);

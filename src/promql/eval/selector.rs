@@ -11,7 +11,7 @@ use super::extended::smooth;
 use super::grid::Grid;
 use super::row::{ABSENT, Row, Sink};
 use super::{Done, Evaluator};
-use crate::promql::ast::{Extension, VectorSelector};
+use crate::promql::ast::{Extension, Span, VectorSelector};
 use crate::promql::types::QueryError;
 
 /// What a selector yields for the sample it finds.
@@ -23,11 +23,11 @@ pub(super) enum Pick {
 }
 
 impl Evaluator<'_> {
-    pub(super) fn selector_rows(&self, selector: &VectorSelector, sink: &mut Sink<'_>) -> Done {
-        self.picked_rows(selector, Pick::Value, sink)
+    pub(super) fn selector_rows(&self, selector: &VectorSelector, span: Span, sink: &mut Sink<'_>) -> Done {
+        self.picked_rows(selector, span, Pick::Value, sink)
     }
 
-    pub(super) fn picked_rows(&self, selector: &VectorSelector, pick: Pick, sink: &mut Sink<'_>) -> Done {
+    pub(super) fn picked_rows(&self, selector: &VectorSelector, span: Span, pick: Pick, sink: &mut Sink<'_>) -> Done {
         let reference = self.grid.reference(self.ctx.at_time(selector.at), selector.offset_ms);
         let lookback_ms = self.lookback_ms();
         let mut columns = Columns::default();
@@ -36,6 +36,17 @@ impl Evaluator<'_> {
             columns.clear();
             series.read_into(&mut columns).map_err(|e| expanding(&e))?;
             self.ctx.charge(columns.len())?;
+            if series.has_histograms() {
+                let row = match (pick, selector.extension) {
+                    (Pick::Value, Some(Extension::Smoothed)) => {
+                        self.smooth_mixed(selector, span, series.as_ref(), &mut columns, reference)?
+                    }
+                    _ => self.look_back_mixed(selector, series.as_ref(), &columns, reference, pick)?,
+                };
+                row.map_or(Ok(()), &mut *sink)?;
+                self.ctx.release(columns.len());
+                continue;
+            }
             let values = match (pick, selector.extension) {
                 (Pick::Value, Some(Extension::Smoothed)) => smooth(&mut columns, reference, lookback_ms),
                 _ => look_back(&columns, reference, lookback_ms, pick),

@@ -1,7 +1,7 @@
 //! Range vectors: each series' samples once, and the windows that slide over them.
 //!
 //! Here: range selectors and subqueries as sources of samples, and cutting windows. Elsewhere: what functions make of
-//! a window (`functions`), which function gets it (`range_call`).
+//! a window (`functions`), which function gets it (`range_call`); windows of series with histograms (`mixed_range`).
 //!
 //! Invariant: a window is `(t - range, t]`; staleness markers are not in it, ordinary NaNs are.
 
@@ -13,6 +13,7 @@ use super::grid::Grid;
 use super::row::is_absent;
 use super::{Done, Evaluator, impossible};
 use crate::promql::ast::{Expr, ExprKind, MatrixSelector, SubqueryExpr};
+use crate::promql::functions::native_range::HistogramRange;
 use crate::promql::types::{MatrixSeries, QueryError};
 
 /// One series of a range vector, all its windows' samples together.
@@ -20,6 +21,8 @@ pub(super) struct RangeSeries<'s> {
     pub(super) labels: &'s Labels,
     pub(super) drop_name: bool,
     pub(super) columns: &'s Columns,
+    /// `None` if there are floats alone.
+    pub(super) histograms: Option<&'s HistogramRange>,
 }
 
 /// Where the windows of a range vector lie.
@@ -101,18 +104,21 @@ impl Evaluator<'_> {
         let windows = self.windows(expr)?;
         let mut found = Vec::new();
         self.each_range_series(expr, &mut |series| {
-            let mut points = Vec::new();
-            windows.slide(self.ctx, series.columns, &mut |_, w| {
-                points = points_of(expr, w);
+            let (mut points, mut histograms) = (Vec::new(), Vec::new());
+            let no_histograms = HistogramRange::default();
+            let range = series.histograms.unwrap_or(&no_histograms);
+            windows.slide_mixed(self.ctx, series.columns, range, &mut |_, w| {
+                points = points_of(expr, w.floats);
+                histograms = w.t().iter().copied().zip(w.histograms().iter().cloned()).collect();
             })?;
-            if !points.is_empty() {
-                self.ctx.charge(points.len())?;
+            if !points.is_empty() || !histograms.is_empty() {
+                self.ctx.charge(points.len() + range.cost())?;
                 let labels = if series.drop_name {
                     super::names::without_metadata(series.labels)
                 } else {
                     series.labels.clone()
                 };
-                found.push(MatrixSeries { labels, points });
+                found.push(MatrixSeries { labels, points, histograms });
             }
             Ok(())
         })?;
@@ -133,9 +139,12 @@ impl Evaluator<'_> {
             columns.clear();
             series.read_into(&mut columns).map_err(|e| expanding(&e))?;
             remove_stale(&mut columns);
-            self.ctx.charge(columns.len())?;
-            visit(RangeSeries { labels: series.labels(), drop_name: false, columns: &columns })?;
-            self.ctx.release(columns.len());
+            let histograms = self.read_histograms(&matrix.selector, series.as_ref())?;
+            let cost = columns.len() + histograms.as_ref().map_or(0, HistogramRange::cost);
+            self.ctx.charge(cost)?;
+            let histograms = histograms.as_ref();
+            visit(RangeSeries { labels: series.labels(), drop_name: false, columns: &columns, histograms })?;
+            self.ctx.release(cost);
         }
         Ok(())
     }
@@ -161,9 +170,12 @@ impl Evaluator<'_> {
             for (step, &v) in row.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
                 columns.push(grid.time(step), v);
             }
-            self.ctx.charge(columns.len())?;
-            visit(RangeSeries { labels: &row.labels, drop_name: row.drop_name, columns: &columns })?;
-            self.ctx.release(columns.len());
+            let histograms = HistogramRange::of_row(&row, grid);
+            let cost = columns.len() + histograms.as_ref().map_or(0, HistogramRange::cost);
+            self.ctx.charge(cost)?;
+            let histograms = histograms.as_ref();
+            visit(RangeSeries { labels: &row.labels, drop_name: row.drop_name, columns: &columns, histograms })?;
+            self.ctx.release(cost);
             Ok(())
         })
     }

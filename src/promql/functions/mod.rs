@@ -1,8 +1,9 @@
 //! The functions of the language.
 //!
 //! Here: their signatures. Each family has its file: `math` (one number to one number), `over_time`, `rate` and
-//! `regression` (a window of samples to one number), `histogram` (buckets to one number), `calendar` (a time to a
-//! number); `quantile` and `sum` help them.
+//! `regression` (a window of samples to one number), `histogram` (buckets to one number), `native` and
+//! `native_range` (the same families for native histograms), `calendar` (a time to a number); `quantile` and `sum` help
+//! them.
 //! Elsewhere: how arguments reach them, and functions that work on whole series (`eval`).
 //!
 //! Invariant: [`TABLE`] is sorted by name.
@@ -10,6 +11,9 @@
 pub(super) mod calendar;
 pub(super) mod histogram;
 pub(super) mod math;
+pub(super) mod native;
+pub(super) mod native_extended;
+pub(super) mod native_range;
 pub(super) mod over_time;
 pub(super) mod quantile;
 pub(super) mod rate;

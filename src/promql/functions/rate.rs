@@ -1,6 +1,7 @@
 //! Rates and differences over a window.
 //!
-//! Here: `rate`, `increase`, `delta` with their extrapolation, `irate` and `idelta` from the last two samples.
+//! Here: `rate`, `increase`, `delta` of floats, the extrapolation that those of histograms share (`native_range`), `irate`
+//! and `idelta` from the last two samples.
 //! The rules are Prometheus': extrapolate to the window's ends if they are within 1.1 average intervals of the samples,
 //! else by half an interval; a counter never below zero.
 
@@ -26,27 +27,35 @@ pub(crate) fn extrapolated(kind: Kind, w: Window<'_>) -> Option<f64> {
         // One after the other: a sum of its own would round differently.
         difference = w.v.windows(2).filter(|p| p[1] < p[0]).fold(difference, |sum, p| sum + p[0]);
     }
+    Some(difference * extrapolation(kind, w.t, (w.start, w.end), w.v[0], difference))
+}
+
+/// What the difference between the first and the last sample is multiplied with. `first` is the first value; of a
+/// histogram it is its count, and `difference` that of the difference.
+pub(crate) fn extrapolation(kind: Kind, t: &[i64], (start, end): (i64, i64), first: f64, difference: f64) -> f64 {
+    let Some(last) = t.len().checked_sub(1).filter(|&l| l > 0) else { return 1.0 };
+    let is_counter = kind != Kind::Delta;
     let seconds = |from: i64, to: i64| (to - from) as f64 / 1000.0;
-    let mut to_start = seconds(w.start, w.t[0]);
-    let mut to_end = seconds(w.t[last], w.end);
-    let sampled = seconds(w.t[0], w.t[last]);
+    let mut to_start = seconds(start, t[0]);
+    let mut to_end = seconds(t[last], end);
+    let sampled = seconds(t[0], t[last]);
     let average = sampled / last as f64;
     let threshold = average * 1.1;
     if to_start >= threshold {
         to_start = average / 2.0;
     }
-    if is_counter && difference > 0.0 && w.v[0] >= 0.0 {
+    if is_counter && difference > 0.0 && first >= 0.0 {
         // Where the counter would have been zero; it cannot have begun before.
-        to_start = to_start.min(sampled * (w.v[0] / difference));
+        to_start = to_start.min(sampled * (first / difference));
     }
     if to_end >= threshold {
         to_end = average / 2.0;
     }
     let mut factor = (sampled + to_start + to_end) / sampled;
     if kind == Kind::Rate {
-        factor /= (w.end - w.start) as f64 / 1000.0;
+        factor /= (end - start) as f64 / 1000.0;
     }
-    Some(difference * factor)
+    factor
 }
 
 /// From the last two samples: per second with resets undone (`irate`), or the plain difference (`idelta`).
