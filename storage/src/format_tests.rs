@@ -88,6 +88,7 @@ fn the_constants_are_those_of_the_document() {
         ("list of runs", lists::LIST_RUNS.to_string()),
         ("list of bits", lists::LIST_BITS.to_string()),
         ("chunk code run, first", chunk::CODE_RUN.to_string()),
+        ("chunk code half-byte difference, first", chunk::CODE_HALF.to_string()),
         ("chunk code wide difference", chunk::CODE_WIDE.to_string()),
         ("chunk code xor", chunk::CODE_XOR.to_string()),
         ("chunk code decimal", chunk::CODE_DECIMAL.to_string()),

@@ -6,8 +6,8 @@
 //! Invariant: foreign bytes never panic, and what is accepted rises strictly in time.
 
 use super::{
-    CODE_DECIMAL, CODE_DIFF_END, CODE_RUN, CODE_TIME, CODE_WIDE, CODE_XOR, DIFF_BIAS, POWERS, RUN_MAX, TIME_WIDTHS,
-    unscaled,
+    CODE_DECIMAL, CODE_DIFF_END, CODE_HALF, CODE_RUN, CODE_TIME, CODE_WIDE, CODE_XOR, DIFF_BIAS, POWERS, RUN_MAX,
+    TIME_WIDTHS, unscaled,
 };
 use crate::bytes::{Reader, unzigzag};
 
@@ -47,9 +47,13 @@ impl State {
         self.in_run = false;
         match code {
             0..CODE_DIFF_END => self.change(i64::from(code) - DIFF_BIAS)?,
-            CODE_RUN..CODE_WIDE => {
+            CODE_RUN..CODE_HALF => {
                 self.in_run = true;
                 return Some(u32::from(code - CODE_RUN) + 1);
+            }
+            CODE_HALF..CODE_WIDE => {
+                let (bytes, upper) = (usize::from((code - CODE_HALF) / 16) + 1, u64::from((code - CODE_HALF) % 16));
+                self.change(unzigzag(upper << (8 * bytes) | r.uint(bytes)?))?
             }
             CODE_XOR => self.exclusive_or(r)?,
             CODE_DECIMAL..CODE_TIME => {
@@ -127,4 +131,5 @@ pub(super) fn walk(bytes: &[u8], count: u32, mut each: impl FnMut(i64, f64) -> b
     r.is_at_end().then_some(Some(state))
 }
 
-const _: () = assert!(CODE_RUN == CODE_DIFF_END && CODE_RUN + RUN_MAX == CODE_WIDE && CODE_WIDE + 8 == CODE_XOR);
+const _: () = assert!(CODE_RUN == CODE_DIFF_END && CODE_RUN + RUN_MAX == CODE_HALF);
+const _: () = assert!(CODE_HALF + 64 == CODE_WIDE && CODE_WIDE + 8 == CODE_XOR);

@@ -8,11 +8,13 @@
 #[cfg(test)]
 use super::decoder::walk;
 use super::{
-    CODE_DECIMAL, CODE_DIFF_END, CODE_RUN, CODE_TIME, CODE_WIDE, CODE_XOR, DIFF_BIAS, EXPONENT_MAX, POWERS, RUN_MAX,
-    TIME_WIDTHS, integer, scaled,
+    CODE_DECIMAL, CODE_DIFF_END, CODE_HALF, CODE_RUN, CODE_TIME, CODE_WIDE, CODE_XOR, DIFF_BIAS, EXPONENT_MAX, POWERS,
+    RUN_MAX, TIME_WIDTHS, integer, scaled,
 };
 use crate::bytes::zigzag;
 
+/// Most whole bytes after a code that holds four bits itself.
+const HALF_BYTES_MAX: u32 = 4;
 /// No sample takes more: a time of 9 bytes and a value of 10.
 const SAMPLE_BYTES_MAX: usize = 24;
 /// Sizes of the buffer: classes of the allocator, so that nothing is lost to rounding.
@@ -173,7 +175,7 @@ impl Encoder {
             if (-DIFF_BIAS..i64::from(CODE_DIFF_END) - DIFF_BIAS).contains(&diff) {
                 return self.append_byte((diff + DIFF_BIAS) as u8);
             }
-            return self.put_wide(CODE_WIDE, &[], diff);
+            return self.put_difference(diff);
         }
         self.put_other(v);
     }
@@ -189,6 +191,23 @@ impl Encoder {
         }
         self.flags |= IN_RUN;
         self.append_byte(CODE_RUN);
+    }
+
+    /// A difference that needs more than the code.
+    #[inline]
+    fn put_difference(&mut self, diff: i64) {
+        let number = zigzag(diff);
+        let bits = 64 - number.leading_zeros();
+        // Four bits are over when the other bytes are full.
+        let bytes = (bits - 1) / 8;
+        if !(1..=HALF_BYTES_MAX).contains(&bytes) || bits > 8 * bytes + 4 {
+            return self.put_wide(CODE_WIDE, &[], diff);
+        }
+        let code = CODE_HALF + 16 * (bytes as u8 - 1) + (number >> (8 * bytes)) as u8;
+        let mut out = [0u8; 9];
+        out[0] = code;
+        out[1..].copy_from_slice(&number.to_le_bytes());
+        self.append(&out[..=bytes as usize]);
     }
 
     /// A code, something before the number, and the number in as few bytes as it needs, which the code counts.

@@ -20,13 +20,16 @@ pub(crate) use decoder::decode;
 pub(crate) use encoder::{Encoder, Parts};
 
 /// Codes below this: the integer changed by `code - DIFF_BIAS`, the step is the same.
-pub(crate) const CODE_DIFF_END: u8 = 192;
+pub(crate) const CODE_DIFF_END: u8 = 128;
 /// The difference that code 0 stands for, negated.
-pub(crate) const DIFF_BIAS: i64 = 96;
+pub(crate) const DIFF_BIAS: i64 = 64;
 /// From here: a run of 1, 2, … samples with the same step and the same bits.
-pub(crate) const CODE_RUN: u8 = 192;
+pub(crate) const CODE_RUN: u8 = 128;
 /// Longest run of one code.
 pub(crate) const RUN_MAX: u8 = 32;
+/// Plus 16 * (w - 1) plus the upper four bits: the integer's difference in these and w bytes, w = 1..=4. Differences of
+/// counters are evenly spread over their sizes, so half of them spare a byte by it.
+pub(crate) const CODE_HALF: u8 = 160;
 /// Plus 1..=7: the integer's difference in so many bytes.
 pub(crate) const CODE_WIDE: u8 = 224;
 /// Exclusive-or of the bits, zero bytes trimmed at both ends. Afterwards there is no integer.

@@ -58,7 +58,11 @@ fn counters_and_decimals_take_one_byte_a_sample() {
     check(&series(240, |i| (i * 17) as f64), 16 + 240);
     check(&series(240, |i| ((i * 7919) % 90) as f64 / 10.0), 20 + 240);
     check(&series(240, |i| 1.7e9 + i as f64 * 15.0), 24 + 240);
-    check(&series(240, |i| i as f64 * 100_000.0), 24 + 240 * 4);
+    // 11, 18, 25 and 34 bits with the sign.
+    check(&series(240, |i| i as f64 * 1000.0), 24 + 240 * 2);
+    check(&series(240, |i| i as f64 * 100_000.0), 24 + 240 * 3);
+    check(&series(240, |i| i as f64 * 12_000_000.0), 24 + 240 * 4);
+    check(&series(240, |i| i as f64 * 8_000_000_000.0), 24 + 240 * 5);
 }
 
 #[test]

@@ -31,7 +31,7 @@ use crate::{Exemplar, Labels};
 const SPARSE_PART: u64 = 2;
 /// Open chunks of so many bytes are ended and go into the chunk file, where both kept snapshots find them: as open ones
 /// they would be in each. Shorter ones cost more as finished chunks than they save.
-const LONG_BYTES: usize = 128;
+const LONG_BYTES: usize = 192;
 /// Chunks moved off the heap under one hold of the head's lock.
 const MOVED_PORTION: usize = 512;
 /// Series whose histograms are copied under one hold of the head's lock.
