@@ -14,7 +14,7 @@ use super::error::ApiError;
 use super::params::Params;
 use super::tree::tree;
 use crate::auth::Caller;
-use crate::promql::{QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries};
+use crate::promql::{QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries, layout};
 use crate::tenant::TenantId;
 
 /// Most points of one series in a range answer (Prometheus' figure).
@@ -61,7 +61,7 @@ pub(super) async fn range(
 }
 
 pub(super) async fn format(State(app): State<Arc<App>>, params: Params) -> ApiResult {
-    Answer::of(&app.engine.parse(params.text("query"))?.to_string())
+    Answer::of(&layout(&app.engine.parse(params.text("query"))?))
 }
 
 pub(super) async fn parse(State(app): State<Arc<App>>, params: Params) -> ApiResult {

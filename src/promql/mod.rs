@@ -21,7 +21,7 @@ mod types;
 
 pub use engine::Engine;
 pub use parse::{ParseError, ParseOptions, QUERY_BYTES_MAX, parse, parse_selector, parse_with};
-pub use pretty::format_query;
+pub use pretty::layout;
 pub(crate) use print::float_text;
 pub use source::{SeriesReader, Source, SourceError, SourceSeries};
 pub use types::{EngineOptions, MatrixSeries, QueryControl, QueryError, QueryResult, Value, VectorSample};

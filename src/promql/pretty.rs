@@ -6,15 +6,14 @@
 use std::fmt::{self, Write};
 
 use super::ast::{Expr, ExprKind};
-use super::parse::{ParseError, parse};
 use super::print::{aggregate_head, operator_text, subquery_suffix};
 
 /// What is longer than this is split.
 const LINE_BYTES_MAX: usize = 100;
 
-/// `query` laid out.
-pub fn format_query(query: &str) -> Result<String, ParseError> {
-    Ok(pretty(&parse(query)?, 0))
+/// A query as Prometheus lays it out.
+pub fn layout(expr: &Expr) -> String {
+    pretty(expr, 0)
 }
 
 fn pretty(expr: &Expr, level: usize) -> String {
@@ -61,11 +60,12 @@ fn fits(expr: &Expr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::promql::parse;
 
     #[track_caller]
     fn check(query: &str, expected: &str) {
-        assert_eq!(format_query(query).as_deref(), Ok(expected));
-        assert_eq!(format_query(expected).as_deref(), Ok(expected));
+        assert_eq!(layout(&parse(query).unwrap()), expected);
+        assert_eq!(layout(&parse(expected).unwrap()), expected);
     }
 
     #[test]

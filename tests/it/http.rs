@@ -52,6 +52,10 @@ async fn queries_answer_in_prometheus_json() {
     assert_eq!(cairn.data("/api/v1/label/i/values?match[]=m").await, json!(["0", "1"]));
     assert_eq!(cairn.data("/api/v1/series?match[]=m%7Bi%3D%221%22%7D").await, json!([{"__name__": "m", "i": "1"}]));
     assert_eq!(cairn.data("/api/v1/format_query?query=sum(m)by(i)").await, json!("sum by (i) (m)"));
+    // What does not fit on a line is split, as Prometheus does it.
+    let name = "a".repeat(60);
+    let laid_out = format!("  {name}\n+\n  {name}");
+    assert_eq!(cairn.data(&format!("/api/v1/format_query?query={name}%2B{name}")).await, json!(laid_out));
     assert_eq!(cairn.data("/api/v1/parse_query?query=-1m").await, json!({"type": "numberLiteral", "val": "-60"}));
     let cut = cairn.json("/api/v1/series?match[]=m&limit=1").await;
     assert_eq!(
