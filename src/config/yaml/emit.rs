@@ -8,6 +8,9 @@ use std::fmt::Write;
 
 use super::{Node, Value};
 
+/// A longer key is written after a question mark: a key before a colon must be short (1024 characters, YAML 1.2, 7.4.2).
+const SIMPLE_KEY_BYTES_MAX: usize = 1000;
+
 /// The tree as YAML. Comments and the original's style are gone, order stays.
 pub fn emit(node: &Node) -> String {
     let mut out = String::new();
@@ -42,12 +45,20 @@ fn push_block(out: &mut String, node: &Node, indent: usize, mut inline: bool) {
             for entry in entries {
                 lead(out);
                 // No key at all would be read as part of the line before.
+                let start = out.len();
                 push_scalar(out, &entry.key, !entry.key.is_empty());
+                let is_long = out.len() - start > SIMPLE_KEY_BYTES_MAX;
+                if is_long {
+                    out.insert_str(start, "? ");
+                    out.push('\n');
+                    out.extend(std::iter::repeat_n(' ', indent));
+                }
                 out.push(':');
                 let is_block = !matches!(entry.value.value, Value::Scalar { .. }) && !is_empty(&entry.value);
                 out.push(if is_block { '\n' } else { ' ' });
                 // Lists stand under their key without more indentation, as Prometheus prints them.
-                let deeper = if matches!(entry.value.value, Value::List(_)) { indent } else { indent + 2 };
+                let is_flat = matches!(entry.value.value, Value::List(_)) && !is_long;
+                let deeper = if is_flat { indent } else { indent + 2 };
                 push_value(out, &entry.value, deeper, false);
             }
         }

@@ -54,6 +54,16 @@ fn an_empty_key_is_written_so_that_it_reads_again() {
 }
 
 #[test]
+fn a_long_key_is_written_so_that_it_reads_again() {
+    let key = "k".repeat(1100);
+    for value in [" 1\n", "\n    - 1\n", "\n    a: 1\n"] {
+        let written = format!("top:\n  ? {key}\n  :{value}  b: 2\n");
+        emitted(&written, &written);
+    }
+    emitted(&format!("- ? {key}\n  : {{}}\n"), &format!("- ? {key}\n  : {{}}\n"));
+}
+
+#[test]
 fn alias_bombs_end_early() {
     let mut text = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
     for i in 1..9 {
