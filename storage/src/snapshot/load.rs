@@ -17,7 +17,7 @@ use super::format::{
     FACTS_COPIES, Facts, FileHeader, HeaderError, KIND_END, KIND_EXEMPLARS, KIND_FACTS, KIND_HISTOGRAMS, KIND_METADATA,
     KIND_SERIES, NeededFile, SNAPSHOT_MAGIC, VERSION, unpacked_contents,
 };
-use super::{Kept, Name, SnapshotNumbers, Snapshots, parse_name, snapshot_name};
+use super::{Kept, Name, SnapshotNumbers, Snapshots, chunks_name, parse_name, snapshot_name};
 use crate::blocks::Blocks;
 use crate::damage::DamageLog;
 use crate::fs::{AtPath, Fs};
@@ -70,7 +70,12 @@ pub(crate) fn load(
     // Newest first; those behind the first whole one are looked at from outside only.
     for &number in numbers.iter().rev() {
         let is_deep = found.iter().all(|f| !f.faults.is_empty());
-        found.push(loader.inspect(number, is_deep)?);
+        let inspected = loader.inspect(number, is_deep)?;
+        for &file in &inspected.bad_headers {
+            let path = dir.join(chunks_name(file));
+            damage.add(TimeRange::ALL, format!("{}: the header is damaged; nothing is lost", path.display()));
+        }
+        found.push(inspected);
     }
     let whole = found.iter().position(|f| f.faults.is_empty());
     let Some(at) = whole.or_else(|| found.iter().position(|f| f.facts.is_some())) else {
@@ -102,22 +107,31 @@ pub(crate) fn load(
 }
 
 /// A snapshot that was looked at.
-struct Found {
+pub(super) struct Found {
     number: u64,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     bytes: u64,
     map: Option<Mapped>,
     facts: Option<Facts>,
     /// Payloads of what goes into the head, as ranges of the map.
     frames: Vec<Range<usize>>,
-    files: Files,
+    /// The chunk files that it needs.
+    pub(super) files: Files,
+    /// Those of them whose header is damaged, by number: their chunks are checked one by one, and for that the salt is known.
+    pub(super) bad_headers: Vec<u64>,
     /// Why it is not whole.
-    faults: Vec<String>,
+    pub(super) faults: Vec<String>,
 }
 
 impl Found {
     fn kept(&self) -> Option<Kept> {
         Some(Kept::new(self.number, self.facts.as_ref()?))
+    }
+
+    /// Offset and bytes of each payload that goes into the head.
+    pub(super) fn payloads(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let bytes = self.map.as_ref().map_or(&[][..], Mapped::bytes);
+        self.frames.iter().map(move |range| (range.start, bytes.get(range.clone()).unwrap_or_default()))
     }
 
     fn range(&self) -> TimeRange {
@@ -128,21 +142,24 @@ impl Found {
     }
 }
 
-struct Loader<'a> {
-    fs: &'a dyn Fs,
-    dir: &'a Path,
-    blocks: &'a Blocks,
-    segments: &'a [u64],
-    damage: &'a DamageLog,
+/// Looks at snapshots.
+pub(super) struct Loader<'a> {
+    pub(super) fs: &'a dyn Fs,
+    pub(super) dir: &'a Path,
+    pub(super) blocks: &'a Blocks,
+    /// Numbers of the WAL's segments, rising.
+    pub(super) segments: &'a [u64],
+    pub(super) damage: &'a DamageLog,
     /// The first segment of the newest snapshot: older ones need all before it, too.
-    newest_segment: u64,
+    pub(super) newest_segment: u64,
 }
 
 impl Loader<'_> {
-    fn inspect(&mut self, number: u64, is_deep: bool) -> Result<Found, OpenError> {
+    /// Looks at a snapshot, with `is_deep` at all of it and at the files that it needs; changes nothing.
+    pub(super) fn inspect(&mut self, number: u64, is_deep: bool) -> Result<Found, OpenError> {
         let path = self.dir.join(snapshot_name(number));
-        let (facts, frames, files, faults) = (None, Vec::new(), Files::default(), Vec::new());
-        let mut found = Found { number, path, bytes: 0, map: None, facts, frames, files, faults };
+        let (frames, files, bad_headers, faults) = (Vec::new(), Files::default(), Vec::new(), Vec::new());
+        let mut found = Found { number, path, bytes: 0, map: None, facts: None, frames, files, bad_headers, faults };
         let map = match self.fs.map(&found.path) {
             Ok(map) => map,
             Err(e) => {
@@ -183,7 +200,7 @@ impl Loader<'_> {
         }
         self.newest_segment = self.newest_segment.max(facts.segment);
         for &needed in facts.files.iter().filter(|_| is_deep) {
-            match self.chunk_file(needed)? {
+            match self.chunk_file(needed, &mut found.bad_headers)? {
                 Ok(file) => {
                     if file.len() < needed.bytes {
                         let (path, len) = (file.path().display(), file.len());
@@ -199,17 +216,18 @@ impl Loader<'_> {
     }
 
     /// A chunk file, or why it cannot serve.
-    fn chunk_file(&self, needed: NeededFile) -> Result<Result<ChunkFile, String>, OpenError> {
+    fn chunk_file(
+        &self,
+        needed: NeededFile,
+        bad_headers: &mut Vec<u64>,
+    ) -> Result<Result<ChunkFile, String>, OpenError> {
         let file = match ChunkFile::open(self.fs, self.dir, needed.number, needed.salt) {
             Ok(file) => file,
-            Err(e) => return Ok(Err(format!("{}: {e}", self.dir.join(super::chunks_name(needed.number)).display()))),
+            Err(e) => return Ok(Err(format!("{}: {e}", self.dir.join(chunks_name(needed.number)).display()))),
         };
         match file.header() {
             Err(HeaderError::Version(v)) => return Err(version(file.path(), v)),
-            // Its chunks are checked one by one, and for that the salt is known.
-            Err(HeaderError::Damaged) => self
-                .damage
-                .add(TimeRange::ALL, format!("{}: the header is damaged; nothing is lost", file.path().display())),
+            Err(HeaderError::Damaged) => bad_headers.push(needed.number),
             Ok(header) if header.salt != needed.salt => {
                 return Ok(Err(format!("{}: this is another file of that name", file.path().display())));
             }
