@@ -175,6 +175,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
+    use crate::ingest::tests::with_damage;
 
     /// prost's view of the messages.
     mod reference {
@@ -326,14 +327,7 @@ mod tests {
             damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
             cut in any::<prop::sample::Index>(),
         ) {
-            let mut body = message.encode_to_vec();
-            if !body.is_empty() {
-                for (at, byte) in damage {
-                    let at = at.index(body.len());
-                    body[at] = byte;
-                }
-                body.truncate(cut.index(body.len()) + 1);
-            }
+            let body = with_damage(message.encode_to_vec(), &damage, cut);
             match (ours(&body), theirs(&body)) {
                 (Ok(ours), Ok(theirs)) => prop_assert_eq!(ours, theirs),
                 (Err(_), Err(_)) => {}

@@ -96,6 +96,22 @@ fn request() -> impl Strategy<Value = reference::WriteRequest> {
         .prop_map(|(timeseries, n)| reference::WriteRequest { timeseries, metadata: vec![reference::Metadata {}; n] })
 }
 
+/// A message with other bytes at some places and without its end.
+pub(super) fn with_damage(
+    mut body: Vec<u8>,
+    damage: &[(prop::sample::Index, u8)],
+    cut: prop::sample::Index,
+) -> Vec<u8> {
+    if !body.is_empty() {
+        for (at, byte) in damage {
+            let at = at.index(body.len());
+            body[at] = *byte;
+        }
+        body.truncate(cut.index(body.len()) + 1);
+    }
+    body
+}
+
 proptest! {
     #[test]
     fn sound_bodies_read_as_prost_reads_them(request in request()) {
@@ -109,14 +125,7 @@ proptest! {
         damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         cut in any::<prop::sample::Index>(),
     ) {
-        let mut body = request.encode_to_vec();
-        if !body.is_empty() {
-            for (at, byte) in damage {
-                let at = at.index(body.len());
-                body[at] = byte;
-            }
-            body.truncate(cut.index(body.len()) + 1);
-        }
+        let body = with_damage(request.encode_to_vec(), &damage, cut);
         match (ours(&body), theirs(&body)) {
             (Ok(ours), Ok(theirs)) => prop_assert_eq!(ours, theirs),
             (Err(_), Err(_)) => {}

@@ -294,23 +294,14 @@ fn merge_series(writer: &mut BlockWriter<'_>, mut sources: Vec<Source<'_>>, pace
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Batch, Durability, Labels, Options};
+    use crate::Options;
+    use crate::noise::fill_with_noise;
 
     /// Two blocks of some hundred kilobytes each.
     fn two_blocks(dir: &std::path::Path, compaction_bytes_per_second: Option<u64>) -> Db {
         let db = Db::open(dir, Options { compaction_bytes_per_second, ..Options::default() }).unwrap();
-        let mut bits = 1u64;
-        for t in (0..2 * db.options.block_ms).step_by(10_000) {
-            let mut batch = Batch::new();
-            for series in 0..20 {
-                let name = format!("{series}");
-                // Values that nothing makes smaller: pages are written while series are merged.
-                bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let v = f64::from_bits(bits >> 2);
-                batch.push(Labels::from_pairs([("__name__", "m"), ("i", name.as_str())]).unwrap(), t, v);
-            }
-            db.append(&mut batch, t, Durability::Written).unwrap();
-        }
+        // So that pages are written while series are merged.
+        fill_with_noise(&db, (0..2 * db.options.block_ms).step_by(10_000));
         let end_t = 2 * db.options.block_ms;
         db.cut(&mut db.maintaining(), end_t, end_t, true).unwrap();
         assert_eq!(db.blocks.list().len(), 2);

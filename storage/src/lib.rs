@@ -44,6 +44,8 @@ mod matcher;
 mod merge;
 mod metadata;
 mod mmap;
+#[cfg(test)]
+mod noise;
 mod querier;
 mod recover;
 mod retention;

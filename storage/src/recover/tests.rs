@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::fs::faulty::{After, Fault, FaultyFs};
+use crate::noise::fill_with_noise;
 use crate::*;
 
 const BLOCK_MS: i64 = 1000;
@@ -141,25 +142,11 @@ fn a_cut_makes_room_for_its_block() {
     let dir = temp_dir();
     let fs = FaultyFs::new(dir.path(), None);
     let db = Db::open_with(dir.path(), options(), Arc::new(fs.clone())).unwrap();
-    let mut bits = 1u64;
-    let mut fill = |from: i64, to: i64| {
-        for t in (from..to).step_by(10) {
-            let mut batch = Batch::new();
-            for series in 0..20 {
-                let name = format!("{series}");
-                // Values that nothing makes smaller.
-                bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let v = f64::from_bits(bits >> 2);
-                batch.push(Labels::from_pairs([("__name__", "m"), ("i", name.as_str())]).unwrap(), t, v);
-            }
-            db.append(&mut batch, t, Durability::Written).unwrap();
-        }
-    };
     for second in 10..16 {
-        fill(second * 1000, second * 1000 + 1000);
+        fill_with_noise(&db, (second * 1000..second * 1000 + 1000).step_by(10));
         db.maintain(second * 1000 + 900).unwrap();
     }
-    fill(16_000, 16_600);
+    fill_with_noise(&db, (16_000..16_600).step_by(10));
     let before: Vec<i64> = db.blocks.list().iter().map(|b| b.meta().range.min_t).collect();
     let bytes = db.own_bytes().unwrap();
     db.set_retention(None, Some(bytes));
