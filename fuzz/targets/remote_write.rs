@@ -5,9 +5,9 @@ use cairn::ingest::{WriteLimits, decode_write_request, decompress};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     read(bytes);
-    let mut unpacked = Vec::new();
-    if decompress(bytes, &WriteLimits { body_bytes_max: 1 << 20, ..WriteLimits::default() }, &mut unpacked).is_ok() {
-        read(&unpacked);
+    let limits = WriteLimits { body_bytes_max: 1 << 20, ..WriteLimits::default() };
+    if let Ok(body) = decompress(bytes, &limits, &mut Vec::new()) {
+        read(body);
     }
 });
 

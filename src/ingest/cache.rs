@@ -43,6 +43,8 @@ struct Entry {
 #[derive(Debug, Default)]
 struct Page {
     entries: Vec<Entry>,
+    /// Length of the label bytes of each, 0 if it has more than 16 bits: then they are not foreseen.
+    lengths: Vec<u16>,
     /// The tick at which one of them was last found.
     used: AtomicU32,
 }
@@ -60,6 +62,8 @@ const SLOTS_MIN: usize = 64;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Cursor {
     next: usize,
+    /// The last one was not where it was expected.
+    is_lost: bool,
 }
 
 /// A tenant's cache: entries in pages, and an open-addressed table of their numbers. The page that has been idle for
@@ -96,12 +100,26 @@ impl SeriesCache {
         self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
+    /// The series that is expected next: its hash and how many bytes its labels have. `None` while the request does not
+    /// come in the order of the cache: then looking would be in vain.
+    #[inline]
+    pub(super) fn expected(&self, cursor: &Cursor) -> Option<(LabelHash, usize)> {
+        let page = self.pages.get(cursor.next / PAGE_ENTRIES).filter(|_| !cursor.is_lost)?;
+        let at = cursor.next % PAGE_ENTRIES;
+        let length = usize::from(*page.lengths.get(at)?);
+        (length > 0).then_some((page.entries.get(at)?.hash, length))
+    }
+
     /// The id of the series with this hash. `cursor` is the request's own.
     #[inline]
     pub(super) fn get(&self, hash: LabelHash, cursor: &mut Cursor, tick: u32) -> Option<SeriesId> {
         let (number, id) = match self.entry(cursor.next) {
-            Some(entry) if entry.hash == hash => (cursor.next, entry.id),
+            Some(entry) if entry.hash == hash => {
+                cursor.is_lost = false;
+                (cursor.next, entry.id)
+            }
             _ => {
+                cursor.is_lost = true;
                 let number = self.slot_of(hash).map(|slot| number_in(self.slots[slot]))?;
                 (number, self.entry(number)?.id)
             }
@@ -116,8 +134,8 @@ impl SeriesCache {
         Some(SeriesId(u64::from(id)))
     }
 
-    /// Remembers `id`; at most `max` are remembered in all, rounded up to pages.
-    pub(super) fn insert(&mut self, hash: LabelHash, id: SeriesId, max: usize) {
+    /// Remembers `id` for labels of `length` bytes; at most `max` are remembered in all, rounded up to pages.
+    pub(super) fn insert(&mut self, hash: LabelHash, length: usize, id: SeriesId, max: usize) {
         // Larger numbers are never given; if they were, they would only be slow.
         let Ok(id) = u32::try_from(id.0) else { return };
         if let Some(slot) = self.slot_of(hash) {
@@ -135,6 +153,7 @@ impl SeriesCache {
         let page = &mut self.pages[self.filling];
         let number = self.filling * PAGE_ENTRIES + page.entries.len();
         page.entries.push(Entry { hash, id });
+        page.lengths.push(u16::try_from(length).unwrap_or(0));
         *page.used.get_mut() = tick;
         self.put(hash, number);
         self.len += 1;
@@ -253,6 +272,7 @@ impl SeriesCache {
             self.remove(self.pages[self.filling].entries[at].hash);
         }
         self.pages[self.filling].entries.clear();
+        self.pages[self.filling].lengths.clear();
     }
 
     /// Makes all ids wrong, as if the database had dropped the series.
@@ -293,9 +313,9 @@ mod tests {
         let mut cache = SeriesCache::default();
         assert_eq!(get(&cache, 0), None);
         for n in 0..10_000 {
-            cache.insert(hash(n), SeriesId(n + 1), 100_000);
+            cache.insert(hash(n), 9, SeriesId(n + 1), 100_000);
         }
-        cache.insert(hash(5), SeriesId(77), 100_000);
+        cache.insert(hash(5), 9, SeriesId(77), 100_000);
         let mut cursor = Cursor::default();
         for n in (0..10_000).chain((0..10_000).rev()).chain(0..10_000) {
             let expected = if n == 5 { 77 } else { n + 1 };
@@ -309,7 +329,7 @@ mod tests {
     fn removed_ones_are_not_found_and_the_others_are() {
         let mut cache = SeriesCache::default();
         for n in 0..5000 {
-            cache.insert(hash(n), SeriesId(n), 100_000);
+            cache.insert(hash(n), 9, SeriesId(n), 100_000);
         }
         for n in (0..5000).filter(|n| n % 3 != 0) {
             cache.remove(hash(n));
@@ -318,7 +338,7 @@ mod tests {
         for n in 0..5000 {
             assert_eq!(get(&cache, n), (n % 3 == 0).then_some(n));
         }
-        (5000..9000).for_each(|n| cache.insert(hash(n), SeriesId(n), 100_000));
+        (5000..9000).for_each(|n| cache.insert(hash(n), 9, SeriesId(n), 100_000));
         assert!((0..9000).all(|n| get(&cache, n) == (n % 3 == 0 || n >= 5000).then_some(n)));
     }
 
@@ -326,7 +346,7 @@ mod tests {
     fn a_series_costs_less_than_24_bytes() {
         let mut cache = SeriesCache::default();
         for n in 0..300_000 {
-            cache.insert(hash(n), SeriesId(n), 2_000_000);
+            cache.insert(hash(n), 9, SeriesId(n), 2_000_000);
             if n > 50_000 && n % 1000 == 0 {
                 let bytes = cache.slots.capacity() * 4 + cache.pages.len() * PAGE_ENTRIES * size_of::<Entry>();
                 assert!(bytes < cache.len * 24, "{bytes} bytes for {}", cache.len);
@@ -339,7 +359,7 @@ mod tests {
         let mut cache = SeriesCache::default();
         let max = 4 * PAGE_ENTRIES as u64;
         for n in 0..20 * max {
-            cache.insert(hash(n), SeriesId(n), max as usize);
+            cache.insert(hash(n), 9, SeriesId(n), max as usize);
             if n % 100 == 0 {
                 assert_eq!(get(&cache, 3), (n >= 3).then_some(3), "what is asked for stays");
             }

@@ -43,7 +43,9 @@ const LOOKUPS_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
 struct Scratch {
-    body: Vec<u8>,
+    /// The unpacked body is at its beginning.
+    room: Vec<u8>,
+    body_len: usize,
     batch: Batch,
     /// Of the series at hand.
     samples: Vec<Sample>,
@@ -61,6 +63,8 @@ struct Fresh {
     series_index: usize,
     /// `None` if its labels cannot be told by their bytes.
     hash: Option<LabelHash>,
+    /// Length of its labels' bytes.
+    length: usize,
 }
 
 impl Scratch {
@@ -68,6 +72,11 @@ impl Scratch {
         self.batch.clear();
         self.firsts.clear();
         self.fresh.clear();
+    }
+
+    /// The unpacked body.
+    fn body(&self) -> &[u8] {
+        &self.room[..self.body_len]
     }
 
     /// The series that a batch's entry belongs to.
@@ -112,7 +121,7 @@ impl Ingester {
         let written = self.write_with(&mut scratch, tenant, db, body, now, durability);
         scratch.begin_batch();
         let mut spare = lock(&self.spare);
-        if spare.len() < SPARE_MAX && scratch.body.capacity() <= SPARE_BODY_BYTES_MAX {
+        if spare.len() < SPARE_MAX && scratch.room.capacity() <= SPARE_BODY_BYTES_MAX {
             spare.push(scratch);
         }
         written
@@ -137,14 +146,14 @@ impl Ingester {
         now: i64,
         durability: Durability,
     ) -> Result<WriteOutcome, IngestError> {
-        decompress(body, &self.limits, &mut scratch.body)?;
+        scratch.body_len = decompress(body, &self.limits, &mut scratch.room)?.len();
         let cache = self.cache_of(tenant);
         let mut outcome = WriteOutcome::default();
         if !self.fill_batch(scratch, &cache, db, &mut outcome)? {
             self.append(scratch, &cache, db, now, durability, &mut outcome)?;
             return Ok(outcome);
         }
-        let mut extras = Extras::read(&scratch.body, &self.limits, &mut outcome)?;
+        let mut extras = Extras::read(scratch.body(), &self.limits, &mut outcome)?;
         let owners: Vec<Labels> = extras.histograms.iter().map(|(labels, ..)| labels.clone()).collect();
         for (labels, t, histogram) in extras.histograms.drain(..) {
             scratch.batch.push_histogram(labels, t, histogram);
@@ -206,15 +215,22 @@ impl Ingester {
         outcome: &mut WriteOutcome,
     ) -> Result<bool, IngestError> {
         scratch.begin_batch();
-        let Scratch { body, batch, samples, firsts, fresh } = scratch;
-        let mut request = decode_write_request(body);
+        let Scratch { room, body_len, batch, samples, firsts, fresh } = scratch;
+        let mut request = decode_write_request(&room[..*body_len]);
         let (mut cursor, mut room) = (Cursor::default(), LabelRoom::default());
         let mut has_extras = false;
         loop {
             let cache = read_of(cache, db);
             let tick = cache.tick();
             for _ in 0..LOOKUPS_MAX {
-                let Some(series) = request.next(samples)? else {
+                // Labels of the same hash as those of the series that is expected are not read, only gone past.
+                let mut foreseen = cache.expected(&cursor);
+                let length = |bytes: &[u8]| {
+                    foreseen =
+                        foreseen.filter(|&(hash, length)| bytes.get(..length).is_some_and(|b| self.hash(b) == hash));
+                    foreseen.map(|(_, length)| length)
+                };
+                let Some(series) = request.next_known(samples, length)? else {
                     return Ok(has_extras || request.metadata_count() > 0);
                 };
                 if batch.len() + series.samples.len() > self.limits.request_samples_max {
@@ -223,12 +239,17 @@ impl Ingester {
                 has_extras |= series.exemplars + series.histograms > 0;
                 let series_index = firsts.len();
                 firsts.push(batch.len());
-                let hash = self.hash_of(&series);
+                let labels = series.label_bytes;
+                let length = labels.map_or(0, <[u8]>::len);
+                let hash = match (foreseen, labels) {
+                    (Some((hash, known)), Some(_)) if known == length => Some(hash),
+                    _ => labels.map(|bytes| self.hash(bytes)),
+                };
                 match hash.and_then(|hash| cache.get(hash, &mut cursor, tick)) {
                     Some(id) => series.samples.iter().for_each(|sample| batch.push_known(id, sample.t, sample.v)),
                     None => {
                         self.push_new(batch, &series, series.samples, &mut room, outcome)?;
-                        fresh.push(Fresh { series_index, hash });
+                        fresh.push(Fresh { series_index, hash, length });
                     }
                 }
             }
@@ -236,8 +257,8 @@ impl Ingester {
     }
 
     #[inline]
-    fn hash_of(&self, series: &Series<'_, '_>) -> Option<LabelHash> {
-        series.label_bytes.map(|bytes| LabelHash::from(xxh3_128_with_secret(bytes, &self.secret)))
+    fn hash(&self, label_bytes: &[u8]) -> LabelHash {
+        LabelHash::from(xxh3_128_with_secret(label_bytes, &self.secret))
     }
 
     /// The slow lane: decode and check; a bad series is counted and left out.
@@ -269,7 +290,7 @@ impl Ingester {
             let first = scratch.firsts[fresh.series_index];
             let end = scratch.firsts.get(fresh.series_index + 1).copied().unwrap_or(scratch.batch.len());
             if let (Some(hash), Some(id)) = (fresh.hash, (first..end).find_map(|entry| scratch.batch.id(entry))) {
-                cache.insert(hash, id, self.limits.cached_series_max);
+                cache.insert(hash, fresh.length, id, self.limits.cached_series_max);
             }
         }
     }
@@ -296,7 +317,7 @@ impl Ingester {
     /// The labels of a series of the request, decoded again.
     fn labels_of(&self, scratch: &Scratch, series_index: usize) -> Option<Labels> {
         let (mut samples, mut pairs) = (Vec::new(), Vec::new());
-        let mut request = decode_write_request(&scratch.body);
+        let mut request = decode_write_request(scratch.body());
         for _ in 0..series_index {
             request.next(&mut samples).ok()??;
         }
@@ -319,8 +340,8 @@ impl Ingester {
         let old_firsts = std::mem::take(&mut scratch.firsts);
         let old_len = scratch.batch.len();
         scratch.begin_batch();
-        let Scratch { body, batch, samples, firsts, fresh } = &mut *scratch;
-        let mut request = decode_write_request(body);
+        let Scratch { room, body_len, batch, samples, firsts, fresh } = &mut *scratch;
+        let mut request = decode_write_request(&room[..*body_len]);
         let (mut left, mut room) = (forgotten, LabelRoom::default());
         while let Some(series) = request.next(samples)? {
             let series_index = firsts.len();
@@ -333,7 +354,8 @@ impl Ingester {
                 let again: Vec<Sample> =
                     mine.iter().filter_map(|index| series.samples.get(index - first).copied()).collect();
                 self.push_new(batch, &series, &again, &mut room, outcome)?;
-                fresh.push(Fresh { series_index, hash: self.hash_of(&series) });
+                let hash = series.label_bytes.map(|bytes| self.hash(bytes));
+                fresh.push(Fresh { series_index, hash, length: series.label_bytes.map_or(0, <[u8]>::len) });
             }
         }
         {

@@ -45,14 +45,15 @@ pub fn unpacked_bytes(body: &[u8], limits: &WriteLimits) -> Result<usize, Ingest
     Ok(bytes)
 }
 
-/// Unpacks a snappy block into `out`, whose memory is reused; on error it holds rubbish. The size that the block
-/// declares is checked before anything is allocated.
-pub fn decompress(body: &[u8], limits: &WriteLimits, out: &mut Vec<u8>) -> Result<(), IngestError> {
-    // What is there from the last request is overwritten: clearing it first would cost a pass over the memory.
-    out.resize(unpacked_bytes(body, limits)?, 0);
+/// Unpacks a snappy block into `out` and gives the part of it that was written. The size that the block declares is
+/// checked before anything is allocated. `out` only grows: clearing what is overwritten would cost a pass over it.
+pub fn decompress<'o>(body: &[u8], limits: &WriteLimits, out: &'o mut Vec<u8>) -> Result<&'o [u8], IngestError> {
+    let bytes = unpacked_bytes(body, limits)?;
+    if out.len() < bytes {
+        out.resize(bytes, 0);
+    }
     let written = snap::raw::Decoder::new().decompress(body, out).map_err(damaged)?;
-    out.truncate(written);
-    Ok(())
+    Ok(&out[..written])
 }
 
 fn damaged(error: snap::Error) -> IngestError {
@@ -95,9 +96,20 @@ pub fn decode_write_request(body: &[u8]) -> WriteRequestReader<'_> {
 impl<'a> WriteRequestReader<'a> {
     /// The next series; its samples are in `samples`, which is emptied first.
     pub fn next<'s>(&mut self, samples: &'s mut Vec<Sample>) -> Result<Option<Series<'a, 's>>, DecodeError> {
+        self.next_known(samples, |_| None)
+    }
+
+    /// As [`WriteRequestReader::next`], for a caller who may know how a series begins: `known` gets the bytes of its
+    /// message and tells how many of them are whole label fields, which then are not read.
+    #[inline]
+    pub fn next_known<'s>(
+        &mut self,
+        samples: &'s mut Vec<Sample>,
+        known: impl FnOnce(&'a [u8]) -> Option<usize>,
+    ) -> Result<Option<Series<'a, 's>>, DecodeError> {
         while let Some((number, wire)) = self.request.field()? {
             match (number, wire) {
-                (1, Wire::Len) => return read_series(self.request.message(SERIES)?, samples).map(Some),
+                (1, Wire::Len) => return read_series(self.request.message(SERIES)?, samples, known).map(Some),
                 (3, Wire::Len) => {
                     read_metadata(self.request.message("metadata")?)?;
                     self.metadata += 1;
@@ -115,13 +127,22 @@ impl<'a> WriteRequestReader<'a> {
     }
 }
 
-fn read_series<'a, 's>(message: Reader<'a>, samples: &'s mut Vec<Sample>) -> Result<Series<'a, 's>, DecodeError> {
+#[inline]
+fn read_series<'a, 's>(
+    message: Reader<'a>,
+    samples: &'s mut Vec<Sample>,
+    known: impl FnOnce(&'a [u8]) -> Option<usize>,
+) -> Result<Series<'a, 's>, DecodeError> {
     samples.clear();
     let mut reader = message;
     let (mut exemplars, mut histograms) = (0, 0);
     // From the first label field to the end of the last; `None` once something stood between two of them.
     let mut span: Option<(usize, usize)> = None;
     let mut is_together = true;
+    if let Some(length) = known(message.rest()) {
+        reader.go_past(length)?;
+        span = Some((message.pos(), reader.pos()));
+    }
     loop {
         let start = reader.pos();
         let Some((number, wire)) = reader.field()? else { break };

@@ -140,9 +140,8 @@ proptest! {
 
     #[test]
     fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..60)) {
-        let mut out = Vec::new();
-        if decompress(&body, &WriteLimits::default(), &mut out).is_ok() {
-            let _ = ours(&out);
+        if let Ok(body) = decompress(&body, &WriteLimits::default(), &mut Vec::new()) {
+            let _ = ours(body);
         }
     }
 }
@@ -239,8 +238,10 @@ fn bodies_are_limited_before_they_are_unpacked() {
     // The most that can be packed is still taken.
     let long = vec![b'a'; 1 << 20];
     let packed = snap::raw::Encoder::new().compress_vec(&long).unwrap();
-    decompress(&packed, &limits, &mut out).unwrap();
-    assert_eq!(out, long);
+    assert_eq!(decompress(&packed, &limits, &mut out).unwrap(), long);
+    // What a longer body has left behind is no part of the next one.
+    let packed = snap::raw::Encoder::new().compress_vec(b"short").unwrap();
+    assert_eq!(decompress(&packed, &limits, &mut out).unwrap(), b"short");
 }
 
 struct Site {
@@ -316,6 +317,21 @@ fn samples_are_stored_by_both_lanes() {
     let second = site.push(&pack(&[(up, &[(3, 3.0)]), (down, &[(2, 6.0), (1, 5.0)])])).unwrap();
     assert_eq!((second.accepted, second.duplicates, second.series_created), (2, 1, 0));
     assert_eq!(site.stored(), [r#"down 5@1 6@2"#, r#"up{job="x"} 1@1 2@2 3@3"#]);
+}
+
+#[test]
+fn a_series_that_only_begins_like_the_expected_one_is_its_own() {
+    let site = site();
+    let (up, down) = (&[("__name__", "up")][..], &[("__name__", "down")][..]);
+    let longer = &[("__name__", "up"), ("job", "x")][..];
+    let samples = |t| [(t, t as f64)];
+    site.push(&pack(&[(up, &samples(1)), (down, &samples(1))])).unwrap();
+    // Expected are `up` and `down`: a longer one, an absent one, another order.
+    let second = site.push(&pack(&[(longer, &samples(2)), (down, &samples(2))])).unwrap();
+    assert_eq!((second.accepted, second.series_created), (2, 1));
+    site.push(&pack(&[(down, &samples(3)), (longer, &samples(3)), (up, &samples(3))])).unwrap();
+    site.push(&pack(&[(up, &[]), (down, &samples(4)), (longer, &samples(4)), (&[], &samples(4))])).unwrap();
+    assert_eq!(site.stored(), ["down 1@1 2@2 3@3 4@4", "up 1@1 3@3", r#"up{job="x"} 2@2 3@3 4@4"#]);
 }
 
 #[test]
@@ -493,9 +509,9 @@ fn recorded(name: &str) -> Vec<u8> {
 fn what_prometheus_sends_is_stored() {
     let body = recorded("prometheus-2.42-samples.snappy");
     let mut raw = Vec::new();
-    decompress(&body, &WriteLimits::default(), &mut raw).unwrap();
-    let (series, _) = theirs(&raw).unwrap();
-    assert_eq!(ours(&raw).unwrap().0, series);
+    let raw = decompress(&body, &WriteLimits::default(), &mut raw).unwrap();
+    let (series, _) = theirs(raw).unwrap();
+    assert_eq!(ours(raw).unwrap().0, series);
     let now = series.iter().flat_map(|(_, samples, ..)| samples).map(|(t, _)| *t).max().unwrap();
     let sent: u64 = series.iter().map(|(_, samples, ..)| samples.len() as u64).sum();
 

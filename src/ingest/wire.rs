@@ -169,6 +169,12 @@ impl<'a> Reader<'a> {
         self.body.get(self.pos..self.end).unwrap_or(&[])
     }
 
+    /// Goes past so many bytes, which the caller knows.
+    #[inline]
+    pub(super) fn go_past(&mut self, length: usize) -> Result<(), DecodeError> {
+        self.take(length, "the fields of before").map(|_| ())
+    }
+
     /// Goes past a field that nobody reads.
     pub(super) fn skip(&mut self, number: u32, wire: Wire) -> Result<(), DecodeError> {
         self.skip_within(number, wire, GROUP_DEPTH_MAX)

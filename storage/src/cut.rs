@@ -247,7 +247,8 @@ impl Db {
 }
 
 fn decoded(chunk: &Sealed) -> Columns {
-    let mut out = Columns::default();
+    let count = chunk.count as usize;
+    let mut out = Columns { t: Vec::with_capacity(count), v: Vec::with_capacity(count) };
     chunk::decode_into(&chunk.bytes, chunk.count, i64::MIN, i64::MAX, &mut out)
         .expect("chunks in memory are as they were encoded");
     out

@@ -15,6 +15,8 @@ pub(crate) trait Row: Default {
     fn times(&self) -> &[i64];
     /// Moves sample `at` to the end of `out`.
     fn give(&mut self, at: usize, out: &mut Self);
+    /// Moves all of `later` to its end.
+    fn append(&mut self, later: Self);
 }
 
 impl Row for Columns {
@@ -24,6 +26,11 @@ impl Row for Columns {
 
     fn give(&mut self, at: usize, out: &mut Self) {
         out.push(self.t[at], self.v[at]);
+    }
+
+    fn append(&mut self, later: Self) {
+        self.t.extend_from_slice(&later.t);
+        self.v.extend_from_slice(&later.v);
     }
 }
 
@@ -58,6 +65,11 @@ impl Row for Records {
         out.t.push(self.t[at]);
         out.bytes.push(std::mem::take(&mut self.bytes[at]));
     }
+
+    fn append(&mut self, later: Self) {
+        self.t.extend(later.t);
+        self.bytes.extend(later.bytes);
+    }
 }
 
 impl Row for HistogramColumns {
@@ -68,14 +80,28 @@ impl Row for HistogramColumns {
     fn give(&mut self, at: usize, out: &mut Self) {
         out.push(self.t[at], std::mem::take(&mut self.h[at]));
     }
+
+    fn append(&mut self, later: Self) {
+        self.t.extend(later.t);
+        self.h.extend(later.h);
+    }
 }
 
 /// One row of all samples in `rows`, which come by rank; each of them may hold several rising parts, one behind the
 /// other, as the chunks of the head do.
 pub(crate) fn merge<R: Row>(mut rows: Vec<R>) -> R {
     rows.retain(|row| !row.times().is_empty());
-    if rows.len() == 1 && rows[0].times().windows(2).all(|w| w[0] < w[1]) {
-        return rows.remove(0);
+    if rows.iter().all(|row| row.times().is_sorted_by(|a, b| a < b)) {
+        // Nearly always the sources follow one another. A stable order: ranks matter if they do not.
+        let mut by_time: Vec<usize> = (0..rows.len()).collect();
+        by_time.sort_by_key(|&at| rows[at].times()[0]);
+        let follows = |pair: &[usize]| rows[pair[0]].times().last() < rows[pair[1]].times().first();
+        if by_time.windows(2).all(follows) {
+            let mut parts = by_time.into_iter().map(|at| std::mem::take(&mut rows[at]));
+            let mut out = parts.next().unwrap_or_default();
+            parts.for_each(|part| out.append(part));
+            return out;
+        }
     }
     let mut order: Vec<(i64, u32, u32)> = Vec::with_capacity(rows.iter().map(|row| row.times().len()).sum());
     for (rank, row) in rows.iter().enumerate() {

@@ -44,6 +44,8 @@ pub(crate) struct Columns {
     forgotten: FxHashMap<(u64, u64), u32>,
     keys: (RandomState, RandomState),
     count: u32,
+    /// Place in `known` of the column that was found last: mostly the next series has it, too.
+    last: usize,
 }
 
 impl Columns {
@@ -71,11 +73,17 @@ impl Columns {
         Ok(())
     }
 
-    fn find(&self, times: &[i64]) -> Option<Slice> {
+    fn find(&mut self, times: &[i64]) -> Option<Slice> {
         let whole = |column| Slice { column, start: 0, len: times.len() };
-        let same = self.whole.get(&hash(times)).into_iter().flatten().map(|&at| &self.known[at as usize]);
-        if let Some((column, _)) = same.into_iter().find(|(_, known)| **known == *times) {
+        if let Some((column, known)) = self.known.get(self.last)
+            && **known == *times
+        {
             return Some(whole(*column));
+        }
+        let mut same = self.whole.get(&hash(times)).into_iter().flatten().map(|&at| at as usize);
+        if let Some(at) = same.find(|&at| *self.known[at].1 == *times) {
+            self.last = at;
+            return Some(whole(self.known[at].0));
         }
         if !self.forgotten.is_empty()
             && let Some(&column) = self.forgotten.get(&self.keyed(times))

@@ -205,10 +205,7 @@ impl Encoder {
             return self.put_wide(CODE_WIDE, &[], diff);
         }
         let code = CODE_HALF + 16 * (bytes as u8 - 1) + (number >> (8 * bytes)) as u8;
-        let mut out = [0u8; 9];
-        out[0] = code;
-        out[1..].copy_from_slice(&number.to_le_bytes());
-        self.append(&out[..=bytes as usize]);
+        self.append_head(u64::from(code) | number << 8, 1 + bytes as usize);
     }
 
     /// A code, something before the number, and the number in as few bytes as it needs, which the code counts.
@@ -258,6 +255,21 @@ impl Encoder {
         }
         self.buf[at] = byte;
         self.len += 1;
+    }
+
+    /// Appends the lowest `len` bytes of `word`. All eight are written if there is room: bytes beyond the end do not
+    /// count, and a copy of known length is no call.
+    #[inline]
+    fn append_head(&mut self, word: u64, len: usize) {
+        let bytes = word.to_le_bytes();
+        let at = usize::from(self.len);
+        match self.buf.get_mut(at..at + 8) {
+            Some(room) => {
+                room.copy_from_slice(&bytes);
+                self.len += len as u16;
+            }
+            None => self.append(&bytes[..len]),
+        }
     }
 
     fn append(&mut self, bytes: &[u8]) {

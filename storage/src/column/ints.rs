@@ -8,7 +8,7 @@
 
 use std::sync::OnceLock;
 
-use super::{CHUNK_SAMPLES_MAX, Encoded};
+use super::Encoded;
 use crate::bytes::{Reader, put_signed, unzigzag, zigzag};
 
 /// How a number follows from the ones before it and its residual.
@@ -36,6 +36,8 @@ const WIDTH_SHIFT: u32 = 4;
 const SYMBOL_BITS: f32 = 3.0;
 /// So many numbers are put together from their planes at a time.
 const BLOCK: usize = 64;
+/// A transform is judged by so many windows of the row, each of [`BLOCK`] residuals: enough to tell the transforms apart.
+const TRIAL_WINDOWS: usize = 4;
 
 /// Which transforms are worth a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,10 +101,9 @@ fn choose(numbers: &[i64], nature: Nature, residuals: &mut Vec<i64>) -> Plan {
     let mut best: Option<Plan> = None;
     for (transform, step) in trials {
         fill(numbers, transform, step, residuals);
-        for plan in plans(transform, step, residuals) {
-            if best.as_ref().is_none_or(|b| plan.bits < b.bits) {
-                best = Some(plan);
-            }
+        let plan = plan(transform, step, residuals);
+        if best.as_ref().is_none_or(|b| plan.bits < b.bits) {
+            best = Some(plan);
         }
         if best.as_ref().is_some_and(|b| b.width == 0) {
             break;
@@ -136,23 +137,29 @@ fn fill(numbers: &[i64], transform: Transform, step: i64, out: &mut Vec<i64>) {
     }
 }
 
-fn plans(transform: Transform, step: i64, residuals: &[i64]) -> Vec<Plan> {
+/// The better of the two ways to make residuals unsigned. The width is that of all, the bits are those of the windows.
+fn plan(transform: Transform, step: i64, residuals: &[i64]) -> Plan {
     let (mut least, mut most, mut any) = (0i64, 0i64, 0u64);
-    if let Some((&first, rest)) = residuals.split_first() {
-        (least, most) = rest.iter().fold((first, first), |(a, b), &r| (a.min(r), b.max(r)));
-        any = residuals.iter().fold(0, |all, &r| all | if transform == Transform::Xor { r as u64 } else { zigzag(r) });
+    if let Some(&first) = residuals.first() {
+        (least, most) = residuals.iter().fold((first, first), |(a, b), &r| (a.min(r), b.max(r)));
+        any = match transform {
+            Transform::Xor => residuals.iter().fold(0, |all, &r| all | r as u64),
+            _ => zigzag(least) | zigzag(most),
+        };
     }
-    let mut found = Vec::with_capacity(2);
-    let zig_width = bytes_of(any);
-    let plain = |r: i64| if transform == Transform::Xor { r as u64 } else { zigzag(r) };
-    found.push(Plan { transform, step, least: None, width: zig_width, bits: cost(residuals, zig_width, plain) });
+    let width = bytes_of(any);
+    let bits = match transform {
+        Transform::Xor => cost(residuals, width, |r| r as u64),
+        _ => cost(residuals, width, zigzag),
+    };
+    let signed = Plan { transform, step, least: None, width, bits };
     // A shared lower end pays where it saves a plane, or where zigzag would tear one side from the other.
     let span = bytes_of(most.wrapping_sub(least) as u64);
-    if transform != Transform::Xor && (span < zig_width || (least != 0 && zig_width > 1)) {
-        let bits = cost(residuals, span, |r| r.wrapping_sub(least) as u64) + 8.0 * bytes_of(zigzag(least)) as f32;
-        found.push(Plan { transform, step, least: Some(least), width: span, bits });
+    if transform == Transform::Xor || !(span < width || (least != 0 && width > 1)) {
+        return signed;
     }
-    found
+    let bits = cost(residuals, span, |r| r.wrapping_sub(least) as u64) + 8.0 * bytes_of(zigzag(least)) as f32;
+    if bits < signed.bits { Plan { transform, step, least: Some(least), width: span, bits } } else { signed }
 }
 
 fn bytes_of(n: u64) -> usize {
@@ -160,27 +167,51 @@ fn bytes_of(n: u64) -> usize {
 }
 
 /// Bits that the planes will take in a compressed page: their entropy, and something for each byte value that occurs.
+/// Of long rows some windows are looked at and stand for the rest.
 fn cost(residuals: &[i64], width: usize, unsigned: impl Fn(i64) -> u64) -> f32 {
     let weights = weights();
-    let mut bits = 0.0;
+    let stride = residuals.len().div_ceil(TRIAL_WINDOWS).max(BLOCK);
+    let (mut entropy, mut symbols) = (0.0, 0);
+    let mut looked_at = 0;
     for plane in 0..width {
-        let mut counts = [0u32; 256];
-        for &r in residuals {
-            counts[usize::from((unsigned(r) >> (8 * plane)) as u8)] += 1;
+        // Four tables: the same byte twice in a row would wait for itself in one.
+        let mut counts = [[0u16; 256]; 4];
+        looked_at = 0;
+        for window in residuals.chunks(stride) {
+            let window = &window[..window.len().min(BLOCK)];
+            looked_at += window.len();
+            let byte = |r: i64| usize::from((unsigned(r) >> (8 * plane)) as u8);
+            let (fours, rest) = window.as_chunks::<4>();
+            for four in fours {
+                (0..4).for_each(|i| counts[i][byte(four[i])] += 1);
+            }
+            rest.iter().for_each(|&r| counts[0][byte(r)] += 1);
         }
-        let weight = |n: usize| weights.get(n).copied().unwrap_or_else(|| n as f32 * (n as f32).log2());
-        bits += weight(residuals.len());
-        for &n in counts.iter().filter(|&&n| n > 0) {
-            bits += SYMBOL_BITS - weight(n as usize);
+        let [mut all, others @ ..] = counts;
+        others.iter().for_each(|table| all.iter_mut().zip(table).for_each(|(n, more)| *n += more));
+        let (plane_entropy, plane_symbols) = spread(&all, weights);
+        entropy += weights[looked_at] - plane_entropy;
+        symbols += plane_symbols;
+    }
+    entropy * (residuals.len() as f32 / looked_at.max(1) as f32) + SYMBOL_BITS * symbols as f32
+}
+
+/// The sum of the counts' weights, and how many are not 0. Whether one is cannot be foreseen, so there is no branch.
+fn spread(counts: &[u16; 256], weights: &[f32]) -> (f32, u32) {
+    let (mut sums, mut symbols) = ([0.0; 4], 0);
+    for eight in counts.as_chunks::<8>().0.iter().filter(|eight| **eight != [0; 8]) {
+        for (i, &n) in eight.iter().enumerate() {
+            sums[i % 4] += weights[usize::from(n)];
+            symbols += u32::from(n > 0);
         }
     }
-    bits
+    (sums.iter().sum(), symbols)
 }
 
 /// `n * log2(n)`.
 fn weights() -> &'static [f32] {
     static WEIGHTS: OnceLock<Vec<f32>> = OnceLock::new();
-    WEIGHTS.get_or_init(|| (0..=CHUNK_SAMPLES_MAX).map(|n| n as f32 * (n.max(1) as f32).log2()).collect())
+    WEIGHTS.get_or_init(|| (0..=TRIAL_WINDOWS * BLOCK).map(|n| n as f32 * (n.max(1) as f32).log2()).collect())
 }
 
 /// The width that a head names.

@@ -19,6 +19,8 @@ pub(crate) const PLACES_BITS: u8 = 0x1f;
 pub(crate) const HAS_EXCEPTIONS: u8 = 0x20;
 /// Whole numbers beyond this are not told apart by a float.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+/// From here on floats are whole.
+const ROUND_MAX: f64 = 4_503_599_627_370_496.0;
 /// One in so many values may be an exception, and a few in any case.
 const EXCEPTION_PART: usize = 50;
 const EXCEPTIONS_MIN: usize = 3;
@@ -35,23 +37,50 @@ pub(crate) fn constant(values: &[f64]) -> Option<u64> {
 /// Encodes `values`, which are not empty and at most [`CHUNK_SAMPLES_MAX`].
 pub(crate) fn encode(values: &[f64]) -> Encoded {
     assert!(!values.is_empty() && values.len() <= CHUNK_SAMPLES_MAX, "a chunk has 1 to {CHUNK_SAMPLES_MAX} samples");
-    match places_of(values) {
-        Some(places) => encode_decimals(values, places),
-        None => {
-            let bits: Vec<i64> = values.iter().map(|v| v.to_bits() as i64).collect();
-            let mut out = ints::encode(&bits, Nature::Bits);
-            out.head.insert(0, PLACES_BITS);
-            out
-        }
+    if let Some(numbers) = whole(values) {
+        return encode_decimals(&numbers, 0, &[]);
     }
+    if let Some(places) = places_of(values)
+        && let Some((numbers, exceptions)) = decimals(values, places)
+    {
+        return encode_decimals(&numbers, places, &exceptions);
+    }
+    let bits: Vec<i64> = values.iter().map(|v| v.to_bits() as i64).collect();
+    let mut out = ints::encode(&bits, Nature::Bits);
+    out.head.insert(0, PLACES_BITS);
+    out
+}
+
+fn encode_decimals(numbers: &[i64], places: usize, exceptions: &[(usize, u64)]) -> Encoded {
+    let mut out = ints::encode(numbers, Nature::Numbers);
+    out.head.insert(0, places as u8 | if exceptions.is_empty() { 0 } else { HAS_EXCEPTIONS });
+    if !exceptions.is_empty() {
+        put_exceptions(&mut out.head, exceptions);
+    }
+    out
 }
 
 /// The whole number that is `v` with so many places, if exactly so.
 #[inline]
 fn scaled(v: f64, places: usize) -> Option<i64> {
-    let n = (v * POWERS[places]).round_ties_even();
+    let n = rounded(v * POWERS[places]);
     // Compared as bits: -0 and NaN are never exact.
     (n.abs() < WHOLE_MAX && (n as i64 as f64 / POWERS[places]).to_bits() == v.to_bits()).then_some(n as i64)
+}
+
+/// To the next whole number, ties to even, by adding what leaves no room for a fraction.
+#[inline]
+fn rounded(v: f64) -> f64 {
+    let magic = f64::copysign(ROUND_MAX, v);
+    if v.abs() < ROUND_MAX { (v + magic) - magic } else { v }
+}
+
+/// The values as whole numbers, if they are and come back.
+fn whole(values: &[f64]) -> Option<Vec<i64>> {
+    // Without branches, so that it is done for several values at a time; a conversion saturates and then is not equal.
+    let differs = |v: f64| (v as i64 as f64).to_bits() ^ v.to_bits() | u64::from(v.abs() >= WHOLE_MAX);
+    let is_whole = |part: &[f64]| part.iter().fold(0, |all, &v| all | differs(v)) == 0;
+    values.chunks(64).all(is_whole).then(|| values.iter().map(|&v| v as i64).collect())
 }
 
 /// The fewest places with which nearly all values are exact.
@@ -60,11 +89,11 @@ fn places_of(values: &[f64]) -> Option<usize> {
     let mut needed = [0usize; PLACES_MAX + 1];
     let mut last = 0;
     for &v in values {
-        let found = if scaled(v, last).is_some() { (0..=last).find(|&p| scaled(v, p).is_some()) } else { None };
-        match found.or_else(|| (last + 1..=PLACES_MAX).find(|&p| scaled(v, p).is_some())) {
-            Some(places) => {
-                needed[places] += 1;
+        let found = scaled(v, last).map(|n| (last, n));
+        match found.or_else(|| (0..=PLACES_MAX).find_map(|p| Some((p, scaled(v, p)?)))) {
+            Some((places, n)) => {
                 last = places;
+                needed[fewest(n, places)] += 1;
             }
             None if spare > 0 => spare -= 1,
             None => return None,
@@ -76,16 +105,24 @@ fn places_of(values: &[f64]) -> Option<usize> {
         spare -= needed[places];
         places = needed[..places].iter().rposition(|&n| n > 0).unwrap_or(0);
     }
-    // Exact with few places is not always exact with more: large numbers run out of digits.
-    let misses = values.iter().filter(|&&v| scaled(v, places).is_none()).count();
-    (misses <= EXCEPTIONS_MIN.max(values.len() / EXCEPTION_PART).min(values.len() - 1)).then_some(places)
+    Some(places)
 }
 
-fn encode_decimals(values: &[f64], places: usize) -> Encoded {
+/// The places that are left of `places` without the zeros at the end of `n`.
+fn fewest(mut n: i64, mut places: usize) -> usize {
+    while places > 0 && n % 10 == 0 {
+        n /= 10;
+        places -= 1;
+    }
+    places
+}
+
+/// The numbers of all values, and those that are none; `None` if these are too many: exact with few places is not always
+/// exact with more, large numbers run out of digits.
+fn decimals(values: &[f64], places: usize) -> Option<(Vec<i64>, Vec<(usize, u64)>)> {
     let mut numbers = Vec::with_capacity(values.len());
     let mut exceptions: Vec<(usize, u64)> = Vec::new();
-    let first = values.iter().find_map(|&v| scaled(v, places)).unwrap_or(0);
-    let mut last = first;
+    let mut last = values.iter().find_map(|&v| scaled(v, places)).unwrap_or(0);
     for (at, &v) in values.iter().enumerate() {
         match scaled(v, places) {
             Some(n) => last = n,
@@ -93,12 +130,8 @@ fn encode_decimals(values: &[f64], places: usize) -> Encoded {
         }
         numbers.push(last);
     }
-    let mut out = ints::encode(&numbers, Nature::Numbers);
-    out.head.insert(0, places as u8 | if exceptions.is_empty() { 0 } else { HAS_EXCEPTIONS });
-    if !exceptions.is_empty() {
-        put_exceptions(&mut out.head, &exceptions);
-    }
-    out
+    let most = EXCEPTIONS_MIN.max(values.len() / EXCEPTION_PART).min(values.len() - 1);
+    (exceptions.len() <= most).then_some((numbers, exceptions))
 }
 
 /// Number of exceptions, then for each its distance from the last, twice, plus one if it is no staleness marker, whose
