@@ -16,8 +16,12 @@ use tokio_util::sync::CancellationToken;
 use super::{MetadataStore, TenantId};
 use crate::clock::Clock;
 
-/// How often written samples are synced when no push has done it: the window that scraped samples may lose in a power cut.
-const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// How often it is asked whether much was written: a fast sender writes a million samples meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Every how many looks written samples are synced when no push has done it: a second, which is the window that scraped
+/// samples may lose in a power cut.
+const LOOKS_PER_SYNC: u32 = 4;
 
 /// Every how many syncs a tenant is maintained (blocks cut, retention applied).
 const SYNCS_PER_MAINTENANCE: u32 = 30;
@@ -179,25 +183,31 @@ impl Tenants {
     /// Syncs every second, maintains every half minute or when much was written; until `stop`: then closes all, so that
     /// the next start has nothing to replay.
     pub async fn keep(self: Arc<Self>, stop: CancellationToken) {
-        let mut syncs: u32 = 0;
+        let mut looks: u32 = 0;
         let mut maintenance: Option<tokio::task::JoinHandle<()>> = None;
         loop {
             let stopping = tokio::select! {
                 () = stop.cancelled() => true,
-                () = tokio::time::sleep(SYNC_EVERY) => false,
+                () = tokio::time::sleep(LOOK_EVERY) => false,
             };
+            looks = looks.wrapping_add(1);
+            let is_sync = stopping || looks.is_multiple_of(LOOKS_PER_SYNC);
             let tenants = self.clone();
-            let synced = tokio::task::spawn_blocking(move || tenants.sync_all());
-            let has_much = synced.await.unwrap_or_else(|e| {
+            let looked = tokio::task::spawn_blocking(move || {
+                if is_sync {
+                    tenants.sync_all();
+                }
+                tenants.is_maintenance_due()
+            });
+            let has_much = looked.await.unwrap_or_else(|e| {
                 tracing::error!(component = "storage", error = %e, "the sync task ended early");
                 false
             });
             if stopping {
                 break;
             }
-            syncs += 1;
             let idle = maintenance.as_ref().is_none_or(tokio::task::JoinHandle::is_finished);
-            if idle && (has_much || syncs.is_multiple_of(SYNCS_PER_MAINTENANCE)) {
+            if idle && (has_much || looks.is_multiple_of(LOOKS_PER_SYNC * SYNCS_PER_MAINTENANCE)) {
                 let tenants = self.clone();
                 maintenance = Some(tokio::task::spawn_blocking(move || tenants.maintain_all()));
             }
@@ -219,14 +229,16 @@ impl Tenants {
         }
     }
 
-    /// True if one of them should be maintained before its turn.
-    fn sync_all(&self) -> bool {
-        let all = self.all();
-        for tenant in &all {
+    fn sync_all(&self) {
+        for tenant in self.all() {
             tenant.keep_writable();
             tenant.say_damage();
         }
-        all.iter().any(|tenant| tenant.db.is_maintenance_due())
+    }
+
+    /// True if one of them should be maintained before its turn.
+    fn is_maintenance_due(&self) -> bool {
+        self.all().iter().any(|tenant| tenant.db.is_maintenance_due())
     }
 
     fn maintain_all(&self) {

@@ -67,6 +67,18 @@ impl<'a> Reader<'a> {
         Some(found)
     }
 
+    /// What was not read yet.
+    #[inline]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.buf.get(self.at..).unwrap_or_default()
+    }
+
+    /// Goes past `len` bytes of [`Reader::rest`].
+    #[inline]
+    pub(crate) fn skip(&mut self, len: usize) {
+        self.at = self.buf.len().min(self.at + len);
+    }
+
     /// The next byte.
     #[inline]
     pub(crate) fn u8(&mut self) -> Option<u8> {

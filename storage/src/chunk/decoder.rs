@@ -1,6 +1,6 @@
 //! Reading chunks.
 //!
-//! Here: [`decode`] and the state that encoder and decoder share.
+//! Here: [`decode`] sample by sample, [`fill`] for whole columns, and the state that encoder and decoder share.
 //! Elsewhere: the table of codes (`chunk`), writing (`chunk::encoder`).
 //!
 //! Invariant: foreign bytes never panic, and what is accepted rises strictly in time.
@@ -9,7 +9,14 @@ use super::{
     CODE_DECIMAL, CODE_DIFF_END, CODE_HALF, CODE_RUN, CODE_TIME, CODE_WIDE, CODE_XOR, DIFF_BIAS, POWERS, RUN_MAX,
     TIME_WIDTHS, unscaled,
 };
+use std::ops::RangeInclusive;
+
 use crate::bytes::{Reader, unzigzag};
+
+/// Steps that the encoder remembers. From a time within [`T_TAME`] on, [`COUNT_TAME`] of them do not overflow.
+const STEPS: RangeInclusive<i64> = 1..=u32::MAX as i64;
+const T_TAME: u64 = 1 << 62;
+const COUNT_TAME: usize = 1 << 28;
 
 /// What the next code builds on.
 #[derive(Debug)]
@@ -129,6 +136,89 @@ pub(super) fn walk(bytes: &[u8], count: u32, mut each: impl FnMut(i64, f64) -> b
         }
     }
     r.is_at_end().then_some(Some(state))
+}
+
+/// Decodes a chunk of `ts.len()` samples into columns of that length. `None` if the bytes are not such a chunk; the
+/// columns hold rubbish then.
+pub(super) fn fill(bytes: &[u8], ts: &mut [i64], vs: &mut [f64]) -> Option<()> {
+    let mut r = Reader::new(bytes);
+    let mut state = State::new(r.signed()?);
+    if state.read(&mut r)? != 1 || state.step != 0 {
+        return None;
+    }
+    (*ts.first_mut()?, *vs.first_mut()?) = (state.t, f64::from_bits(state.bits));
+    let mut at = 1;
+    while at < ts.len() {
+        if state.is_decimal && STEPS.contains(&state.step) {
+            at += state.fill_decimals(&mut r, ts.get_mut(at..)?, vs.get_mut(at..)?);
+            if at == ts.len() {
+                break;
+            }
+        }
+        let repeat = state.read(&mut r)? as usize;
+        let (ts, vs) = (ts.get_mut(at..at + repeat)?, vs.get_mut(at..at + repeat)?);
+        if state.step <= 0 {
+            return None;
+        }
+        for t in ts {
+            state.t = state.t.checked_add(state.step)?;
+            *t = state.t;
+        }
+        vs.fill(f64::from_bits(state.bits));
+        at += repeat;
+    }
+    r.is_at_end().then_some(())
+}
+
+impl State {
+    /// Reads codes as long as they change the integer or repeat it, the step being one of [`STEPS`]: nearly all of them.
+    /// Stops before any other, and before damage; how many samples were read.
+    #[inline]
+    fn fill_decimals(&mut self, r: &mut Reader<'_>, ts: &mut [i64], vs: &mut [f64]) -> usize {
+        let codes = r.rest();
+        let (mut t, mut n, step, power) = (self.t, self.n, self.step, self.power);
+        if t.unsigned_abs() > T_TAME {
+            return 0;
+        }
+        let (mut read, mut at) = (0, 0);
+        let len = ts.len().min(vs.len()).min(COUNT_TAME);
+        let (ts, vs) = (&mut ts[..len], &mut vs[..len]);
+        while at < len
+            && let Some(&code) = codes.get(read)
+        {
+            let (next, used) = match code {
+                0..CODE_DIFF_END => (n.wrapping_add(i64::from(code) - DIFF_BIAS), 1),
+                CODE_RUN..CODE_HALF => {
+                    let repeat = usize::from(code - CODE_RUN) + 1;
+                    let Some(vs) = vs.get_mut(at..at + repeat) else { break };
+                    vs.fill(f64::from_bits(self.bits));
+                    for t_at in &mut ts[at..at + repeat] {
+                        t += step;
+                        *t_at = t;
+                    }
+                    (at, read) = (at + repeat, read + 1);
+                    continue;
+                }
+                CODE_HALF..CODE_WIDE => {
+                    let Some(payload) = codes.get(read + 1..).and_then(|rest| rest.first_chunk::<4>()) else { break };
+                    let shape = u32::from(code - CODE_HALF);
+                    let bits = 8 * (shape / 16 + 1);
+                    let lower = u64::from(u32::from_le_bytes(*payload)) & ((1 << bits) - 1);
+                    let number = u64::from(shape % 16) << bits | lower;
+                    (n.wrapping_add(unzigzag(number)), 2 + shape as usize / 16)
+                }
+                _ => break,
+            };
+            n = next;
+            t += step;
+            self.bits = unscaled(n, power);
+            (ts[at], vs[at]) = (t, f64::from_bits(self.bits));
+            (at, read) = (at + 1, read + used);
+        }
+        (self.t, self.n) = (t, n);
+        r.skip(read);
+        at
+    }
 }
 
 const _: () = assert!(CODE_RUN == CODE_DIFF_END && CODE_RUN + RUN_MAX == CODE_HALF);

@@ -74,17 +74,26 @@ fn unscaled(n: i64, power: f64) -> u64 {
     (n as f64 / power).to_bits()
 }
 
-/// Appends the samples of a chunk with `min_t <= t < max_t` to `out`; `None` if it is damaged.
+/// Appends the samples of a chunk with `min_t <= t < max_t` to `out`; `None`, and nothing appended, if it is damaged.
 pub(crate) fn decode_into(bytes: &[u8], count: u32, min_t: i64, max_t: i64, out: &mut Columns) -> Option<()> {
-    decode(bytes, count, |t, v| {
-        if t >= max_t {
-            return false;
-        }
-        if t >= min_t {
-            out.push(t, v);
-        }
-        true
-    })
+    // No code stands for more samples than this, so no count that is not true takes memory.
+    let from = out.len();
+    let count = usize::try_from(count).ok().filter(|&count| count <= bytes.len().saturating_mul(RUN_MAX.into()))?;
+    out.t.resize(from + count, 0);
+    out.v.resize(from + count, 0.0);
+    let filled = decoder::fill(bytes, &mut out.t[from..], &mut out.v[from..]);
+    let times = &out.t[from..];
+    let (start, end) = match filled {
+        Some(()) => (times.partition_point(|&t| t < min_t), times.partition_point(|&t| t < max_t)),
+        None => (0, 0),
+    };
+    out.t.truncate(from + end);
+    out.v.truncate(from + end);
+    if start > 0 {
+        out.t.drain(from..from + start.min(end));
+        out.v.drain(from..from + start.min(end));
+    }
+    filled
 }
 
 #[cfg(test)]

@@ -10,13 +10,36 @@ fn encode(samples: &[(i64, u64)]) -> Encoder {
     chunk
 }
 
+/// Both ways of reading say the same.
+#[track_caller]
 fn decoded(bytes: &[u8], count: u32) -> Option<Vec<(i64, u64)>> {
     let mut out = Vec::new();
-    decode(bytes, count, |t, v| {
+    let walked = decode(bytes, count, |t, v| {
         out.push((t, v.to_bits()));
         true
-    })?;
-    Some(out)
+    });
+    let mut columns = Columns { t: vec![7], v: vec![7.0] };
+    let filled = decode_into(bytes, count, i64::MIN, i64::MAX, &mut columns);
+    assert_eq!((filled, columns.t[0], columns.v[0]), (walked, 7, 7.0));
+    let found: Vec<_> = out.iter().filter(|(t, _)| walked.is_some() && *t < i64::MAX).copied().collect();
+    assert_eq!(pairs(&columns)[1..], found);
+    walked.map(|()| out)
+}
+
+fn pairs(columns: &Columns) -> Vec<(i64, u64)> {
+    columns.t.iter().copied().zip(columns.v.iter().map(|v| v.to_bits())).collect()
+}
+
+#[test]
+fn a_part_of_a_chunk_is_read() {
+    let samples = series(100, |i| if i % 7 < 4 { 5.0 } else { (i * 3) as f64 });
+    let chunk = encode(&samples);
+    for (from, to) in [(0, 100), (0, 40), (40, 60), (99, 100), (60, 60), (100, 100)] {
+        let t = |at: usize| samples.get(at).map_or(i64::MAX, |&(t, _)| t);
+        let mut columns = Columns { t: vec![7], v: vec![7.0] };
+        decode_into(chunk.bytes(), chunk.count(), t(from), t(to), &mut columns).unwrap();
+        assert_eq!(pairs(&columns)[1..], samples[from..to]);
+    }
 }
 
 /// An encoder that is taken apart goes on as if nothing had happened, at any point.
@@ -110,6 +133,7 @@ proptest! {
 
     #[test]
     fn foreign_bytes_never_panic_and_rise(bytes in prop::collection::vec(any::<u8>(), 0..200), count in 0u32..300) {
+        decoded(&bytes, count);
         let mut last = None;
         let _ = decode(&bytes, count, |t, _| {
             assert!(last.is_none_or(|l| l < t));
