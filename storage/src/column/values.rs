@@ -51,7 +51,7 @@ pub(crate) fn encode(values: &[f64]) -> Encoded {
     out
 }
 
-fn encode_decimals(numbers: &[i64], places: usize, exceptions: &[(usize, u64)]) -> Encoded {
+fn encode_decimals(numbers: &[i64], places: usize, exceptions: &[Exception]) -> Encoded {
     let mut out = ints::encode(numbers, Nature::Numbers);
     out.head.insert(0, places as u8 | if exceptions.is_empty() { 0 } else { HAS_EXCEPTIONS });
     if !exceptions.is_empty() {
@@ -117,11 +117,14 @@ fn fewest(mut n: i64, mut places: usize) -> usize {
     places
 }
 
+/// A value that is no decimal: its place and bits.
+type Exception = (usize, u64);
+
 /// The numbers of all values, and those that are none; `None` if these are too many: exact with few places is not always
 /// exact with more, large numbers run out of digits.
-fn decimals(values: &[f64], places: usize) -> Option<(Vec<i64>, Vec<(usize, u64)>)> {
+fn decimals(values: &[f64], places: usize) -> Option<(Vec<i64>, Vec<Exception>)> {
     let mut numbers = Vec::with_capacity(values.len());
-    let mut exceptions: Vec<(usize, u64)> = Vec::new();
+    let mut exceptions: Vec<Exception> = Vec::new();
     let mut last = values.iter().find_map(|&v| scaled(v, places)).unwrap_or(0);
     for (at, &v) in values.iter().enumerate() {
         match scaled(v, places) {
@@ -136,7 +139,7 @@ fn decimals(values: &[f64], places: usize) -> Option<(Vec<i64>, Vec<(usize, u64)
 
 /// Number of exceptions, then for each its distance from the last, twice, plus one if it is no staleness marker, whose
 /// bits follow otherwise.
-fn put_exceptions(out: &mut Vec<u8>, exceptions: &[(usize, u64)]) {
+fn put_exceptions(out: &mut Vec<u8>, exceptions: &[Exception]) {
     put_varint(out, exceptions.len() as u64);
     let mut last = 0;
     for &(at, bits) in exceptions {
