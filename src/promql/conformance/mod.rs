@@ -7,6 +7,7 @@ mod differential;
 mod generate;
 mod histogram_ranges;
 mod histograms;
+mod placement;
 mod run;
 mod script;
 mod series;
@@ -16,6 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::promql::{EngineOptions, ParseOptions};
+use placement::Placement;
 use run::{Outcome, run_script};
 
 /// How many of Prometheus' evaluations pass; it only ever rises.
@@ -55,7 +57,11 @@ fn script_options() -> EngineOptions {
 
 /// Runs all of Prometheus' scripts; the number that pass, and the failures of which `must_pass` says they may not be.
 /// `None` where the scripts are not there.
-fn run_prometheus(options: &EngineOptions, must_pass: fn(&str) -> bool) -> Option<(usize, Vec<String>)> {
+fn run_prometheus(
+    options: &EngineOptions,
+    placement: Placement,
+    must_pass: fn(&str) -> bool,
+) -> Option<(usize, Vec<String>)> {
     let dir = shared().join("promqltest");
     let scripts = scripts_in(&dir);
     if scripts.is_empty() {
@@ -66,7 +72,7 @@ fn run_prometheus(options: &EngineOptions, must_pass: fn(&str) -> bool) -> Optio
     let (mut passed, mut total, mut wrong) = (0, 0, Vec::new());
     for path in scripts {
         let file = file_name(&path);
-        let outcomes = run_script(&fs::read_to_string(&path).expect("a readable script"), options);
+        let outcomes = run_script(&fs::read_to_string(&path).expect("a readable script"), options, placement);
         let good = outcomes.iter().filter(|o| o.failure.is_none()).count();
         println!("{file}: {good} of {} pass", outcomes.len());
         (passed, total) = (passed + good, total + outcomes.len());
@@ -85,9 +91,23 @@ fn run_prometheus(options: &EngineOptions, must_pass: fn(&str) -> bool) -> Optio
 
 #[test]
 fn prometheus_scripts() {
+    all_pass(Placement::Head);
+}
+
+#[test]
+fn prometheus_scripts_through_blocks() {
+    all_pass(Placement::Blocks);
+}
+
+#[test]
+fn prometheus_scripts_half_through_blocks() {
+    all_pass(Placement::Both);
+}
+
+fn all_pass(placement: Placement) {
     // Of what an evaluation can need, these are complete; R is the delayed removal of names, which is on here.
     let is_complete = |needs: &str| needs.chars().all(|letter| "DEFRX".contains(letter));
-    let Some((passed, wrong)) = run_prometheus(&script_options(), is_complete) else {
+    let Some((passed, wrong)) = run_prometheus(&script_options(), placement, is_complete) else {
         return;
     };
     assert!(wrong.is_empty(), "{} evaluations fail that must pass:\n{}", wrong.len(), wrong.join("\n"));
@@ -109,7 +129,7 @@ const NEED_NAMES: [&str; 7] = [
 fn prometheus_scripts_with_names_dropped_at_once() {
     let options = EngineOptions { delayed_name_removal: false, ..script_options() };
     let is_complete = |needs: &str| needs.chars().all(|letter| "DEFX".contains(letter));
-    let Some((_, mut wrong)) = run_prometheus(&options, is_complete) else { return };
+    let Some((_, mut wrong)) = run_prometheus(&options, Placement::Head, is_complete) else { return };
     wrong.retain(|failure| !NEED_NAMES.iter().any(|place| failure.starts_with(place)));
     assert!(wrong.is_empty(), "{} evaluations fail that must pass:\n{}", wrong.len(), wrong.join("\n"));
 }
@@ -121,9 +141,12 @@ fn our_scripts() {
     assert!(!scripts.is_empty(), "no scripts in {}", dir.display());
     let options = EngineOptions { syntax: ParseOptions::all(), ..EngineOptions::default() };
     for path in scripts {
-        for outcome in run_script(&fs::read_to_string(&path).expect("a readable script"), &options) {
-            let place = format!("{}:{} {}", path.display(), outcome.line, outcome.query);
-            assert_eq!(outcome.failure, None, "{place}");
+        let text = fs::read_to_string(&path).expect("a readable script");
+        for placement in [Placement::Head, Placement::Blocks, Placement::Both] {
+            for outcome in run_script(&text, &options, placement) {
+                let place = format!("{}:{} {}", path.display(), outcome.line, outcome.query);
+                assert_eq!(outcome.failure, None, "{placement:?} {place}");
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use storage::{Batch, Db, Durability, Labels, Options, is_stale_nan};
 use tempfile::TempDir;
 
 use super::histograms::{custom_histograms, fits, stored_hint};
+use super::placement::Placement;
 use super::script::{Command, Eval, Expected, Text, Times, parse_script};
 use super::series::Point;
 use crate::promql::ast::{At, Expr, ExprKind};
@@ -27,14 +28,18 @@ pub(super) struct Outcome {
 
 type Checked = Result<(), String>;
 
-/// Runs a whole script on engines with these options.
-pub(super) fn run_script(text: &str, options: &EngineOptions) -> Vec<Outcome> {
-    let mut store = Store::new(options);
+/// Runs a whole script on engines with these options, its samples where `placement` says.
+pub(super) fn run_script(text: &str, options: &EngineOptions, placement: Placement) -> Vec<Outcome> {
+    let mut commands = parse_script(text);
+    let mut store = Store::new(options, placement.storage_options(&commands));
     let mut outcomes = Vec::new();
-    for command in parse_script(text) {
-        match command {
-            Command::Clear => store = Store::new(options),
-            Command::Load { step_ms, with_nhcb, series } => store.load(step_ms, with_nhcb, series),
+    while !commands.is_empty() {
+        match commands.remove(0) {
+            Command::Clear => store = Store::new(options, placement.storage_options(&commands)),
+            Command::Load { step_ms, with_nhcb, series } => {
+                store.load(step_ms, with_nhcb, series);
+                placement.apply(&store.db);
+            }
             Command::Eval(eval) => {
                 let failure = store.check(&eval).err();
                 outcomes.push(Outcome { line: eval.line, query: eval.query, failure });
@@ -51,12 +56,17 @@ struct Store {
 }
 
 /// Late enough that nothing loaded lies in the future.
-const NOW: i64 = 100 * 365 * 86_400_000;
+pub(super) const NOW: i64 = 100 * 365 * 86_400_000;
+
+/// In memory where the machine offers it: a run opens hundreds of databases.
+pub(super) fn temp_dir() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary directory")
+}
 
 impl Store {
-    fn new(options: &EngineOptions) -> Self {
-        let dir = TempDir::new().expect("a temporary directory");
-        let db = Db::open(dir.path(), Options::default()).expect("an empty directory opens");
+    fn new(options: &EngineOptions, storage: Options) -> Self {
+        let dir = temp_dir();
+        let db = Db::open(dir.path(), storage).expect("an empty directory opens");
         Store { db, engine: Engine::new(options.clone()), _dir: dir }
     }
 
