@@ -4,9 +4,10 @@
 
 use super::annotate::invalid_quantile;
 use super::row::{ABSENT, Overlap, Row, Sink, is_absent};
-use super::window::{RangeSeries, Window};
+use super::window::{RangeSeries, Window, Windows};
 use super::{Done, Evaluator, impossible};
 use crate::promql::ast::{Call, Expr, Span, ValueType};
+use crate::promql::functions::native_range::HistogramRange;
 use crate::promql::functions::quantile::quantile;
 use crate::promql::functions::rate::{Kind, extrapolated, instant};
 use crate::promql::functions::{over_time, regression};
@@ -43,7 +44,12 @@ impl Evaluator<'_> {
         emit: &mut dyn FnMut(&RangeSeries<'_>, Row) -> Done,
     ) -> Done {
         let windows = self.windows(arg)?;
+        let refused =
+            if call.function.name == "double_exponential_smoothing" { self.refused(call)? } else { Vec::new() };
         self.each_range_series(arg, &mut |series| {
+            if !refused.is_empty() {
+                self.refuse(&refused, windows, &series)?;
+            }
             if let Some(range) = series.histograms {
                 let row = self.mixed_range_row(call, windows, &series, range, function)?;
                 return row.map_or(Ok(()), |row| emit(&series, row));
@@ -100,15 +106,30 @@ impl Evaluator<'_> {
 
     fn smoothing<'f>(&'f self, call: &'f Call) -> Result<WindowFn<'f>, QueryError> {
         let (sf, tf) = (self.scalar(&call.args[1])?, self.scalar(&call.args[2])?);
-        for (factor, what) in [(&sf, "smoothing"), (&tf, "trend")] {
-            if let Some(bad) = factor.iter().find(|f| !(0.0..=1.0).contains(*f)) {
-                let message = format!("invalid {what} factor. Expected: 0 <= {} <= 1, got: {bad:.6}", &what[..1]);
-                return Err(QueryError::Execution(
-                    message.replace("<= s <=", "<= sf <=").replace("<= t <=", "<= tf <="),
-                ));
-            }
-        }
         Ok(Box::new(move |step, w| regression::double_exponential_smoothing(w, sf[step], tf[step])))
+    }
+
+    /// For each step the factor that is out of bounds, in words; empty if none is.
+    fn refused(&self, call: &Call) -> Result<Vec<Option<String>>, QueryError> {
+        let refused = |at: usize, what: &str, short: &str| -> Result<Vec<Option<String>>, QueryError> {
+            let is_good = |f: f64| !(f <= 0.0 || f >= 1.0);
+            let words = |f: f64| format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {f:.6}");
+            Ok(self.scalar(&call.args[at])?.into_iter().map(|f| (!is_good(f)).then(|| words(f))).collect())
+        };
+        let (smoothing, trend) = (refused(1, "smoothing", "sf")?, refused(2, "trend", "tf")?);
+        let either: Vec<_> = smoothing.into_iter().zip(trend).map(|(smoothing, trend)| smoothing.or(trend)).collect();
+        Ok(if either.iter().any(Option::is_some) { either } else { Vec::new() })
+    }
+
+    /// Factors matter only where there are samples of any kind.
+    fn refuse(&self, refused: &[Option<String>], windows: Windows, series: &RangeSeries<'_>) -> Done {
+        let no_histograms = HistogramRange::default();
+        let mut first = None;
+        let range = series.histograms.unwrap_or(&no_histograms);
+        windows.slide_mixed(self.ctx, series.columns, range, &mut |step, _| {
+            first = first.take().or(refused[step].as_ref());
+        })?;
+        first.map_or(Ok(()), |words| Err(QueryError::Execution(words.clone())))
     }
 
     pub(super) fn warn_of_quantiles(&self, quantiles: &[f64], span: Span) {
