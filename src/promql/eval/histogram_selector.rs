@@ -67,7 +67,7 @@ impl Evaluator<'_> {
         selector: &VectorSelector,
         series: &dyn SeriesReader,
         floats: &Columns,
-        reference: Grid,
+        (reference, lookback_ms): (Grid, i64),
         pick: Pick,
     ) -> Result<Option<Row>, QueryError> {
         let mut stored = HistogramColumns::default();
@@ -80,7 +80,7 @@ impl Evaluator<'_> {
         let mut newest: Option<Arc<FloatHistogram>> = None;
         for step in 0..reference.count {
             let t = reference.time(step);
-            let oldest = t.saturating_sub(self.lookback_ms());
+            let oldest = t.saturating_sub(lookback_ms);
             next_float += floats.t[next_float..].iter().take_while(|&&sample_t| sample_t <= t).count();
             while stored.t.get(next).is_some_and(|&sample_t| sample_t <= t) {
                 newest = converter.convert(&stored.h[next]);

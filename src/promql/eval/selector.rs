@@ -28,8 +28,7 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn picked_rows(&self, selector: &VectorSelector, span: Span, pick: Pick, sink: &mut Sink<'_>) -> Done {
-        let reference = self.grid.reference(self.ctx.at_time(selector.at), selector.offset_ms);
-        let lookback_ms = self.lookback_ms();
+        let (reference, lookback_ms) = self.sight(selector, pick);
         let mut columns = Columns::default();
         for series in self.select_instant(selector)?.iter() {
             self.ctx.check()?;
@@ -41,7 +40,10 @@ impl Evaluator<'_> {
                     (Pick::Value, Some(Extension::Smoothed)) => {
                         self.smooth_mixed(selector, span, series.as_ref(), &mut columns, reference)?
                     }
-                    _ => self.look_back_mixed(selector, series.as_ref(), &columns, reference, pick)?,
+                    _ => {
+                        let sight = (reference, lookback_ms);
+                        self.look_back_mixed(selector, series.as_ref(), &columns, sight, pick)?
+                    }
                 };
                 row.map_or(Ok(()), &mut *sink)?;
                 self.ctx.release(columns.len());
@@ -64,6 +66,19 @@ impl Evaluator<'_> {
         let min_t = reference.start.saturating_sub(self.lookback_ms()).saturating_add(1);
         let (_, max_t) = self.reach_of(selector).widened(min_t, reference.last());
         self.ctx.select(&selector.matchers, TimeRange::new(min_t, max_t.saturating_add(1)))
+    }
+
+    /// The times that are looked at, and how far back.
+    fn sight(&self, selector: &VectorSelector, pick: Pick) -> (Grid, i64) {
+        let (at, offset_ms) = (self.ctx.at_time(selector.at), selector.offset_ms);
+        match pick {
+            // Prometheus reads what the offset asks for, and looks at it from the time of `@`, as if there were no offset.
+            Pick::Time if at.is_some() => {
+                let lookback_ms = self.lookback_ms().saturating_sub(offset_ms.saturating_abs());
+                (self.grid.reference(at, offset_ms.max(0)), lookback_ms)
+            }
+            _ => (self.grid.reference(at, offset_ms), self.lookback_ms()),
+        }
     }
 
     pub(super) fn lookback_ms(&self) -> i64 {
