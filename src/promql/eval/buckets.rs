@@ -143,9 +143,10 @@ impl Evaluator<'_> {
                 self.ctx.charge(cost)?;
                 let place = place_of(&mut places, &mut found, row.labels.clone(), row.drop_name);
                 found[place].native = Some(column);
-                if row.present_count() == 0 {
-                    return Ok(());
-                }
+            }
+            // Histograms alone, or what a function left of them: no buckets.
+            if row.present_count() == 0 {
+                return Ok(());
             }
             let le = row.labels.get(BUCKET_LABEL).unwrap_or("");
             let Some(upper_bound) = parse_bound(le) else {
