@@ -26,6 +26,8 @@ struct Step {
     is_met: bool,
     /// Exponential and custom buckets met: there is no result.
     is_mixed: bool,
+    /// A float had come by then, which is worth its own warning.
+    is_mixed_after_float: bool,
     says_reset: bool,
     says_no_reset: bool,
 }
@@ -98,6 +100,7 @@ impl Evaluator<'_> {
                 Err(MixedBuckets) => {
                     self.ctx.warn(&mixed_buckets(row.labels.metric_name()), span);
                     step.is_mixed = true;
+                    step.is_mixed_after_float = has_float(at);
                 }
             }
         }
@@ -110,11 +113,11 @@ impl Evaluator<'_> {
         for (at, step) in fold.steps.into_iter().enumerate().filter(|(_, step)| step.is_met) {
             let has_float = !is_absent(row.values[at]);
             row.values[at] = ABSENT;
-            if step.is_mixed {
+            if if step.is_mixed { step.is_mixed_after_float } else { has_float } {
+                self.ctx.warn("encountered a mix of histograms and floats for aggregation", span);
                 continue;
             }
-            if has_float {
-                self.ctx.warn("encountered a mix of histograms and floats for aggregation", span);
+            if step.is_mixed {
                 continue;
             }
             if step.says_reset && step.says_no_reset {
