@@ -225,19 +225,19 @@ fn difference(kind: Kind, w: MixedWindow<'_>, tell: &mut Tell<'_>) -> Result<Flo
     let (first, last) = (&histograms[0], &histograms[histograms.len() - 1]);
     let is_counter = kind != Kind::Delta;
     let is_gauge = |h: &FloatHistogram| h.hint == CounterResetHint::Gauge;
-    if is_counter && histograms.iter().any(|h| is_gauge(h)) {
-        tell(Note::NotCounter);
-    }
-    let are_gauges = is_gauge(first) && is_gauge(last);
-    if !is_counter && !are_gauges {
-        tell(Note::NotGauge);
-    }
     // After a reset between the first two the first one does not matter, nor how it is cut.
     let skips_first = is_counter && resets[1];
     let from = usize::from(skips_first);
     let relevant = if is_counter { &histograms[from..] } else { histograms };
     let is_custom = histograms[from].is_custom();
-    if last.is_custom() != is_custom || (is_counter && relevant.iter().any(|h| h.is_custom() != is_custom)) {
+    // What cannot be computed is not worth a word about gauges, but for the ends of what should be a counter.
+    if last.is_custom() != is_custom {
+        if is_counter && (is_gauge(first) || is_gauge(last)) {
+            tell(Note::NotCounter);
+        }
+        return Err(MixedBuckets);
+    }
+    if is_counter && relevant.iter().any(|h| h.is_custom() != is_custom) {
         return Err(MixedBuckets);
     }
     let mut sum = HistogramSum::of(last);
@@ -259,6 +259,12 @@ fn difference(kind: Kind, w: MixedWindow<'_>, tell: &mut Tell<'_>) -> Result<Flo
         for i in (1 + from..histograms.len()).filter(|&i| resets[i]) {
             reconciled.1 |= sum.add(&histograms[i - 1])?.is_reconciled;
         }
+    }
+    if is_counter && histograms.iter().any(|h| is_gauge(h)) {
+        tell(Note::NotCounter);
+    }
+    if !is_counter && !(is_gauge(first) && is_gauge(last)) {
+        tell(Note::NotGauge);
     }
     if reconciled.0 {
         tell(Note::ReconciledSubtracting);
