@@ -134,28 +134,32 @@ fn compare_labels(labels: &[String], a: &Labels, b: &Labels) -> Ordering {
     differing.into_iter().find(|o| o.is_ne()).unwrap_or_else(|| a.cmp(b))
 }
 
+/// Runs of digits as numbers, what is between them as text; what has fewer runs comes first.
 fn natural(a: &str, b: &str) -> Ordering {
     let (mut a_rest, mut b_rest) = (a, b);
-    while let (Some(a_char), Some(b_char)) = (a_rest.chars().next(), b_rest.chars().next()) {
-        if a_char.is_ascii_digit() && b_char.is_ascii_digit() {
-            let (a_number, a_tail) = take_digits(a_rest);
-            let (b_number, b_tail) = take_digits(b_rest);
-            let order = a_number.len().cmp(&b_number.len()).then_with(|| a_number.cmp(b_number));
-            if order.is_ne() {
-                return order;
-            }
-            (a_rest, b_rest) = (a_tail, b_tail);
-        } else if a_char != b_char {
-            return a_char.cmp(&b_char);
-        } else {
-            (a_rest, b_rest) = (&a_rest[a_char.len_utf8()..], &b_rest[b_char.len_utf8()..]);
+    loop {
+        let ((a_run, a_tail), (b_run, b_tail)) = (take_run(a_rest), take_run(b_rest));
+        if a_run.is_empty() || b_run.is_empty() {
+            // `01` and `1` are the same number; some order there must be.
+            return a_run.len().cmp(&b_run.len()).then_with(|| a.cmp(b));
         }
+        let order = match (a_run.parse::<i64>(), b_run.parse::<i64>()) {
+            (Ok(a), Ok(b)) if is_digit(a_run) && is_digit(b_run) => a.cmp(&b),
+            _ => a_run.cmp(b_run),
+        };
+        if order.is_ne() {
+            return order;
+        }
+        (a_rest, b_rest) = (a_tail, b_tail);
     }
-    a_rest.len().cmp(&b_rest.len()).then_with(|| a.cmp(b))
 }
 
-/// The number at the start without leading zeros, and the rest.
-fn take_digits(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    (text[..end].trim_start_matches('0'), &text[end..])
+/// The digits, or what is not digits, at the start; and the rest.
+fn take_run(text: &str) -> (&str, &str) {
+    let end = text.find(|c: char| c.is_ascii_digit() != is_digit(text)).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+fn is_digit(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
 }
