@@ -65,7 +65,24 @@ pub(crate) fn float_text(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
     }
-    value.to_string()
+    let text = value.to_string();
+    even_of_two(value, &text).unwrap_or(text)
+}
+
+/// Where the value lies in the middle between two shortest texts, Go takes the one with the even digit, Rust the upper one.
+fn even_of_two(value: f64, text: &str) -> Option<String> {
+    let place = text.rfind(|c: char| c.is_ascii_digit() && c != '0')?;
+    let digit = text.as_bytes()[place] - b'0';
+    // Shorter texts are exact, or far from the next.
+    if digit % 2 == 0 || place < 14 {
+        return None;
+    }
+    let lower = format!("{}{}", &text[..place], digit - 1);
+    let (head, fraction) = (lower.len() + 1, text.find('.').map_or(0, |point| text.len() - point - 1));
+    let exact = if fraction > 0 { format!("{value:.*}", fraction + 30) } else { format!("{value:.0}") };
+    let is_middle = exact.starts_with(&format!("{lower}5")) && exact[head..].bytes().all(|c| c == b'0');
+    let even = lower + &text[place + 1..];
+    (is_middle && even.parse() == Ok(value)).then_some(even)
 }
 
 /// A duration as Prometheus writes it: `1h30m`, `0s`; years and weeks only where they divide evenly.
@@ -239,4 +256,25 @@ fn label_text(name: &str) -> String {
         _ => b == b'_' || b.is_ascii_alphabetic(),
     });
     if is_identifier && !name.is_empty() { name.to_owned() } else { quote(name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_in_the_middle_of_two_texts_are_as_go_writes_them() {
+        for (value, text) in [
+            (22_874_923_173_017.562_5, "22874923173017.562"),
+            (22_874_923_173_017.687_5, "22874923173017.688"),
+            (-22_874_923_173_017.562_5, "-22874923173017.562"),
+            (9_007_199_254_740_993.0, "9007199254740992"),
+            (0.1, "0.1"),
+            (1e300, &format!("1{}", "0".repeat(300))),
+            (1_152_921_504_606_846_976.0, "1152921504606847000"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(float_text(value), text);
+        }
+    }
 }
