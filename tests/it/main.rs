@@ -14,4 +14,5 @@ mod exporter;
 mod garbage;
 mod http;
 mod kill;
+mod promql;
 mod remote_write;

@@ -1,16 +1,23 @@
 //! Conformance: scripts in the language of Prometheus' own tests, run through `storage::Db`.
 //!
 //! Here: the tests that run them - Prometheus' scripts where they lie beside the project, and our own in
-//! `testdata/promql`. Elsewhere: reading scripts (`script`, `series`, `histograms`), running and comparing (`run`).
+//! `testdata/promql`. Elsewhere: reading scripts (`script`, `series`, `histograms`), running and comparing (`run`);
+//! what holds of every query (`properties`), and functions by their definitions (`slow`).
 
-mod differential;
+#[path = "../../../tests/it/promql/data.rs"]
+mod data;
+#[path = "../../../tests/it/promql/generate.rs"]
 mod generate;
 mod histogram_ranges;
 mod histograms;
 mod placement;
+mod properties;
+#[path = "../../../storage/tests/support/random.rs"]
+mod random;
 mod run;
 mod script;
 mod series;
+mod slow;
 
 use std::collections::HashMap;
 use std::fs;
