@@ -21,6 +21,7 @@ pub mod ui;
 pub mod auth;
 pub mod dashboards;
 pub mod ingest;
+pub mod query;
 pub mod rules;
 pub mod scrape;
 

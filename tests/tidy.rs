@@ -10,7 +10,7 @@ const FLOORS: &[&[&str]] = &[
     &["config", "meta"],
     &["http_client", "template"],
     &["tenant", "exposition", "promql", "notify", "ui", "host"],
-    &["auth", "scrape", "ingest", "rules", "dashboards"],
+    &["auth", "scrape", "ingest", "rules", "dashboards", "query"],
     &["api", "cli"],
     &["server"],
 ];

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::metrics::ApiMetrics;
 use super::write::{PushGate, PushMetrics};
@@ -16,7 +15,7 @@ use crate::config::{Config, Retention};
 use crate::dashboards::Dashboards;
 use crate::ingest::{Ingester, WriteLimits};
 use crate::notify::Notifier;
-use crate::promql::Engine;
+use crate::query::QueryService;
 use crate::rules::RuleManager;
 use crate::scrape::manager::ScrapeManager;
 use crate::telemetry::Registry;
@@ -31,7 +30,7 @@ pub struct App {
     /// Samples.
     pub tenants: Arc<Tenants>,
     /// Queries.
-    pub engine: Engine,
+    pub queries: Arc<QueryService>,
     /// Dashboard documents.
     pub dashboards: Arc<Dashboards>,
     /// What pushes go through.
@@ -45,10 +44,6 @@ pub struct App {
     pub rules: Arc<RuleManager>,
     /// Who was told.
     pub notifier: Arc<Notifier>,
-    /// Longest run of a query (`--query.timeout`).
-    pub query_timeout: Duration,
-    /// Permits for queries that run (`--query.max-concurrency`).
-    pub queries: Arc<Semaphore>,
     /// What never changes while the process runs.
     pub about: About,
     /// Asks the server to reload; the answer is the reload's outcome.
@@ -97,14 +92,12 @@ pub struct Parts {
     pub clock: Clock,
     pub registry: Registry,
     pub tenants: Arc<Tenants>,
-    pub engine: Engine,
+    pub queries: Arc<QueryService>,
     pub dashboards: Arc<Dashboards>,
     pub scrape: Arc<ScrapeManager>,
     pub rules: Arc<RuleManager>,
     pub notifier: Arc<Notifier>,
     pub push_limits: WriteLimits,
-    pub query_timeout: Duration,
-    pub query_concurrency: usize,
     pub about: About,
     pub reload: mpsc::Sender<oneshot::Sender<Result<(), String>>>,
     pub live: Live,
@@ -116,7 +109,7 @@ impl App {
         App {
             clock: parts.clock,
             tenants: parts.tenants,
-            engine: parts.engine,
+            queries: parts.queries,
             dashboards: parts.dashboards,
             scrape: parts.scrape,
             rules: parts.rules,
@@ -125,8 +118,6 @@ impl App {
             push_gate: PushGate::new(&parts.live.config.cairn.limits),
             push_metrics: PushMetrics::register(&parts.registry),
             metrics: ApiMetrics::register(&parts.registry),
-            query_timeout: parts.query_timeout,
-            queries: Arc::new(Semaphore::new(parts.query_concurrency)),
             about: parts.about,
             reload: parts.reload,
             ready: AtomicBool::new(false),

@@ -9,6 +9,10 @@ use serde::Serialize;
 use crate::auth::Denied;
 use crate::dashboards::DashboardsError;
 use crate::promql::QueryError;
+use crate::query::AskError;
+
+/// After how many seconds a query that found no place should try again.
+const QUERY_RETRY_AFTER_S: u32 = 5;
 
 /// What went wrong, as the asker is told.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -109,7 +113,18 @@ impl From<QueryError> for ApiError {
             QueryError::Parse(_) => ApiError::parameter("query", text),
             QueryError::Execution(_) => ApiError::Execution(text),
             QueryError::Timeout => ApiError::Timeout(text),
-            QueryError::Canceled => ApiError::Canceled(text),
+            QueryError::Canceled | QueryError::Killed => ApiError::Canceled(text),
+        }
+    }
+}
+
+impl From<AskError> for ApiError {
+    fn from(e: AskError) -> Self {
+        match e {
+            AskError::Full(message) => ApiError::Unavailable { message, retry_after_s: QUERY_RETRY_AFTER_S },
+            AskError::Timeout(text) => ApiError::Timeout(text),
+            AskError::Query(e) => e.into(),
+            AskError::Internal(text) => ApiError::Internal(text),
         }
     }
 }

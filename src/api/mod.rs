@@ -16,6 +16,7 @@ mod error;
 mod metrics;
 mod params;
 mod paths;
+mod queries;
 mod query;
 mod routes;
 mod rules;
@@ -33,13 +34,14 @@ use std::sync::Arc;
 pub use app::{About, App, Live, Parts};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 pub use routes::{ROUTES, Route};
 pub use serve::{Front, Listener, bind, serve};
 
-use crate::auth::{Access, Facts, Origin};
+use crate::auth::{self, Access, Facts};
+use crate::query::Origin;
 use error::ApiError;
 
 /// Where a connection came in; attached to each of its requests.
@@ -47,6 +49,14 @@ use error::ApiError;
 struct Connection {
     listener: IpAddr,
     peer: IpAddr,
+}
+
+impl Connection {
+    /// The same for lists of queries.
+    fn origin(self, method: &Method, path: &'static str) -> Origin {
+        let method = if method == Method::POST { "POST" } else { "GET" };
+        Origin { client: self.peer.to_string(), method, path }
+    }
 }
 
 /// The router over the whole table. Paths are already stripped of prefix and tenant.
@@ -77,7 +87,7 @@ async fn authorize(app: &App, access: Access, mut request: Request, next: Next) 
     let Some(Connection { listener, peer }) = connection else {
         return ApiError::Internal("the request came without a connection".to_owned()).into_response();
     };
-    let origin = Origin::judge(listener, peer, request.headers());
+    let origin = auth::Origin::judge(listener, peer, request.headers());
     let path_tenant = request.extensions().get::<paths::PathTenant>().map(|t| t.0.clone());
     let facts = Facts { origin, headers: request.headers(), path_tenant: path_tenant.as_deref() };
     match app.live().policy.authorize(access, facts) {

@@ -1,42 +1,44 @@
 //! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`, `/api/v1/parse_query`.
 //!
-//! A query runs on a blocking thread, behind a permit; it is cancelled when its client goes away.
+//! Here: parameters to a question, and its answer to JSON. Elsewhere: when and how it is evaluated (`query`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
+use axum::http::Method;
 
+use super::Connection;
 use super::answer::{Answer, ApiResult};
 use super::app::App;
 use super::error::ApiError;
 use super::params::Params;
 use super::tree::tree;
 use crate::auth::Caller;
-use crate::promql::{QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries, layout};
-use crate::tenant::TenantId;
+use crate::promql::layout;
+use crate::query::{Ask, Origin, When};
 
-/// Most points of one series in a range answer (Prometheus' figure).
-const POINTS_MAX: i64 = 11_000;
+/// Prometheus' figure for the points of a series, which stands in its message.
+const USUAL_POINTS_MAX: usize = 11_000;
 
 pub(super) async fn instant(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(connection): Extension<Connection>,
+    method: Method,
     params: Params,
 ) -> ApiResult {
     let t = params.time_or("time", app.clock.now_ms())?;
-    let query = params.text("query").to_owned();
-    let timeout = timeout(&app, &params)?;
-    let engine = app.engine.clone();
-    let result =
-        run(&app, &caller.tenant, timeout, move |source, control| engine.instant(source, &query, t, control)).await?;
-    Ok(Answer::query(&result))
+    let ask = ask(&params, When::Instant(t), connection.origin(&method, "/api/v1/query"))?;
+    Ok(Answer::query(&app.queries.ask(&caller.tenant, ask).await?.result))
 }
 
 pub(super) async fn range(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(connection): Extension<Connection>,
+    method: Method,
     params: Params,
 ) -> ApiResult {
     let (start, end) = (params.time("start")?, params.time("end")?);
@@ -48,73 +50,42 @@ pub(super) async fn range(
         let why = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(ApiError::parameter("step", why));
     }
-    if end.saturating_sub(start) / step > POINTS_MAX {
-        let why = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
-        return Err(ApiError::BadData(why.to_owned()));
+    check_points(end.saturating_sub(start) / step, app.queries.limits().query_points_max)?;
+    let ask = ask(&params, When::Range { start, end, step }, connection.origin(&method, "/api/v1/query_range"))?;
+    Ok(Answer::query(&app.queries.ask(&caller.tenant, ask).await?.result))
+}
+
+/// As Prometheus counts: the distances between points.
+fn check_points(distances: i64, max: usize) -> Result<(), ApiError> {
+    if u64::try_from(distances).is_ok_and(|distances| distances <= max as u64) {
+        return Ok(());
     }
-    let query = params.text("query").to_owned();
-    let timeout = timeout(&app, &params)?;
-    let engine = app.engine.clone();
-    let work =
-        move |source: &dyn Source, control: &QueryControl| engine.range(source, &query, start, end, step, control);
-    Ok(Answer::query(&run(&app, &caller.tenant, timeout, work).await?))
+    let figure = if max == USUAL_POINTS_MAX { "11,000".to_owned() } else { max.to_string() };
+    Err(ApiError::BadData(format!(
+        "exceeded maximum resolution of {figure} points per timeseries. Try decreasing the query resolution (?step=XX), or \
+         raise cairn.limits.query_points_max"
+    )))
 }
 
 pub(super) async fn format(State(app): State<Arc<App>>, params: Params) -> ApiResult {
-    Answer::of(&layout(&app.engine.parse(params.text("query"))?))
+    Answer::of(&layout(&app.queries.engine().parse(params.text("query"))?))
 }
 
 pub(super) async fn parse(State(app): State<Arc<App>>, params: Params) -> ApiResult {
-    Answer::of(&tree(&app.engine.parse(params.text("query"))?))
+    Answer::of(&tree(&app.queries.engine().parse(params.text("query"))?))
 }
 
-/// The smaller of the server's timeout and the `timeout` parameter.
-fn timeout(app: &App, params: &Params) -> Result<Duration, ApiError> {
-    let Some(_) = params.get("timeout") else { return Ok(app.query_timeout) };
-    let asked = params.duration("timeout")?;
-    Ok(app.query_timeout.min(Duration::from_millis(asked.max(0) as u64)))
-}
-
-/// Stops the query when the handler's future is dropped, which is what happens when the client hangs up.
-struct CancelOnDrop(QueryControl);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
-
-async fn run<F>(app: &Arc<App>, tenant: &TenantId, timeout: Duration, work: F) -> Result<QueryResult, ApiError>
-where
-    F: FnOnce(&dyn Source, &QueryControl) -> Result<QueryResult, QueryError> + Send + 'static,
-{
-    let control = QueryControl::with_timeout(timeout);
-    let permit = tokio::time::timeout(timeout, app.queries.clone().acquire_owned()).await;
-    let Ok(Ok(permit)) = permit else {
-        return Err(ApiError::Timeout("query timed out in query queue".to_owned()));
+fn ask(params: &Params, when: When, origin: Origin) -> Result<Ask, ApiError> {
+    let duration = |name: &str| match params.get(name) {
+        Some(_) => params.duration(name).map(|ms| Some(Duration::from_millis(ms.max(0) as u64))),
+        None => Ok(None),
     };
-    let guard = CancelOnDrop(control.clone());
-    let tenant = app.tenants.get(tenant);
-    let result = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        match tenant {
-            Some(tenant) => work(&*tenant.db, &control),
-            None => work(&NoSeries, &control),
-        }
+    Ok(Ask {
+        query: params.text("query").to_owned(),
+        when,
+        timeout: duration("timeout")?,
+        lookback: duration("lookback_delta")?.filter(|lookback| !lookback.is_zero()),
+        counts_steps: false,
+        origin,
     })
-    .await;
-    drop(guard);
-    match result {
-        Ok(result) => Ok(result?),
-        Err(e) => Err(ApiError::Internal(format!("the query ended early: {e}"))),
-    }
-}
-
-/// What a tenant that nobody has pushed to holds. Reading does not create it.
-struct NoSeries;
-
-impl Source for NoSeries {
-    fn select(&self, _: &[storage::Matcher], _: storage::TimeRange) -> Result<SourceSeries, SourceError> {
-        Ok(SourceSeries { series: Vec::new(), warnings: Vec::new() })
-    }
 }

@@ -9,7 +9,7 @@ use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::app::App;
-use super::{admin, admin_tsdb, cairn, dashboards, query, rules, series, status, targets, ui, write};
+use super::{admin, admin_tsdb, cairn, dashboards, queries, query, rules, series, status, targets, ui, write};
 use crate::auth::Access;
 
 /// One row.
@@ -91,6 +91,8 @@ pub const ROUTES: &[Route] = &[
     // Cairn's own.
     route!("GET", "/api/cairn/v1/status", Read, cairn::status, "The appliance at a glance: storage, targets, alerts."),
     route!("GET", "/api/cairn/v1/notifications", Read, rules::notifications, "The last deliveries to receivers, newest first."),
+    route!("GET", "/api/cairn/v1/queries", Read, queries::list, "Queries of the tenant that wait or run, oldest first."),
+    route!("DELETE", "/api/cairn/v1/queries/{id}", Change, queries::kill, "End one of them; its asker is told."),
     route!("GET", "/api/cairn/v1/dashboards", Read, dashboards::list, "All dashboards of the tenant."),
     route!("POST", "/api/cairn/v1/dashboards", Change, dashboards::import, "Keep a Grafana dashboard JSON document."),
     route!("GET", "/api/cairn/v1/dashboards/{uid}", Read, dashboards::get, "One dashboard's document as it came."),

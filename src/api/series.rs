@@ -13,7 +13,8 @@ use super::app::App;
 use super::error::ApiError;
 use super::params::Params;
 use crate::auth::Caller;
-use crate::promql;
+use crate::promql::{self, QueryControl, QueryError};
+use crate::query::Ask;
 use crate::tenant::Tenant;
 
 /// Prometheus' words where `limit` cut the answer.
@@ -29,10 +30,18 @@ pub(super) async fn series(
         return Err(ApiError::BadData("no match[] parameter provided".to_owned()));
     }
     let (range, limit) = (params.range()?, params.limit("limit")?);
-    let found = read(&app, &caller, move |tenant| {
+    let series_max = app.queries.limits().query_series_max;
+    let found = read(&app, &caller, asked(&params, "/api/v1/series"), move |tenant, control| {
         let mut found = BTreeSet::new();
         for matchers in &selectors {
-            let selection = tenant.db.select(matchers, range)?;
+            let go_on = |count: usize| count <= series_max && control.check().is_ok();
+            let selection = tenant.db.select_while(matchers, range, &go_on).map_err(unread)?;
+            let Some(selection) = selection.filter(|found| found.series.len() <= series_max) else {
+                control.check()?;
+                return Err(QueryError::Execution(format!(
+                    "match[] selects more than {series_max} series; select fewer, or raise cairn.limits.query_series_max"
+                )));
+            };
             found.extend(selection.series.iter().map(|s| s.labels().clone()));
         }
         Ok(found)
@@ -47,7 +56,8 @@ pub(super) async fn labels(
     Extension(caller): Extension<Caller>,
     params: Params,
 ) -> ApiResult {
-    union(&app, &caller, &params, |tenant, matchers, range| tenant.db.label_names(matchers, range)).await
+    union(&app, &caller, &params, "/api/v1/labels", |tenant, matchers, range| tenant.db.label_names(matchers, range))
+        .await
 }
 
 pub(super) async fn label_values(
@@ -60,7 +70,9 @@ pub(super) async fn label_values(
     if name.is_empty() {
         return Err(ApiError::BadData(format!("invalid label name: {name:?}")));
     }
-    union(&app, &caller, &params, move |tenant, matchers, range| tenant.db.label_values(&name, matchers, range)).await
+    let path = "/api/v1/label/{name}/values";
+    union(&app, &caller, &params, path, move |tenant, matchers, range| tenant.db.label_values(&name, matchers, range))
+        .await
 }
 
 pub(super) async fn metadata(
@@ -82,7 +94,7 @@ pub(super) async fn metadata(
 }
 
 /// The sorted union of what `read_one` finds for each `match[]`, or for everything where there is none.
-async fn union<F>(app: &Arc<App>, caller: &Caller, params: &Params, read_one: F) -> ApiResult
+async fn union<F>(app: &Arc<App>, caller: &Caller, params: &Params, path: &'static str, read_one: F) -> ApiResult
 where
     F: Fn(&Tenant, &[Matcher], TimeRange) -> Result<Vec<String>, ReadError> + Send + 'static,
 {
@@ -91,10 +103,11 @@ where
     if selectors.is_empty() {
         selectors.push(Vec::new());
     }
-    let found = read(app, caller, move |tenant| {
+    let found = read(app, caller, asked(params, path), move |tenant, control| {
         let mut found = BTreeSet::new();
         for matchers in &selectors {
-            found.extend(read_one(tenant, matchers, range)?);
+            control.check()?;
+            found.extend(read_one(tenant, matchers, range).map_err(unread)?);
         }
         Ok(found)
     })
@@ -102,15 +115,25 @@ where
     list(found.into_iter().map(Value::from).collect(), limit)
 }
 
-/// Runs `work` on the caller's tenant off the async threads; a tenant that does not exist has nothing.
-async fn read<T, F>(app: &Arc<App>, caller: &Caller, work: F) -> Result<T, ApiError>
+/// Runs `work` on the caller's tenant, in its turn; a tenant that does not exist has nothing.
+async fn read<T, F>(app: &Arc<App>, caller: &Caller, ask: Ask, work: F) -> Result<T, ApiError>
 where
     T: Default + Send + 'static,
-    F: FnOnce(&Tenant) -> Result<T, ReadError> + Send + 'static,
+    F: FnOnce(&Tenant, &QueryControl) -> Result<T, QueryError> + Send + 'static,
 {
-    let Some(tenant) = app.tenants.get(&caller.tenant) else { return Ok(T::default()) };
-    let found = tokio::task::spawn_blocking(move || work(&tenant)).await;
-    Ok(found.map_err(|e| ApiError::Internal(format!("the look-up ended early: {e}")))??)
+    Ok(app.queries.read(&caller.tenant, ask, work).await?)
+}
+
+/// What stands in the list of running queries.
+fn asked(params: &Params, path: &'static str) -> Ask {
+    let selectors: Vec<&str> = params.all("match[]").collect();
+    let mut ask = Ask::instant(&selectors.join(" or "), 0);
+    ask.origin.path = path;
+    ask
+}
+
+fn unread(e: ReadError) -> QueryError {
+    QueryError::Execution(e.to_string())
 }
 
 fn list(mut items: Vec<Value>, limit: Option<usize>) -> ApiResult {

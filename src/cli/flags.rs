@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
 
-use crate::config::{format_duration, parse_duration, parse_size};
+use crate::config::{Limits, format_duration, parse_duration, parse_size};
 
 /// Port of the first listener.
 const DEFAULT_PORT: u16 = 9090;
@@ -76,34 +76,27 @@ pub struct Flags {
     )]
     pub lookback_delta: Duration,
 
-    /// Longest run time of a query.
+    /// Longest run time of a query. Default: the configuration file's cairn.limits.query_timeout, 2m.
     #[arg(
         long = "query.timeout",
         env = "CAIRN_QUERY_TIMEOUT",
         value_name = "DURATION",
-        default_value = "2m",
         value_parser = parse_duration
     )]
-    pub query_timeout: Duration,
+    pub query_timeout: Option<Duration>,
 
-    /// Most samples a query may hold in memory.
-    #[arg(
-        long = "query.max-samples",
-        env = "CAIRN_QUERY_MAX_SAMPLES",
-        value_name = "COUNT",
-        default_value_t = 50_000_000
-    )]
-    pub query_samples_max: usize,
+    /// Most samples a query may hold in memory. Default: the file's cairn.limits.query_samples_max, 50000000.
+    #[arg(long = "query.max-samples", env = "CAIRN_QUERY_MAX_SAMPLES", value_name = "COUNT")]
+    pub query_samples_max: Option<usize>,
 
-    /// Most queries at a time.
+    /// Most queries at a time. Default: the file's cairn.limits.query_concurrency_max, 20.
     #[arg(
         long = "query.max-concurrency",
         env = "CAIRN_QUERY_MAX_CONCURRENCY",
         value_name = "COUNT",
-        default_value_t = 20,
         value_parser = at_least_one
     )]
-    pub query_concurrency_max: usize,
+    pub query_concurrency_max: Option<usize>,
 
     /// Names of features that are off by default, with commas between: promql-experimental-functions,
     /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal.
@@ -216,6 +209,13 @@ impl Flags {
         if self.switches.no_collector_host { Some(false) } else { self.switches.collector_host }
     }
 
+    /// Puts what flags say about queries into `limits`.
+    pub fn limit_queries(&self, limits: &mut Limits) {
+        limits.query_timeout = self.query_timeout.unwrap_or(limits.query_timeout);
+        limits.query_samples_max = self.query_samples_max.unwrap_or(limits.query_samples_max);
+        limits.query_concurrency_max = self.query_concurrency_max.unwrap_or(limits.query_concurrency_max);
+    }
+
     /// Prefix of all paths: empty, or `/like/this` without a slash at the end.
     pub fn route_prefix(&self) -> String {
         let given = self.route_prefix.as_deref();
@@ -224,8 +224,9 @@ impl Flags {
         if path.is_empty() { String::new() } else { format!("/{path}") }
     }
 
-    /// Name to value of every flag, as `/api/v1/status/flags` shows them; empty where nothing is set.
-    pub fn as_map(&self) -> BTreeMap<&'static str, String> {
+    /// Name to value of every flag, as `/api/v1/status/flags` shows them; empty where nothing is set. What `limits` say
+    /// stands for flags about queries.
+    pub fn as_map(&self, limits: &Limits) -> BTreeMap<&'static str, String> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
         let on = |switch: Option<bool>| switch.map(|on| on.to_string()).unwrap_or_default();
         BTreeMap::from([
@@ -241,9 +242,9 @@ impl Flags {
             ),
             ("storage.tsdb.retention.size", format!("{}B", self.retention_bytes.unwrap_or(0))),
             ("query.lookback-delta", format_duration(self.lookback_delta)),
-            ("query.timeout", format_duration(self.query_timeout)),
-            ("query.max-samples", self.query_samples_max.to_string()),
-            ("query.max-concurrency", self.query_concurrency_max.to_string()),
+            ("query.timeout", format_duration(limits.query_timeout)),
+            ("query.max-samples", limits.query_samples_max.to_string()),
+            ("query.max-concurrency", limits.query_concurrency_max.to_string()),
             ("enable-feature", self.features.join(",")),
             ("log.level", self.log_level.as_str().to_owned()),
             ("log.format", "logfmt".to_owned()),

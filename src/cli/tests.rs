@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::config::Limits;
 
 #[track_caller]
 fn serve(args: &[&str]) -> (Flags, Vec<String>) {
@@ -29,8 +30,9 @@ fn output(command: &Command) -> (u8, String) {
 fn defaults() {
     let (flags, warnings) = serve(&[]);
     assert_eq!(flags.listen_addresses, ["127.0.0.1:9090"]);
-    assert_eq!((flags.lookback_delta, flags.query_timeout), (Duration::from_secs(300), Duration::from_secs(120)));
-    assert_eq!((flags.query_samples_max, flags.query_concurrency_max), (50_000_000, 20));
+    assert_eq!((flags.lookback_delta, flags.query_timeout), (Duration::from_secs(300), None));
+    assert_eq!((flags.query_samples_max, flags.query_concurrency_max), (None, None));
+    assert_eq!(flags.as_map(&Limits::default())["query.max-samples"], "50000000");
     assert_eq!(flags.data_dir, Path::new("./data"));
     assert_eq!((flags.retention_time, flags.retention_bytes, flags.config_file.as_ref()), (None, None, None));
     assert_eq!((flags.enable_lifecycle(), flags.multitenancy(), flags.host_monitoring()), (true, None, None));
@@ -77,7 +79,10 @@ fn features_have_prometheus_names() {
     let syntax = flags.syntax();
     assert!(syntax.experimental_functions && syntax.binop_fill_modifiers && syntax.duration_expr);
     assert!(!syntax.extended_range_selectors && !flags.delayed_name_removal() && warnings.is_empty());
-    assert_eq!(flags.as_map()["enable-feature"], "promql-experimental-functions,promql-binop-fill-modifiers");
+    assert_eq!(
+        flags.as_map(&Limits::default())["enable-feature"],
+        "promql-experimental-functions,promql-binop-fill-modifiers"
+    );
     let (flags, warnings) = serve(&[
         "--enable-feature=promql-delayed-name-removal",
         "--enable-feature=promql-duration-expr,native-histogram,exemplar-storage",
@@ -144,7 +149,7 @@ fn the_prefix_follows_the_external_url() {
 #[test]
 fn the_map_of_flags_has_prometheus_names() {
     let (flags, _) = serve(&["--storage.tsdb.retention.time=15d", "--web.external-url=http://u:p@h/x"]);
-    let map = flags.as_map();
+    let map = flags.as_map(&Limits::default());
     assert_eq!(map["storage.tsdb.retention.time"], "15d");
     assert_eq!(map["query.timeout"], "2m");
     assert_eq!(map["web.enable-lifecycle"], "true");

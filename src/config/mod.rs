@@ -262,6 +262,24 @@ pub struct Limits {
     pub compaction_bytes_per_second: u64,
     /// Largest form body of a query, in bytes.
     pub query_body_bytes_max: usize,
+    /// Longest run of a query, its wait included; `--query.timeout` wins.
+    pub query_timeout: Duration,
+    /// Most samples that a query holds at one moment; `--query.max-samples` wins.
+    pub query_samples_max: usize,
+    /// Most bytes that a query holds at one moment, estimated.
+    pub query_memory_bytes_max: usize,
+    /// Most series that a query selects, over all its selectors.
+    pub query_series_max: usize,
+    /// Most points of one series in the answer to a range query.
+    pub query_points_max: usize,
+    /// Most bytes of an answer: 16 for a point, and the labels.
+    pub query_result_bytes_max: usize,
+    /// Most queries that run at one moment; `--query.max-concurrency` wins. More wait.
+    pub query_concurrency_max: usize,
+    /// Most queries of one tenant that wait; more are sent back.
+    pub query_queue_max: usize,
+    /// A query that had to wait for so long is sent back.
+    pub query_wait_max: Duration,
     /// Largest dashboard document, in bytes: the largest public ones are near 1 MB.
     pub dashboard_bytes_max: usize,
 }
@@ -278,6 +296,15 @@ impl Default for Limits {
             push_wait_max: Duration::from_secs(10),
             compaction_bytes_per_second: 32 << 20,
             query_body_bytes_max: 10 << 20,
+            query_timeout: Duration::from_secs(120),
+            query_samples_max: 50_000_000,
+            query_memory_bytes_max: 1 << 30,
+            query_series_max: 2_000_000,
+            query_points_max: 11_000,
+            query_result_bytes_max: 256 << 20,
+            query_concurrency_max: 20,
+            query_queue_max: 100,
+            query_wait_max: Duration::from_secs(30),
             dashboard_bytes_max: 8 << 20,
         }
     }

@@ -37,6 +37,8 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
     let mut map = Map::new(node, "cairn.limits", problems);
     let default = Limits::default();
     let push_wait_max = map.read("push_wait_max", duration).unwrap_or(default.push_wait_max);
+    let query_timeout = map.read("query_timeout", duration).unwrap_or(default.query_timeout);
+    let query_wait_max = map.read("query_wait_max", duration).unwrap_or(default.query_wait_max);
     let compaction_bytes_per_second = map.read("compaction_bytes_per_second", Node::unsigned);
     let mut read = |key, default: usize| {
         map.read(key, Node::unsigned).map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX))
@@ -50,6 +52,16 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
         pushes_max: read("pushes_max", default.pushes_max).max(1),
         push_memory_bytes_max: read("push_memory_bytes_max", default.push_memory_bytes_max).max(1),
         query_body_bytes_max: read("query_body_bytes_max", default.query_body_bytes_max),
+        query_timeout,
+        query_samples_max: read("query_samples_max", default.query_samples_max),
+        query_memory_bytes_max: read("query_memory_bytes_max", default.query_memory_bytes_max),
+        query_series_max: read("query_series_max", default.query_series_max),
+        query_points_max: read("query_points_max", default.query_points_max),
+        query_result_bytes_max: read("query_result_bytes_max", default.query_result_bytes_max),
+        // Nobody could ask anything otherwise.
+        query_concurrency_max: read("query_concurrency_max", default.query_concurrency_max).max(1),
+        query_queue_max: read("query_queue_max", default.query_queue_max),
+        query_wait_max,
         dashboard_bytes_max: read("dashboard_bytes_max", default.dashboard_bytes_max),
         push_wait_max,
         compaction_bytes_per_second: compaction_bytes_per_second.unwrap_or(default.compaction_bytes_per_second),
@@ -96,10 +108,11 @@ mod tests {
     #[test]
     fn limits_are_read_and_those_left_out_are_as_documented() {
         let text = "cairn: {limits: {pushes_max: 3, push_memory_bytes_max: 1048576, push_wait_max: 1m30s, \
-                    compaction_bytes_per_second: 0}}";
+                    compaction_bytes_per_second: 0, query_timeout: 5s, query_queue_max: 7}}";
         let limits = load_text(text).1.unwrap_or_else(|error| panic!("{error}")).cairn.limits;
         assert_eq!((limits.pushes_max, limits.push_memory_bytes_max), (3, 1 << 20));
         assert_eq!((limits.push_wait_max, limits.compaction_bytes_per_second), (Duration::from_secs(90), 0));
+        assert_eq!((limits.query_timeout, limits.query_queue_max), (Duration::from_secs(5), 7));
         let docs = include_str!("../../docs/configuration.md");
         let (_, limits) = docs.split_once("  limits:\n").unwrap();
         let (limits, _) = limits.split_once("```").unwrap();

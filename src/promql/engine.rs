@@ -3,9 +3,12 @@
 //! Here: parsing, setting up an evaluation, and shaping rows into the answer's value.
 //! Elsewhere: the evaluation itself (`eval`).
 
+use std::time::{Duration, Instant};
+
 use super::ast::{Expr, ValueType};
 use super::duration::{QueryTimes, resolved};
-use super::eval::{Context, Evaluator, Grid, Row, is_absent};
+use super::eval::{Context, Evaluator, Grid, Row, is_absent, sort_while, too_many_samples};
+use super::numbers::Phase;
 use super::parse::parse_with;
 use super::source::Source;
 use super::types::{EngineOptions, MatrixSeries, QueryControl, QueryError, QueryResult, Value, VectorSample};
@@ -27,6 +30,11 @@ impl Engine {
         &self.options
     }
 
+    /// The same engine with another lookback.
+    pub fn with_lookback(&self, lookback: Duration) -> Self {
+        Engine { options: EngineOptions { lookback, ..self.options.clone() } }
+    }
+
     /// Parses `query` with the extensions that this engine allows.
     pub fn parse(&self, query: &str) -> Result<Expr, QueryError> {
         parse_with(query, self.options.syntax).map_err(|e| QueryError::Parse(e.to_string()))
@@ -40,7 +48,10 @@ impl Engine {
         t: i64,
         control: &QueryControl,
     ) -> Result<QueryResult, QueryError> {
-        self.instant_expr(source, &self.parse(query)?, query, t, control)
+        let started = Instant::now();
+        let expr = self.parse(query)?;
+        control.numbers.took(Phase::Prepare, started.elapsed());
+        self.instant_expr(source, &expr, query, t, control)
     }
 
     /// Evaluates an already parsed query at `t`; `query` is its text, for positions in warnings.
@@ -52,6 +63,7 @@ impl Engine {
         t: i64,
         control: &QueryControl,
     ) -> Result<QueryResult, QueryError> {
+        let _timer = Timer::new(control, Phase::Inner);
         // No distance between steps: there is one, and `step()` is then 0.
         let grid = Grid { start: t, step: 0, count: 1 };
         let expr = &*resolved(expr, QueryTimes { step: 0, range: 0 })?;
@@ -60,8 +72,12 @@ impl Engine {
         let value = match expr.value_type() {
             ValueType::Scalar => Value::Scalar { t, v: evaluator.scalar(expr)?[0] },
             ValueType::String => Value::String { t, s: evaluator.string(expr)? },
-            ValueType::Vector => Value::Vector(vector(evaluator.finished_rows(expr)?, t)),
-            ValueType::Matrix => Value::Matrix(sorted(evaluator.matrix(expr)?)),
+            ValueType::Vector => {
+                let rows = evaluator.finished_rows(expr)?;
+                context.budget().check_result(&rows)?;
+                Value::Vector(vector(rows, t))
+            }
+            ValueType::Matrix => Value::Matrix(sorted(evaluator.matrix(expr)?, control)?),
         };
         let (warnings, infos) = context.into_annotations();
         Ok(QueryResult { value, warnings, infos })
@@ -77,7 +93,10 @@ impl Engine {
         step: i64,
         control: &QueryControl,
     ) -> Result<QueryResult, QueryError> {
-        self.range_expr(source, &self.parse(query)?, query, (start, end, step), control)
+        let started = Instant::now();
+        let expr = self.parse(query)?;
+        control.numbers.took(Phase::Prepare, started.elapsed());
+        self.range_expr(source, &expr, query, (start, end, step), control)
     }
 
     /// Evaluates an already parsed query at `(start, end, step)`; `query` is its text, for positions in warnings.
@@ -102,8 +121,9 @@ impl Engine {
             return Ok(QueryResult { value: Value::Matrix(Vec::new()), warnings: Vec::new(), infos: Vec::new() });
         };
         if grid.count as u64 > self.options.samples_max {
-            return Err(QueryError::Execution(super::eval::TOO_MANY_SAMPLES.to_owned()));
+            return Err(too_many_samples(self.options.samples_max));
         }
+        let timer = Timer::new(control, Phase::Inner);
         let expr = &*resolved(expr, QueryTimes { step, range: end.saturating_sub(start) })?;
         let context = Context::new(source, control, &self.options, query, grid, end).looking_at(expr);
         let evaluator = Evaluator::new(&context, grid);
@@ -111,9 +131,11 @@ impl Engine {
             ValueType::Scalar => vec![Row::new(storage::Labels::empty(), evaluator.scalar(expr)?)],
             _ => evaluator.finished_rows(expr)?,
         };
+        context.budget().check_result(&rows)?;
         let series = rows.into_iter().map(|row| series(row, grid)).filter(|s| !s.is_empty()).collect();
         let (warnings, infos) = context.into_annotations();
-        Ok(QueryResult { value: Value::Matrix(sorted(series)), warnings, infos })
+        drop(timer);
+        Ok(QueryResult { value: Value::Matrix(sorted(series, control)?), warnings, infos })
     }
 }
 
@@ -133,9 +155,29 @@ fn series(row: Row, grid: Grid) -> MatrixSeries {
     MatrixSeries { points, histograms, labels: row.labels }
 }
 
-fn sorted(mut series: Vec<MatrixSeries>) -> Vec<MatrixSeries> {
-    series.sort_by(|a, b| a.labels.cmp(&b.labels));
-    series
+fn sorted(mut series: Vec<MatrixSeries>, control: &QueryControl) -> Result<Vec<MatrixSeries>, QueryError> {
+    let _timer = Timer::new(control, Phase::Sort);
+    sort_while(&mut series, &|a, b| a.labels.cmp(&b.labels), &|| control.check())?;
+    Ok(series)
+}
+
+/// Tells how long a phase took when it is dropped, whatever its end was.
+struct Timer<'a> {
+    control: &'a QueryControl,
+    phase: Phase,
+    started: Instant,
+}
+
+impl<'a> Timer<'a> {
+    fn new(control: &'a QueryControl, phase: Phase) -> Self {
+        Timer { control, phase, started: Instant::now() }
+    }
+}
+
+impl Drop for Timer<'_> {
+    fn drop(&mut self) {
+        self.control.numbers.took(self.phase, self.started.elapsed());
+    }
 }
 
 #[cfg(test)]

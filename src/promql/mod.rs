@@ -13,6 +13,7 @@ mod engine;
 mod eval;
 pub mod functions;
 pub mod histogram;
+mod numbers;
 mod parse;
 mod pretty;
 mod print;
@@ -20,6 +21,7 @@ mod source;
 mod types;
 
 pub use engine::Engine;
+pub use numbers::{QueryNumbers, Used};
 pub use parse::{ParseError, ParseOptions, QUERY_BYTES_MAX, parse, parse_selector, parse_with};
 pub use pretty::layout;
 pub(crate) use print::float_text;

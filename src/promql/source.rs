@@ -3,13 +3,25 @@
 //! Here: the traits that a store implements, and their implementation for `storage::Db`.
 //! Elsewhere: unions of several tenants and remote stores (their own rooms).
 
-use storage::{Columns, Db, HistogramColumns, Labels, Matcher, SelectedSeries, TimeRange};
+use storage::{Columns, Db, HistogramColumns, Labels, Matcher, SelectedSeries, Selection, TimeRange};
 
 /// Where an engine finds series. `storage::Db` is the usual one; a union of several is how federation reads.
 pub trait Source: Send + Sync {
     /// Series that satisfy all `matchers` with a sample in `range`, sorted by labels, and warnings about what could not
     /// be read.
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SourceSeries, SourceError>;
+
+    /// The same for who may lose patience: `go_on` is asked now and then with how many series there are so far; `None` once
+    /// it says no. What finds its series at once need not ask.
+    fn select_while(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        go_on: &dyn Fn(usize) -> bool,
+    ) -> Result<Option<SourceSeries>, SourceError> {
+        let found = self.select(matchers, range)?;
+        Ok(go_on(found.series.len()).then_some(found))
+    }
 }
 
 /// What [`Source::select`] found.
@@ -44,10 +56,23 @@ pub struct SourceError(pub String);
 
 impl Source for Db {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SourceSeries, SourceError> {
-        let found = Db::select(self, matchers, range).map_err(|e| SourceError(e.to_string()))?;
-        let series = found.series.into_iter().map(|s| Box::new(s) as Box<dyn SeriesReader>).collect();
-        Ok(SourceSeries { series, warnings: found.warnings })
+        Ok(boxed(Db::select(self, matchers, range).map_err(|e| SourceError(e.to_string()))?))
     }
+
+    fn select_while(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        go_on: &dyn Fn(usize) -> bool,
+    ) -> Result<Option<SourceSeries>, SourceError> {
+        let found = Db::select_while(self, matchers, range, go_on).map_err(|e| SourceError(e.to_string()))?;
+        Ok(found.map(boxed))
+    }
+}
+
+fn boxed(found: Selection) -> SourceSeries {
+    let series = found.series.into_iter().map(|s| Box::new(s) as Box<dyn SeriesReader>).collect();
+    SourceSeries { series, warnings: found.warnings }
 }
 
 impl SeriesReader for SelectedSeries {

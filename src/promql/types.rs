@@ -1,6 +1,7 @@
 //! What goes in and comes out of a query: options, control, values, errors.
 //!
-//! Here: plain types that other rooms hold. Elsewhere: the engine that uses them (`engine`), JSON (`api`).
+//! Here: plain types that other rooms hold. Elsewhere: the engine that uses them (`engine`), what a query has used
+//! (`numbers`), JSON (`api`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use storage::Labels;
 
 use super::histogram::FloatHistogram;
+use super::numbers::QueryNumbers;
 use super::parse::ParseOptions;
 
 /// Limits and defaults of an [`Engine`](super::Engine).
@@ -16,8 +18,14 @@ use super::parse::ParseOptions;
 pub struct EngineOptions {
     /// How far an instant selector looks back, `--query.lookback-delta`, default 5 min.
     pub lookback: Duration,
-    /// `--query.max-samples`, default 50 000 000.
+    /// Most samples that a query holds at one moment: `--query.max-samples`, default 50 000 000.
     pub samples_max: u64,
+    /// Most bytes that a query holds, estimated: `cairn.limits.query_memory_bytes_max`, default 1 GiB.
+    pub memory_bytes_max: u64,
+    /// Most series that a query selects, over all its selectors: `cairn.limits.query_series_max`, default 2 000 000.
+    pub series_max: u64,
+    /// Most bytes of an answer, 16 for a point and its labels: `cairn.limits.query_result_bytes_max`, default 256 MiB.
+    pub result_bytes_max: u64,
     /// Default step of a subquery without one: the global evaluation interval.
     pub subquery_step: Duration,
     /// What queries may use beyond the stable language, `--enable-feature`.
@@ -32,6 +40,9 @@ impl Default for EngineOptions {
         EngineOptions {
             lookback: Duration::from_secs(300),
             samples_max: 50_000_000,
+            memory_bytes_max: 1 << 30,
+            series_max: 2_000_000,
+            result_bytes_max: 256 << 20,
             subquery_step: Duration::from_secs(60),
             syntax: ParseOptions::default(),
             delayed_name_removal: false,
@@ -39,24 +50,55 @@ impl Default for EngineOptions {
     }
 }
 
-/// Ends one query early: a deadline, and a flag that the asker sets when it goes away. Checked between series.
+/// One query's handle for those outside: ends it early, and shows what it has used.
 #[derive(Debug, Clone)]
 pub struct QueryControl {
     /// When the query has run too long.
     pub deadline: Instant,
-    /// Set by anyone to stop it.
+    /// Set by the asker when it goes away.
     pub canceled: Arc<AtomicBool>,
+    /// Set by somebody else who wants it to end.
+    killed: Arc<AtomicBool>,
+    /// What it has used so far.
+    pub numbers: Arc<QueryNumbers>,
 }
 
 impl QueryControl {
     /// A control that stops the query after `timeout`.
     pub fn with_timeout(timeout: Duration) -> Self {
-        QueryControl { deadline: Instant::now() + timeout, canceled: Arc::default() }
+        // Later than any clock shows counts as never.
+        let now = Instant::now();
+        let deadline = now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(u64::from(u32::MAX)));
+        QueryControl { deadline, canceled: Arc::default(), killed: Arc::default(), numbers: Arc::default() }
+    }
+
+    /// The same, counting samples for each step, too.
+    pub fn counting_steps(self) -> Self {
+        QueryControl { numbers: Arc::new(QueryNumbers::with_steps()), ..self }
     }
 
     /// Stops the query at its next check.
     pub fn cancel(&self) {
         self.canceled.store(true, Ordering::Relaxed);
+    }
+
+    /// Stops the query at its next check, against its asker's will: the asker is told.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Relaxed);
+    }
+
+    /// The error that the query ends with if it is to end now.
+    pub fn check(&self) -> Result<(), QueryError> {
+        if self.canceled.load(Ordering::Relaxed) {
+            return Err(QueryError::Canceled);
+        }
+        if self.killed.load(Ordering::Relaxed) {
+            return Err(QueryError::Killed);
+        }
+        if Instant::now() >= self.deadline {
+            return Err(QueryError::Timeout);
+        }
+        Ok(())
     }
 }
 
@@ -127,7 +169,10 @@ pub enum QueryError {
     /// `timeout`
     #[error("query timed out in expression evaluation")]
     Timeout,
-    /// `canceled`
+    /// `canceled`: the asker went away.
     #[error("query was canceled in expression evaluation")]
     Canceled,
+    /// `canceled`: somebody ended it.
+    #[error("query was canceled in expression evaluation: it was ended through the list of running queries")]
+    Killed,
 }

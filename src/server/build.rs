@@ -16,6 +16,7 @@ use crate::ingest::WriteLimits;
 use crate::meta::Meta;
 use crate::notify::{Notifier, NotifyMetrics, NotifyOptions};
 use crate::promql::{Engine, EngineOptions};
+use crate::query::QueryService;
 use crate::rules::{RuleManager, RuleMetrics, RuleOptions};
 use crate::scrape::manager::ScrapeManager;
 use crate::scrape::status::External;
@@ -50,9 +51,13 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
         clock.clone(),
         NotifyMetrics::register(&registry),
     ));
+    let limits = &live.config.cairn.limits;
     let engine = Engine::new(EngineOptions {
         lookback: flags.lookback_delta,
-        samples_max: flags.query_samples_max as u64,
+        samples_max: limits.query_samples_max as u64,
+        memory_bytes_max: limits.query_memory_bytes_max as u64,
+        series_max: limits.query_series_max as u64,
+        result_bytes_max: limits.query_result_bytes_max as u64,
         subquery_step: live.config.global.evaluation_interval,
         syntax: flags.syntax(),
         delayed_name_removal: flags.delayed_name_removal(),
@@ -63,28 +68,27 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
         clock.clone(),
         Some(notifier.clone()),
         RuleMetrics::register(&registry),
-        RuleOptions { external_url: link_base, query_timeout: flags.query_timeout, ..RuleOptions::default() },
+        RuleOptions { external_url: link_base, query_timeout: limits.query_timeout, ..RuleOptions::default() },
     ));
     let sink = glue::TenantSink::new(home);
     let seed = glue::scrape_seed(&live.config);
     let external = external(&external_url, &addresses);
     let scrape = Arc::new(ScrapeManager::new(clock.clone(), &registry, sink, external, seed));
     let dashboards = Arc::new(Dashboards::new(meta, clock.clone(), live.config.cairn.dashboard_dirs.clone()));
+    let queries = QueryService::new(engine, tenants.clone(), clock.clone(), limits.clone(), &registry);
     Ok(App::new(Parts {
         clock,
         registry,
         tenants,
-        engine,
+        queries: Arc::new(queries),
         dashboards,
         scrape,
         rules,
         notifier,
         push_limits: push_limits(&live),
-        query_timeout: flags.query_timeout,
-        query_concurrency: flags.query_concurrency_max,
         about: About {
             started_ms,
-            flags: flags.as_map(),
+            flags: flags.as_map(&live.config.cairn.limits),
             external_url,
             route_prefix: flags.route_prefix(),
             config_file: flags.config_file.clone(),

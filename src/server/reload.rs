@@ -38,6 +38,7 @@ pub(super) fn load(flags: &Flags, clock: &Clock) -> anyhow::Result<Live> {
     if let Some(path) = &flags.alertmanager_config_file {
         config.cairn.alertmanager_config_file = Some(path.clone());
     }
+    flags.limit_queries(&mut config.cairn.limits);
     for warning in &config.warnings {
         tracing::warn!(component = "config", "{warning}");
     }

@@ -312,22 +312,36 @@ impl Db {
 
     /// Series that satisfy all `matchers` and have a sample in `range`; a snapshot that later appends do not change.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, ReadError> {
+        Ok(self.select_while(matchers, range, &|_| true)?.unwrap_or_default())
+    }
+
+    /// [`Db::select`] for who may lose patience: `go_on` is asked every few hundred series with how many one source (the
+    /// head, or a block) has so far; `None` once it says no.
+    pub fn select_while(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        go_on: &dyn Fn(usize) -> bool,
+    ) -> Result<Option<Selection>, ReadError> {
         // Head first: a cut lists its blocks before the head lets go, so nothing falls between the two.
         let mut warnings = Vec::new();
-        let head = self.select_head(matchers, range, |_, chunk| {
+        let note = |_: SeriesRef, chunk: &Sealed| {
             let (error, count) = (chunk.bytes.error(), chunk.count);
             warnings.push(format!("{error}; its {count} samples are missing from this answer"));
-        });
+        };
+        let Some(head) = self.select_head_while(matchers, range, go_on, note) else { return Ok(None) };
         warnings.extend(self.damage.warnings(range));
         let mut found = Vec::new();
         for block in self.blocks_in(range) {
-            match block.select(matchers, range, &self.damage, &mut warnings) {
-                Ok(series) => found.extend(series),
+            match block.select(matchers, range, &self.damage, &mut warnings, go_on) {
+                Ok(Some(series)) => found.extend(series),
+                Ok(None) => return Ok(None),
                 Err(damage) => warnings.push(unserved(&damage)),
             }
         }
         found.extend(head);
-        Ok(Selection { series: querier::join(found, range), warnings })
+        let series = querier::join_while(found, range, go_on);
+        Ok(series.map(|series| Selection { series, warnings }))
     }
 
     pub(crate) fn blocks_in(&self, range: TimeRange) -> Vec<Arc<Block>> {
@@ -340,11 +354,25 @@ impl Db {
         &self,
         matchers: &[Matcher],
         range: TimeRange,
-        mut each_bad: impl FnMut(SeriesRef, &Sealed),
+        each_bad: impl FnMut(SeriesRef, &Sealed),
     ) -> Vec<(Labels, Vec<Piece>)> {
+        self.select_head_while(matchers, range, &|_| true, each_bad).unwrap_or_default()
+    }
+
+    /// The same until `go_on` says no; `None` then.
+    fn select_head_while(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        go_on: &dyn Fn(usize) -> bool,
+        mut each_bad: impl FnMut(SeriesRef, &Sealed),
+    ) -> Option<Vec<(Labels, Vec<Piece>)>> {
         let refs = head::select::select(&self.head, matchers);
-        let mut found = Vec::with_capacity(refs.len());
+        let mut found = Vec::new();
         for portion in refs.chunks(SNAPSHOT_SERIES) {
+            if !go_on(found.len()) {
+                return None;
+            }
             let series: Vec<_> = {
                 let head = self.head();
                 portion.iter().filter_map(|&series| Some((series, head.snapshot(series, range)?))).collect()
@@ -362,7 +390,7 @@ impl Db {
                 found.push((s.labels, s.chunks.into_iter().map(Piece::Head).chain(histograms).collect()));
             }
         }
-        found
+        Some(found)
     }
 
     /// Counts a damaged chunk of the head, and says it to the log, once.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::block::{Block, ChunkRef};
 use crate::chunk;
+use crate::db::SNAPSHOT_SERIES;
 use crate::head::series::Sealed;
 use crate::histogram::head::HistogramChunk;
 use crate::merge::{merge, settle_kinds};
@@ -245,7 +246,16 @@ fn is_disjoint(order: &[&Piece]) -> bool {
 }
 
 /// Joins what several sources found. `found` comes by rank of source, and sorted by labels within each source.
-pub(crate) fn join(mut found: Vec<(Labels, Vec<Piece>)>, range: TimeRange) -> Vec<SelectedSeries> {
+pub(crate) fn join(found: Vec<(Labels, Vec<Piece>)>, range: TimeRange) -> Vec<SelectedSeries> {
+    join_while(found, range, &|_| true).unwrap_or_default()
+}
+
+/// The same; `None` once `go_on` says no: chunks that only touch the range are decoded here.
+pub(crate) fn join_while(
+    mut found: Vec<(Labels, Vec<Piece>)>,
+    range: TimeRange,
+    go_on: &dyn Fn(usize) -> bool,
+) -> Option<Vec<SelectedSeries>> {
     // Stable and fast on runs that are sorted already: ranks stay in order.
     found.sort_by(|a, b| a.0.cmp(&b.0));
     let mut series: Vec<SelectedSeries> = Vec::with_capacity(found.len());
@@ -255,6 +265,13 @@ pub(crate) fn join(mut found: Vec<(Labels, Vec<Piece>)>, range: TimeRange) -> Ve
             _ => series.push(SelectedSeries { labels, range, pieces }),
         }
     }
-    series.retain(|s| s.pieces.iter().any(|p| p.has_sample_in(range)));
-    series
+    let (mut seen, mut kept, mut is_over) = (0_usize, 0, false);
+    series.retain(|s| {
+        is_over = is_over || seen.is_multiple_of(SNAPSHOT_SERIES) && !go_on(kept);
+        seen += 1;
+        let is_wanted = !is_over && s.pieces.iter().any(|p| p.has_sample_in(range));
+        kept += usize::from(is_wanted);
+        is_wanted
+    });
+    (!is_over).then_some(series)
 }

@@ -15,4 +15,5 @@ mod garbage;
 mod http;
 mod kill;
 mod promql;
+mod queries;
 mod remote_write;

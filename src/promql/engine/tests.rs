@@ -109,13 +109,79 @@ fn ends_where_it_is_told_to() {
 fn refuses_more_samples_than_its_budget() {
     let source = memory(10);
     let engine = Engine::new(EngineOptions { samples_max: 100, ..EngineOptions::default() });
-    let words = "query processing would load too many samples into memory in query execution";
+    let words = "query processing would load too many samples into memory in query execution: more than 100; ask for less, \
+                 or raise --query.max-samples (cairn.limits.query_samples_max)";
     let refused = Err(QueryError::Execution(words.to_owned()));
     assert_eq!(engine.range(&source, "m", 0, 3_600_000, 60_000, &control()), refused);
     assert_eq!(engine.range(&source, "vector(1)", 0, i64::MAX, 1, &control()), refused);
     assert_eq!(engine.instant(&source, "max_over_time(vector(1)[1d:1s])", 0, &control()), refused);
     // An aggregation holds one series at a time.
     assert!(engine.instant(&source, "sum(rate(m[1h]))", 3_600_000, &control()).is_ok());
+}
+
+#[test]
+fn refuses_more_memory_series_and_answer_than_its_budgets() {
+    let source = memory(10);
+    let refusal = |options: EngineOptions, query: &str| {
+        let found = Engine::new(options).range(&source, query, 0, 3_600_000, 60_000, &control());
+        found.expect_err(query).to_string()
+    };
+    let options = EngineOptions::default;
+    // Held are the rows of both sides: 2 * 10 * 61 samples of 16 bytes.
+    let few_bytes = EngineOptions { memory_bytes_max: 20_000, ..options() };
+    let words =
+        "the query needs more than 20000 bytes of memory; ask for less, or raise cairn.limits.query_memory_bytes_max";
+    assert_eq!(refusal(few_bytes.clone(), "m + m"), words);
+    assert!(Engine::new(few_bytes).range(&source, "sum(m)", 0, 3_600_000, 60_000, &control()).is_ok());
+    let few_series = EngineOptions { series_max: 15, ..options() };
+    let words = "the query selects more than 15 series; select fewer, or raise cairn.limits.query_series_max";
+    assert_eq!(refusal(few_series.clone(), "m + (m offset 1m)"), words);
+    assert!(Engine::new(few_series).instant(&source, "m", 0, &control()).is_ok());
+    let small = EngineOptions { result_bytes_max: 5_000, ..options() };
+    let words = refusal(small, "m");
+    assert!(words.starts_with("the answer has more than 5000 bytes (16 for a point, and the labels)"), "{words}");
+}
+
+#[test]
+fn who_is_killed_is_told_so() {
+    let killed = control();
+    killed.kill();
+    let ended = Engine::default().instant(&memory(1), "m", 0, &killed);
+    assert_eq!(ended, Err(QueryError::Killed));
+}
+
+#[test]
+fn long_ways_look_for_the_end() {
+    let source = memory(50);
+    for query in [
+        "quantile(0.5, m * on() group_left vector(1))",
+        "topk(3, m)",
+        "label_replace(m, \"a\", \"$1\", \"i\", \"(.*)\")",
+        "sort(m)",
+        "m + on(i) m",
+        "count_values(\"v\", m)",
+        "histogram_quantile(0.9, m)",
+    ] {
+        let late = QueryControl::with_timeout(Duration::ZERO);
+        let found = engine().range(&source, query, 0, 3_600_000, 1000, &late);
+        assert_eq!(found, Err(QueryError::Timeout), "{query}");
+    }
+}
+
+#[test]
+fn counts_the_samples_that_it_looks_at() {
+    let source = memory(2);
+    let used = |query: &str| {
+        let control = control().counting_steps();
+        engine().range(&source, query, 600_000, 720_000, 60_000, &control).unwrap();
+        let used = control.numbers.used();
+        (used.samples, used.samples_per_step)
+    };
+    assert_eq!(used("m"), (6, vec![2, 2, 2]));
+    assert_eq!(used("sum(rate(m[5m]))"), (30, vec![10, 10, 10]));
+    assert_eq!(used("1 + 1"), (0, vec![]));
+    // The windows count, not what a subquery reads to fill them.
+    assert_eq!(used("max_over_time(rate(m[5m])[2m:1m])"), (12, vec![4, 4, 4]));
 }
 
 #[test]

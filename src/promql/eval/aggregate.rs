@@ -58,6 +58,7 @@ impl Evaluator<'_> {
             let place = groups.place(&row.labels);
             if place == folded.len() {
                 self.ctx.charge(self.grid.count)?;
+                self.ctx.budget.charge_bytes(row.labels.packed_bytes() as u64)?;
                 let fold = Fold::new(aggregate.op, self.grid.count);
                 folded.push(Group { labels: groups.labels_of(&row.labels), drop_name: false, fold, histograms: None });
             }
@@ -73,7 +74,11 @@ impl Evaluator<'_> {
             Ok(())
         })?;
         for group in folded {
-            let values = group.fold.finish(aggregate.op, &q);
+            self.ctx.check()?;
+            let values = match group.fold {
+                Fold::Quantile(rows) => self.quantiles(&rows, &q)?,
+                fold => fold.finish(aggregate.op),
+            };
             let mut row = Row { drop_name: group.drop_name, ..Row::new(group.labels, values) };
             if let Some(histograms) = group.histograms {
                 self.finish_histograms(histograms, &mut row, aggregate.expr.span);
@@ -81,6 +86,18 @@ impl Evaluator<'_> {
             self.emit_if_any(row, sink)?;
         }
         Ok(())
+    }
+
+    fn quantiles(&self, rows: &[Vec<f64>], q: &[f64]) -> Result<Vec<f64>, QueryError> {
+        let mut values = Vec::with_capacity(rows.len());
+        let mut found = Vec::with_capacity(q.len());
+        for (step, &q) in q.iter().enumerate() {
+            self.check_now_and_then(step)?;
+            values.clear();
+            values.extend(rows.iter().map(|row| row[step]).filter(|v| !is_absent(*v)));
+            found.push(if values.is_empty() { ABSENT } else { quantile(q, &mut values) });
+        }
+        Ok(found)
     }
 
     fn fold_histograms(&self, aggregate: &AggregateExpr, group: &mut Group, row: &mut Row) -> Done {
@@ -213,7 +230,7 @@ impl Fold {
         }
     }
 
-    fn finish(self, op: AggregateOp, q: &[f64]) -> Vec<f64> {
+    fn finish(self, op: AggregateOp) -> Vec<f64> {
         match self {
             Fold::Sum(sums, compensations) => {
                 let total = |(sum, c): (f64, f64)| if is_absent(sum) { sum } else { sum + c };
@@ -229,7 +246,8 @@ impl Fold {
                 };
                 states.into_iter().map(|s| if s.0 == 0.0 { ABSENT } else { finish(s) }).collect()
             }
-            Fold::Quantile(rows) => quantiles(&rows, q),
+            // Its own way: it takes long, and looks for the query's end meanwhile.
+            Fold::Quantile(_) => Vec::new(),
         }
     }
 }
@@ -244,14 +262,4 @@ fn push_variance((count, mean, distance): &mut (f64, f64, f64), v: f64) {
     let delta = v - *mean;
     *mean += delta / *count;
     *distance += delta * (v - *mean);
-}
-
-fn quantiles(rows: &[Vec<f64>], q: &[f64]) -> Vec<f64> {
-    let mut values = Vec::with_capacity(rows.len());
-    let at_step = |(step, &q): (usize, &f64)| {
-        values.clear();
-        values.extend(rows.iter().map(|row| row[step]).filter(|v| !is_absent(*v)));
-        if values.is_empty() { ABSENT } else { quantile(q, &mut values) }
-    };
-    q.iter().enumerate().map(at_step).collect()
 }

@@ -3,6 +3,8 @@
 //! Here: values, and presence over the steps. Elsewhere: which series meet (`matching`), scalars alone (`scalar`), native
 //! histograms (`mixed_binary`).
 
+use std::collections::hash_map::Entry;
+
 use rustc_hash::FxHashMap;
 use storage::Labels;
 
@@ -85,7 +87,7 @@ impl Evaluator<'_> {
         let drops_name = !b.op.keeps_name() || (b.return_bool && !is_delayed);
         let pairs = self.pairs(&join, drops_name)?;
         // The earliest step speaks; within it the one side is looked at first.
-        let clashes = [join.clash_on_one_side(), join.clash_of_pairs(&pairs)];
+        let clashes = [join.clash_on_one_side(), self.clash_of_pairs(&join, &pairs)?];
         if let Some((_, error)) = clashes.into_iter().flatten().min_by_key(|(step, _)| *step) {
             return Err(error);
         }
@@ -131,6 +133,36 @@ impl Evaluator<'_> {
             }
         }
         Ok(pairs)
+    }
+
+    /// The first step at which two pairs answer for the same thing, also where a comparison would hide one of them.
+    fn clash_of_pairs(&self, join: &Join<'_>, pairs: &[Pair]) -> Result<Option<Clash>, QueryError> {
+        let one_to_one = join.matching.card == Cardinality::OneToOne;
+        let mut answered: FxHashMap<(usize, Option<&Labels>), Vec<bool>> = FxHashMap::default();
+        let mut first: Option<usize> = None;
+        // Where a signature has a single series on the many side, nothing can clash.
+        for pair in pairs.iter().filter(|p| join.many_by_signature[p.signature].len() > 1) {
+            self.ctx.check()?;
+            let key = (pair.signature, (!one_to_one).then_some(&pair.labels));
+            let steps = match answered.entry(key) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    self.ctx.budget.charge_bytes(join.steps as u64)?;
+                    new.insert(vec![false; join.steps])
+                }
+            };
+            for (step, seen) in steps.iter_mut().enumerate().take(first.unwrap_or(join.steps)) {
+                if join.many[pair.many].is_present(step) && join.one[pair.one].is_present(step) {
+                    if *seen {
+                        first = Some(step);
+                        break;
+                    }
+                    *seen = true;
+                }
+            }
+        }
+        let message = if one_to_one { MANY_TO_ONE } else { NOT_UNIQUE };
+        Ok(first.map(|step| (step, QueryError::Execution(message.to_owned()))))
     }
 
     fn set_operation(&self, b: &BinaryExpr, matching: &VectorMatching) -> Result<Vec<Row>, QueryError> {
@@ -226,29 +258,6 @@ impl<'r> Join<'r> {
 
     fn meet(&self, many: usize, one: usize) -> bool {
         (0..self.steps).any(|step| self.many[many].is_present(step) && self.one[one].is_present(step))
-    }
-
-    /// The first step at which two pairs answer for the same thing, also where a comparison would hide one of them.
-    fn clash_of_pairs(&self, pairs: &[Pair]) -> Option<Clash> {
-        let one_to_one = self.matching.card == Cardinality::OneToOne;
-        let mut answered: FxHashMap<(usize, Option<&Labels>), Vec<bool>> = FxHashMap::default();
-        let mut first: Option<usize> = None;
-        // Where a signature has a single series on the many side, nothing can clash.
-        for pair in pairs.iter().filter(|p| self.many_by_signature[p.signature].len() > 1) {
-            let key = (pair.signature, (!one_to_one).then_some(&pair.labels));
-            let steps = answered.entry(key).or_insert_with(|| vec![false; self.steps]);
-            for (step, seen) in steps.iter_mut().enumerate().take(first.unwrap_or(self.steps)) {
-                if self.many[pair.many].is_present(step) && self.one[pair.one].is_present(step) {
-                    if *seen {
-                        first = Some(step);
-                        break;
-                    }
-                    *seen = true;
-                }
-            }
-        }
-        let message = if one_to_one { MANY_TO_ONE } else { NOT_UNIQUE };
-        first.map(|step| (step, QueryError::Execution(message.to_owned())))
     }
 }
 

@@ -1,17 +1,16 @@
 //! What all parts of one query share: where series come from, its limits, its annotations.
 //!
-//! Here: selecting (each selector once), the budget of samples, the checks for timeout and cancellation.
-//! Elsewhere: wording of annotations (`annotate`).
+//! Here: selecting (each selector once). Elsewhere: limits, timeout and cancellation (`budget`), wording of annotations
+//! (`annotate`).
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 use storage::{Matcher, TimeRange};
 
 use super::annotate::Annotations;
+use super::budget::Budget;
 use super::grid::Grid;
 use super::stats_only::StatsOnly;
 use crate::promql::ast::{At, Expr, Span};
@@ -20,15 +19,13 @@ use crate::promql::parse::position;
 use crate::promql::source::{SeriesReader, Source, SourceError};
 use crate::promql::types::{EngineOptions, QueryControl, QueryError};
 
-/// Prometheus' words for a query over its budget of samples.
-pub(crate) const TOO_MANY_SAMPLES: &str = "query processing would load too many samples into memory in query execution";
-
 pub(super) type Selected = Rc<Vec<Box<dyn SeriesReader>>>;
 
 /// One query under evaluation.
 pub(crate) struct Context<'a> {
     source: &'a dyn Source,
-    control: &'a QueryControl,
+    /// What it may use, and its end.
+    pub(super) budget: Budget<'a>,
     pub(super) options: &'a EngineOptions,
     query: &'a str,
     /// The outermost grid; `@ start()` is its start.
@@ -37,7 +34,6 @@ pub(crate) struct Context<'a> {
     pub(super) end: i64,
     /// Selectors whose native histograms need no buckets.
     pub(super) stats_only: StatsOnly,
-    samples_held: Cell<u64>,
     annotations: RefCell<Annotations>,
     /// By the address of the selector's matchers and the range of time.
     selected: RefCell<FxHashMap<(usize, i64, i64), Selected>>,
@@ -54,13 +50,12 @@ impl<'a> Context<'a> {
     ) -> Self {
         Context {
             source,
-            control,
+            budget: Budget::new(control, options),
             options,
             query,
             outer,
             end,
             stats_only: StatsOnly::default(),
-            samples_held: Cell::new(0),
             annotations: RefCell::default(),
             selected: RefCell::default(),
         }
@@ -76,30 +71,24 @@ impl<'a> Context<'a> {
         self.annotations.into_inner().finish()
     }
 
+    /// What the query may use.
+    pub(in crate::promql) fn budget(&self) -> &Budget<'a> {
+        &self.budget
+    }
+
     /// Ends the query if its time is over or its asker is gone.
     pub(super) fn check(&self) -> Result<(), QueryError> {
-        if self.control.canceled.load(Ordering::Relaxed) {
-            return Err(QueryError::Canceled);
-        }
-        if Instant::now() >= self.control.deadline {
-            return Err(QueryError::Timeout);
-        }
-        Ok(())
+        self.budget.check()
     }
 
     /// Counts samples that the query now holds.
     pub(super) fn charge(&self, samples: usize) -> Result<(), QueryError> {
-        let held = self.samples_held.get().saturating_add(samples as u64);
-        self.samples_held.set(held);
-        if held > self.options.samples_max {
-            return Err(QueryError::Execution(TOO_MANY_SAMPLES.to_owned()));
-        }
-        Ok(())
+        self.budget.charge(samples)
     }
 
     /// Counts samples that the query no longer holds.
     pub(super) fn release(&self, samples: usize) {
-        self.samples_held.set(self.samples_held.get().saturating_sub(samples as u64));
+        self.budget.release(samples);
     }
 
     /// The series of `matchers` in `range`, asked for once in a query.
@@ -116,7 +105,13 @@ impl<'a> Context<'a> {
     /// As [`Self::select`] for matchers that do not live as long as the query and so cannot be known by their address.
     pub(super) fn select_anew(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selected, QueryError> {
         self.check()?;
-        let found = self.source.select(matchers, range).map_err(|e| expanding(&e))?;
+        let left = self.budget.series_left();
+        let go_on = |found: usize| found as u64 <= left && self.check().is_ok();
+        let Some(found) = self.source.select_while(matchers, range, &go_on).map_err(|e| expanding(&e))? else {
+            self.check()?;
+            return Err(self.budget.too_many_series());
+        };
+        self.budget.charge_series(&found.series)?;
         for warning in found.warnings {
             self.annotations.borrow_mut().warn(warning, None);
         }

@@ -15,7 +15,7 @@ use super::grid::Grid;
 use super::range_call::WindowFn;
 use super::row::{ABSENT, Row, empty_column};
 use super::stats_only::Converter;
-use super::window::{RangeSeries, Window, Windows};
+use super::window::{RangeSeries, Seen, Window, Windows};
 use super::{Done, Evaluator};
 use crate::promql::ast::{Call, Extension, Span, VectorSelector};
 use crate::promql::functions::native_extended::{from_anchor, from_end_to_end};
@@ -63,6 +63,7 @@ impl Windows {
         let mut since_check = 0;
         let t = range.t();
         let (mut first_float, mut after_float, mut first, mut after) = (0, 0, 0, 0);
+        let mut seen = Seen::new(ctx, self.is_counted);
         for step in 0..self.reference.count {
             let end = self.reference.time(step);
             let start = end.saturating_sub(self.range_ms);
@@ -78,7 +79,9 @@ impl Windows {
                 let floats = Window { t: &columns.t[float..last_float], v: &columns.v[float..last_float], start, end };
                 visit(step, MixedWindow { floats, range, first: first.min(after), after });
             }
-            since_check += (after_float - first_float.min(after_float)) + 16 * (after - first.min(after));
+            let (floats, histograms) = (after_float - first_float.min(after_float), after - first.min(after));
+            seen.add(step, floats + histograms * range.cost() / t.len().max(1));
+            since_check += floats + 16 * histograms;
             if since_check > SAMPLES_BETWEEN_CHECKS {
                 since_check = 0;
                 ctx.check()?;

@@ -4,7 +4,7 @@
 //! Elsewhere: reading series (`selector`, `window`, with modifiers `extended`), `aggregate` with `rank` and `limit`,
 //! `binary` with `matching` and `fill`, function calls (`call`, `range_call`, `buckets`, `quantiles`, `relabel`, `info`),
 //! native histograms where they need more (`histogram_selector`, `histogram_fold`, `mixed_range`, `mixed_binary`), what a
-//! query shares (`context`), dropping names (`names`).
+//! query shares (`context`) and may use (`budget`), dropping names (`names`).
 //!
 //! Columnar: a node yields one [`Row`] for each series with a value for every step, never one vector for each step.
 //! Rows are handed on one at a time where the node allows, so that an aggregation holds its groups and not its input.
@@ -13,6 +13,7 @@ mod aggregate;
 mod annotate;
 mod binary;
 mod buckets;
+mod budget;
 mod call;
 mod context;
 mod count_values;
@@ -34,13 +35,16 @@ mod relabel;
 mod row;
 mod scalar;
 mod selector;
+mod sort;
 mod stats_only;
 mod window;
 
 pub(super) use annotate::short_float;
-pub(super) use context::{Context, TOO_MANY_SAMPLES};
+pub(super) use budget::too_many_samples;
+pub(super) use context::Context;
 pub(super) use grid::Grid;
 pub(super) use row::{Row, is_absent};
+pub(super) use sort::sort_while;
 pub(super) use window::Window;
 
 use super::ast::{Expr, ExprKind};
@@ -51,13 +55,20 @@ use row::Sink;
 pub(super) struct Evaluator<'a> {
     ctx: &'a Context<'a>,
     grid: Grid,
+    /// Inside a subquery, where samples are not counted.
+    is_inner: bool,
 }
 
 type Done = Result<(), QueryError>;
 
 impl<'a> Evaluator<'a> {
     pub(super) fn new(ctx: &'a Context<'a>, grid: Grid) -> Self {
-        Evaluator { ctx, grid }
+        Evaluator { ctx, grid, is_inner: false }
+    }
+
+    /// For what stands inside a subquery.
+    fn inner(ctx: &'a Context<'a>, grid: Grid) -> Self {
+        Evaluator { ctx, grid, is_inner: true }
     }
 
     /// The rows of an instant vector expression with names dropped where the language drops them.
@@ -67,6 +78,12 @@ impl<'a> Evaluator<'a> {
             return Ok(rows);
         }
         names::finish(rows)
+    }
+
+    /// Looks for the query's end at some of the steps of a long loop.
+    fn check_now_and_then(&self, step: usize) -> Done {
+        const STEPS_BETWEEN_CHECKS: usize = 16;
+        if step.is_multiple_of(STEPS_BETWEEN_CHECKS) { self.ctx.check() } else { Ok(()) }
     }
 
     /// The text of a string expression.
@@ -81,7 +98,7 @@ impl<'a> Evaluator<'a> {
     fn rows(&self, expr: &Expr) -> Result<Vec<Row>, QueryError> {
         let mut rows = Vec::new();
         self.each_row(expr, &mut |row| {
-            self.ctx.charge(row.cost())?;
+            self.ctx.budget.charge_row(&row)?;
             rows.push(row);
             Ok(())
         })?;
@@ -90,6 +107,7 @@ impl<'a> Evaluator<'a> {
 
     /// Hands every row of an instant vector expression to `sink`, each as soon as it is ready.
     fn each_row(&self, expr: &Expr, sink: &mut Sink<'_>) -> Done {
+        self.ctx.check()?;
         match &expr.kind {
             ExprKind::Paren(inner) => self.each_row(inner, sink),
             ExprKind::Selector(selector) => self.selector_rows(selector, expr.span, sink),

@@ -7,6 +7,7 @@ use storage::Labels;
 use super::aggregate::Groups;
 use super::annotate::ignored_in_aggregation;
 use super::row::{ABSENT, Row, Sink};
+use super::sort::sort_while;
 use super::{Done, Evaluator, impossible};
 use crate::promql::ast::{AggregateExpr, AggregateOp, Call, Span};
 use crate::promql::types::QueryError;
@@ -39,6 +40,7 @@ impl Evaluator<'_> {
         for group in &members {
             self.ctx.check()?;
             for (step, &k) in k.iter().enumerate() {
+                self.check_now_and_then(step)?;
                 let ranked = ranked(&rows, group, step, is_descending);
                 for &index in ranked.iter().skip(count_of(k)) {
                     rows[index].values[step] = ABSENT;
@@ -69,12 +71,13 @@ impl Evaluator<'_> {
             self.ctx.warn(message, span);
             return rows.into_iter().try_for_each(sink);
         }
+        let check = || self.ctx.check();
         match call.function.name {
-            "sort" => rows.sort_by(|a, b| compare(a.values[0], b.values[0], false)),
-            "sort_desc" => rows.sort_by(|a, b| compare(a.values[0], b.values[0], true)),
+            "sort" => sort_while(&mut rows, &|a, b| compare(a.values[0], b.values[0], false), &check)?,
+            "sort_desc" => sort_while(&mut rows, &|a, b| compare(a.values[0], b.values[0], true), &check)?,
             name => {
                 let labels: Vec<String> = call.args[1..].iter().map(|a| self.string(a)).collect::<Result<_, _>>()?;
-                rows.sort_by(|a, b| compare_labels(&labels, &a.labels, &b.labels));
+                sort_while(&mut rows, &|a, b| compare_labels(&labels, &a.labels, &b.labels), &check)?;
                 if name == "sort_by_label_desc" {
                     rows.reverse();
                 }

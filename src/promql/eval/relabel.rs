@@ -19,7 +19,8 @@ impl Evaluator<'_> {
             return Err(QueryError::Execution(message));
         }
         let mut rows = self.rows(&call.args[0])?;
-        for row in &mut rows {
+        for (index, row) in rows.iter_mut().enumerate() {
+            self.check_now_and_then(index)?;
             let found = expanded(&regex, &template, row.labels.get(&source).unwrap_or(""));
             if let Some(value) = found {
                 set_label(row, &target, &value);
@@ -41,7 +42,8 @@ impl Evaluator<'_> {
             return refuse("destination", target);
         }
         let mut rows = self.rows(&call.args[0])?;
-        for row in &mut rows {
+        for (index, row) in rows.iter_mut().enumerate() {
+            self.check_now_and_then(index)?;
             let values: Vec<&str> = sources.iter().map(|s| row.labels.get(s).unwrap_or("")).collect();
             let joined = values.join(separator);
             set_label(row, target, &joined);

@@ -9,7 +9,7 @@ use storage::{Columns, TimeRange};
 use super::context::{Selected, expanding};
 use super::extended::smooth;
 use super::grid::Grid;
-use super::row::{ABSENT, Row, Sink};
+use super::row::{ABSENT, Row, Sink, is_absent};
 use super::{Done, Evaluator};
 use crate::promql::ast::{Extension, Span, VectorSelector};
 use crate::promql::types::QueryError;
@@ -45,7 +45,10 @@ impl Evaluator<'_> {
                         self.look_back_mixed(selector, series.as_ref(), &columns, sight, pick)?
                     }
                 };
-                row.map_or(Ok(()), &mut *sink)?;
+                if let Some(row) = row {
+                    self.count_looked_at(&row);
+                    sink(row)?;
+                }
                 self.ctx.release(columns.len());
                 continue;
             }
@@ -54,11 +57,27 @@ impl Evaluator<'_> {
                 _ => look_back(&columns, reference, lookback_ms, pick),
             };
             if let Some(values) = values {
-                sink(Row::new(series.labels().clone(), values))?;
+                let row = Row::new(series.labels().clone(), values);
+                self.count_looked_at(&row);
+                sink(row)?;
             }
             self.ctx.release(columns.len());
         }
         Ok(())
+    }
+
+    /// A sample for each step that has one; a histogram counts as many as it is worth.
+    fn count_looked_at(&self, row: &Row) {
+        if self.is_inner {
+            return;
+        }
+        let numbers = &self.ctx.budget.control().numbers;
+        let floats = row.values.iter().filter(|v| !is_absent(**v)).count() as u64;
+        numbers.saw_samples(floats + row.each_histogram().map(|(_, h)| h.cost() as u64).sum::<u64>());
+        if numbers.has_steps() {
+            let floats = row.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)).map(|(step, _)| (step, 1));
+            numbers.saw_at_steps(floats.chain(row.each_histogram().map(|(step, h)| (step, h.cost() as u64))));
+        }
     }
 
     pub(super) fn select_instant(&self, selector: &VectorSelector) -> Result<Selected, QueryError> {

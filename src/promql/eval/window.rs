@@ -33,6 +33,8 @@ pub(super) struct Windows {
     pub(super) range_ms: i64,
     /// How far beyond their ends samples are looked at.
     pub(super) reach: Reach,
+    /// Whether what they show counts as looked at.
+    pub(super) is_counted: bool,
 }
 
 /// What a range function sees at one step.
@@ -55,6 +57,7 @@ impl Windows {
         const SAMPLES_BETWEEN_CHECKS: usize = 1 << 20;
         let mut since_check = 0;
         let (mut first, mut after) = (0, 0);
+        let mut seen = Seen::new(ctx, self.is_counted);
         for step in 0..self.reference.count {
             let end = self.reference.time(step);
             let start = end.saturating_sub(self.range_ms);
@@ -68,6 +71,7 @@ impl Windows {
             if first < after {
                 visit(step, Window { t: &columns.t[first..after], v: &columns.v[first..after], start, end });
             }
+            seen.add(step, after - first);
             since_check += after - first;
             if since_check > SAMPLES_BETWEEN_CHECKS {
                 since_check = 0;
@@ -75,6 +79,37 @@ impl Windows {
             }
         }
         Ok(())
+    }
+}
+
+/// Samples of one series that windows showed, told when it is dropped.
+pub(super) struct Seen<'c> {
+    ctx: &'c Context<'c>,
+    is_counted: bool,
+    samples: u64,
+    steps: Vec<(usize, u64)>,
+}
+
+impl<'c> Seen<'c> {
+    pub(super) fn new(ctx: &'c Context<'_>, is_counted: bool) -> Self {
+        Seen { ctx, is_counted, samples: 0, steps: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, step: usize, samples: usize) {
+        self.samples += samples as u64;
+        if self.is_counted && self.ctx.budget.control().numbers.has_steps() {
+            self.steps.push((step, samples as u64));
+        }
+    }
+}
+
+impl Drop for Seen<'_> {
+    fn drop(&mut self) {
+        if self.is_counted {
+            let numbers = &self.ctx.budget.control().numbers;
+            numbers.saw_samples(self.samples);
+            numbers.saw_at_steps(self.steps.drain(..));
+        }
     }
 }
 
@@ -87,7 +122,8 @@ impl Evaluator<'_> {
             _ => return Err(impossible("a range vector")),
         };
         let reach = self.reach(arg);
-        Ok(Windows { reference: self.grid.reference(self.ctx.at_time(at), offset_ms), range_ms, reach })
+        let reference = self.grid.reference(self.ctx.at_time(at), offset_ms);
+        Ok(Windows { reference, range_ms, reach, is_counted: !self.is_inner })
     }
 
     /// Hands every series of range vector `arg` to `visit`.
@@ -162,10 +198,10 @@ impl Evaluator<'_> {
         let start = before.div_euclid(step).saturating_add(1).saturating_mul(step);
         let Some(grid) = Grid::spanning(start, windows.reference.last(), step) else { return Ok(()) };
         if grid.count as u64 > self.ctx.options.samples_max {
-            return Err(QueryError::Execution(super::TOO_MANY_SAMPLES.to_owned()));
+            return Err(super::too_many_samples(self.ctx.options.samples_max));
         }
         let mut columns = Columns::default();
-        Evaluator::new(self.ctx, grid).each_row(&subquery.expr, &mut |row| {
+        Evaluator::inner(self.ctx, grid).each_row(&subquery.expr, &mut |row| {
             columns.clear();
             for (step, &v) in row.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
                 columns.push(grid.time(step), v);

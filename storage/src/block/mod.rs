@@ -22,6 +22,7 @@ use self::meta::{BlockId, META_FILE, Meta, MetaError};
 use self::page::{BadPage, PageKind};
 use self::writer::{CHUNKS_MAGIC, file_header};
 use crate::damage::DamageLog;
+use crate::db::SNAPSHOT_SERIES;
 use crate::fs::Fs;
 use crate::histogram::blobs;
 use crate::index::{Damage, SeriesRef};
@@ -233,18 +234,25 @@ impl Block {
     }
 
     /// Series that satisfy the matchers with the chunks that overlap `range`, sorted by labels. Damaged pages
-    /// are left out and named in `warnings`.
+    /// are left out and named in `warnings`. `None` once `go_on` says no.
     pub(crate) fn select(
         self: &Arc<Self>,
         matchers: &[Matcher],
         range: TimeRange,
         damage: &DamageLog,
         warnings: &mut Vec<String>,
-    ) -> Result<Vec<(Labels, Vec<Piece>)>, Damage> {
+        go_on: &dyn Fn(usize) -> bool,
+    ) -> Result<Option<Vec<(Labels, Vec<Piece>)>>, Damage> {
         let tombstones = self.tombstones();
         let mut bad = BTreeMap::new();
         let mut found = Vec::new();
+        let (mut seen, mut is_over) = (0_usize, false);
         let selected = self.each_selected(matchers, |series, labels, chunks| {
+            is_over = is_over || seen.is_multiple_of(SNAPSHOT_SERIES) && !go_on(found.len());
+            seen += 1;
+            if is_over {
+                return Ok(());
+            }
             let is_wanted = |c: &&ChunkRef| c.min_t < range.max_t && range.min_t <= c.max_t;
             let pieces: Vec<Piece> = chunks
                 .iter()
@@ -264,7 +272,7 @@ impl Block {
             self.note_damage(&error, damage);
             warnings.push(format!("{error}; what it held is missing from this answer"));
         }
-        Ok(found)
+        Ok((!is_over).then_some(found))
     }
 
     /// Labels of the series that satisfy the matchers.

@@ -101,9 +101,9 @@ fn read_all(block: &Arc<Block>, range: TimeRange) -> Found {
     let log = DamageLog::new(Arc::new(RealFs), Path::new("/nowhere"));
     let mut warnings = Vec::new();
     let mut found = Vec::new();
-    match block.select(&[], range, &log, &mut warnings) {
+    match block.select(&[], range, &log, &mut warnings, &|_| true) {
         Ok(series) => {
-            for (labels, pieces) in series {
+            for (labels, pieces) in series.unwrap_or_default() {
                 let mut out = Columns::default();
                 for piece in pieces {
                     let Piece::Block(block, chunk) = piece else { panic!("blocks give blocks' pieces") };

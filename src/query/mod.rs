@@ -1,0 +1,297 @@
+//! The query service: everything around the evaluation of a query.
+//!
+//! Here: admission and its fair queue (`queue`), the list of running queries (`active`), and the way of a query from its
+//! arrival to its end, here on this page.
+//! Elsewhere: evaluation (`promql`), parameters and JSON (`api`), budgets of one evaluation (`promql::EngineOptions`).
+//!
+//! Invariant: a query runs on a blocking thread, behind a permit, and ends soon after nobody waits for it any more.
+
+mod active;
+mod queue;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use active::ActiveQueries;
+pub use active::ActiveQuery;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use queue::{FairQueue, Refused};
+use storage::{Matcher, TimeRange};
+
+use crate::clock::Clock;
+use crate::config::{Limits, TenantId, format_duration};
+use crate::promql::{Engine, QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries, Used};
+use crate::telemetry::{Registry, put};
+use crate::tenant::{Tenant, Tenants};
+
+/// What somebody wants to know.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// PromQL.
+    pub query: String,
+    /// For when.
+    pub when: When,
+    /// A shorter time limit than the server's.
+    pub timeout: Option<Duration>,
+    /// Another lookback than the server's.
+    pub lookback: Option<Duration>,
+    /// Whether samples are counted for each step.
+    pub counts_steps: bool,
+    /// Who asks.
+    pub origin: Origin,
+}
+
+/// The times of a query, milliseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// At one time.
+    Instant(i64),
+    /// At `start`, `start + step`, … up to `end`.
+    Range { start: i64, end: i64, step: i64 },
+}
+
+/// Where a query came from.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The client's address.
+    pub client: String,
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// The route.
+    pub path: &'static str,
+}
+
+impl Ask {
+    /// `query` at `t`, all else as usual.
+    pub fn instant(query: &str, t: i64) -> Self {
+        Ask {
+            query: query.to_owned(),
+            when: When::Instant(t),
+            timeout: None,
+            lookback: None,
+            counts_steps: false,
+            origin: Origin::default(),
+        }
+    }
+}
+
+/// An answer, and what it took.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// The answer.
+    pub result: QueryResult,
+    /// What it took.
+    pub cost: Cost,
+}
+
+/// What a query took.
+#[derive(Debug, Clone, Default)]
+pub struct Cost {
+    /// Waiting for its turn.
+    pub queued: Duration,
+    /// From its turn to its end.
+    pub ran: Duration,
+    /// Samples, series, phases.
+    pub used: Used,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum AskError {
+    /// 503, at once: too many of the tenant wait already.
+    #[error("{0}")]
+    Full(String),
+    /// 503: it was not its turn for too long, or it ran for too long.
+    #[error("{0}")]
+    Timeout(String),
+    /// The engine's words.
+    #[error(transparent)]
+    Query(QueryError),
+    /// A bug.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// The service. One for all tenants.
+#[derive(Debug)]
+pub struct QueryService {
+    engine: Engine,
+    tenants: Arc<Tenants>,
+    clock: Clock,
+    limits: Limits,
+    queue: Arc<FairQueue>,
+    active: Arc<ActiveQueries>,
+    refused: Counter,
+}
+
+impl QueryService {
+    /// A service over these tenants; `limits` are those on queries.
+    pub fn new(engine: Engine, tenants: Arc<Tenants>, clock: Clock, limits: Limits, registry: &Registry) -> Self {
+        let queue = Arc::new(FairQueue::new(limits.query_concurrency_max, limits.query_queue_max));
+        let refused = Counter::default();
+        registry.with(|r| {
+            let help = "Queries that were sent back because too many waited, or after waiting for too long";
+            r.register("cairn_queries_refused", help, refused.clone());
+            r.register_collector(Box::new(QueueCollector { queue: queue.clone(), max: limits.query_concurrency_max }));
+        });
+        QueryService { engine, tenants, clock, limits, queue, active: Arc::default(), refused }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Queries of a tenant that wait or run, oldest first.
+    pub fn active(&self, tenant: &TenantId) -> Vec<ActiveQuery> {
+        self.active.list(tenant)
+    }
+
+    /// Ends a query of a tenant; false if it has none of this number.
+    pub fn kill(&self, tenant: &TenantId, id: u64) -> bool {
+        self.active.kill(tenant, id)
+    }
+
+    /// Answers a query. Dropping the future ends it.
+    pub async fn ask(self: &Arc<Self>, tenant: &TenantId, ask: Ask) -> Result<Answered, AskError> {
+        let service = self.clone();
+        let wanted = ask.clone();
+        self.admitted(tenant, &ask, move |tenant, control, queued| {
+            let started = Instant::now();
+            let result = service.evaluate(tenant, &wanted, control)?;
+            let cost = Cost { queued, ran: started.elapsed(), used: control.numbers.used() };
+            Ok(Answered { result, cost })
+        })
+        .await
+    }
+
+    /// Runs other reading work of a tenant under the same rules; `ask` says what it is in lists.
+    pub async fn read<T, F>(self: &Arc<Self>, tenant: &TenantId, ask: Ask, work: F) -> Result<T, AskError>
+    where
+        T: Default + Send + 'static,
+        F: FnOnce(&Tenant, &QueryControl) -> Result<T, QueryError> + Send + 'static,
+    {
+        let work = move |tenant: Option<&Tenant>, control: &QueryControl, _| match tenant {
+            Some(tenant) => work(tenant, control),
+            None => Ok(T::default()),
+        };
+        self.admitted(tenant, &ask, work).await
+    }
+
+    /// Waits for its turn, runs `work` on a blocking thread, and ends it when nobody waits for it any more.
+    async fn admitted<T, F>(self: &Arc<Self>, tenant: &TenantId, ask: &Ask, work: F) -> Result<T, AskError>
+    where
+        T: Send + 'static,
+        F: FnOnce(Option<&Tenant>, &QueryControl, Duration) -> Result<T, QueryError> + Send + 'static,
+    {
+        let timeout = ask.timeout.unwrap_or(Duration::MAX).min(self.limits.query_timeout);
+        let mut control = QueryControl::with_timeout(timeout);
+        if ask.counts_steps {
+            control = control.counting_steps();
+        }
+        let listed = self.active.add(tenant, ask, self.clock.now_ms(), &control);
+        let arrived = Instant::now();
+        let entered = tokio::select! {
+            entered = self.queue.enter(tenant, timeout.min(self.limits.query_wait_max)) => entered,
+            () = listed.killed() => return Err(AskError::Query(QueryError::Killed)),
+        };
+        let permit = match entered {
+            Ok(permit) => permit,
+            Err(refused) => {
+                self.refused.inc();
+                return Err(self.refusal(refused, timeout));
+            }
+        };
+        listed.starts();
+        let tenant = self.tenants.get(tenant);
+        let handed = control.clone();
+        let queued = arrived.elapsed();
+        let done = tokio::task::spawn_blocking(move || {
+            // Given back when the work is done, which may be a little after its asker has gone.
+            let _permit = permit;
+            handed.check()?;
+            work(tenant.as_deref(), &handed, queued)
+        })
+        .await;
+        drop(listed);
+        match done {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(QueryError::Timeout)) => Err(AskError::Timeout(self.timed_out(timeout))),
+            Ok(Err(e)) => Err(AskError::Query(e)),
+            Err(e) => Err(AskError::Internal(format!("the query ended early: {e}"))),
+        }
+    }
+
+    fn evaluate(&self, tenant: Option<&Tenant>, ask: &Ask, control: &QueryControl) -> Result<QueryResult, QueryError> {
+        let engine = match ask.lookback {
+            Some(lookback) => &self.engine.with_lookback(lookback),
+            None => &self.engine,
+        };
+        let source: &dyn Source = match tenant {
+            Some(tenant) => &*tenant.db,
+            None => &NoSeries,
+        };
+        match ask.when {
+            When::Instant(t) => engine.instant(source, &ask.query, t, control),
+            When::Range { start, end, step } => engine.range(source, &ask.query, start, end, step, control),
+        }
+    }
+
+    fn timed_out(&self, timeout: Duration) -> String {
+        let words = QueryError::Timeout;
+        if timeout < self.limits.query_timeout {
+            return format!("{words}: it asked for no more than {}", format_duration(timeout));
+        }
+        let limit = format_duration(timeout);
+        format!("{words}: it may take {limit}; ask for less, or raise --query.timeout (cairn.limits.query_timeout)")
+    }
+
+    fn refusal(&self, refused: Refused, timeout: Duration) -> AskError {
+        let Limits { query_concurrency_max, query_queue_max, query_wait_max, .. } = self.limits;
+        let running = format!("at most {query_concurrency_max} run at once (--query.max-concurrency)");
+        match refused {
+            Refused::Full => AskError::Full(format!(
+                "too many queries: {query_queue_max} of this tenant wait already (cairn.limits.query_queue_max), and {running}; \
+                 ask again later"
+            )),
+            Refused::WaitedTooLong => AskError::Timeout(format!(
+                "query timed out in query queue: it waited for {} (cairn.limits.query_wait_max), and {running}; ask again later",
+                format_duration(timeout.min(query_wait_max))
+            )),
+        }
+    }
+}
+
+/// What a tenant that nobody has pushed to holds. Reading does not create it.
+struct NoSeries;
+
+impl Source for NoSeries {
+    fn select(&self, _: &[Matcher], _: TimeRange) -> Result<SourceSeries, SourceError> {
+        Ok(SourceSeries { series: Vec::new(), warnings: Vec::new() })
+    }
+}
+
+#[derive(Debug)]
+struct QueueCollector {
+    queue: Arc<FairQueue>,
+    max: usize,
+}
+
+impl Collector for QueueCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let (running, waiting) = self.queue.counts();
+        let help = "The current number of queries being executed or waiting.";
+        put(&mut encoder, "prometheus_engine_queries", help, &ConstGauge::new((running + waiting) as i64))?;
+        let help = "The max number of concurrent queries.";
+        put(&mut encoder, "prometheus_engine_queries_concurrent_max", help, &ConstGauge::new(self.max as i64))?;
+        put(&mut encoder, "cairn_queries_waiting", "Queries that wait.", &ConstGauge::new(waiting as i64))
+    }
+}

@@ -1,0 +1,241 @@
+//! Who may run when: so many queries at a moment, the others in line.
+//!
+//! Here: a line for each tenant and the choice among them. Elsewhere: what a query does once it runs (the service).
+//!
+//! A free place goes to the tenant with the fewest queries running, among those to the one that was served longest ago,
+//! and within a tenant to the query that came first: a tenant's own line is the only one that it makes longer.
+//!
+//! Invariant: somebody waits only while all places are taken.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::config::TenantId;
+
+/// The places and the lines before them.
+#[derive(Debug)]
+pub(super) struct FairQueue {
+    state: Mutex<State>,
+    running_max: usize,
+    /// In the line of one tenant.
+    waiting_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: usize,
+    waiting: usize,
+    /// Counts those that were let in.
+    turn: u64,
+    next_id: u64,
+    lines: BTreeMap<TenantId, Line>,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    running: usize,
+    waiting: VecDeque<Waiter>,
+    /// The turn at which somebody of it was let in last.
+    served: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    id: u64,
+    call: oneshot::Sender<Permit>,
+}
+
+/// A place among those that run; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    queue: Arc<FairQueue>,
+    tenant: TenantId,
+}
+
+/// Why a query may not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The tenant's line is full.
+    Full,
+    /// Nobody called for too long.
+    WaitedTooLong,
+}
+
+/// A place in a line; given up when it is dropped.
+struct Place<'q> {
+    queue: &'q FairQueue,
+    tenant: &'q TenantId,
+    id: u64,
+}
+
+impl FairQueue {
+    pub(super) fn new(running_max: usize, waiting_max: usize) -> Self {
+        FairQueue { state: Mutex::default(), running_max: running_max.max(1), waiting_max }
+    }
+
+    /// Waits for a place, but no longer than `wait_max`. Who stops waiting leaves the line.
+    pub(super) async fn enter(self: &Arc<Self>, tenant: &TenantId, wait_max: Duration) -> Result<Permit, Refused> {
+        let (id, called) = {
+            let mut state = self.lock();
+            if state.running < self.running_max {
+                state.let_in(tenant);
+                return Ok(Permit { queue: self.clone(), tenant: tenant.clone() });
+            }
+            let id = state.next_id;
+            let line = state.lines.entry(tenant.clone()).or_default();
+            if line.waiting.len() >= self.waiting_max {
+                state.forget_idle(tenant);
+                return Err(Refused::Full);
+            }
+            let (call, called) = oneshot::channel();
+            line.waiting.push_back(Waiter { id, call });
+            state.next_id += 1;
+            state.waiting += 1;
+            (id, called)
+        };
+        let _place = Place { queue: self, tenant, id };
+        // A permit that comes too late is dropped with the channel, and so given back.
+        match tokio::time::timeout(wait_max, called).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Refused::WaitedTooLong),
+        }
+    }
+
+    /// How many run, and how many wait.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.running, state.waiting)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn let_in(&mut self, tenant: &TenantId) {
+        self.running += 1;
+        self.turn += 1;
+        let line = self.lines.entry(tenant.clone()).or_default();
+        line.running += 1;
+        line.served = self.turn;
+    }
+
+    /// The one whose turn it is, let in already.
+    fn call_next(&mut self) -> Option<(TenantId, Waiter)> {
+        let waiting = self.lines.iter_mut().filter(|(_, line)| !line.waiting.is_empty());
+        let (tenant, line) = waiting.min_by_key(|(_, line)| (line.running, line.served))?;
+        let (tenant, waiter) = (tenant.clone(), line.waiting.pop_front()?);
+        self.waiting -= 1;
+        self.let_in(&tenant);
+        Some((tenant, waiter))
+    }
+
+    fn forget_idle(&mut self, tenant: &TenantId) {
+        if self.lines.get(tenant).is_some_and(|line| line.running == 0 && line.waiting.is_empty()) {
+            self.lines.remove(tenant);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let next = {
+            let mut state = self.queue.lock();
+            state.running -= 1;
+            if let Some(line) = state.lines.get_mut(&self.tenant) {
+                line.running -= 1;
+            }
+            let next = state.call_next();
+            state.forget_idle(&self.tenant);
+            next
+        };
+        if let Some((tenant, waiter)) = next {
+            // Outside of the lock: if nobody listens any more, the permit is dropped here, and calls the next one.
+            let _ = waiter.call.send(Permit { queue: self.queue.clone(), tenant });
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        let Some(line) = state.lines.get_mut(self.tenant) else { return };
+        let before = line.waiting.len();
+        line.waiting.retain(|waiter| waiter.id != self.id);
+        let gone = before - line.waiting.len();
+        state.waiting -= gone;
+        state.forget_idle(self.tenant);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    fn tenant(name: &str) -> TenantId {
+        TenantId::parse(name).unwrap()
+    }
+
+    type Entering<'q> = Pin<Box<dyn Future<Output = Result<Permit, Refused>> + 'q>>;
+
+    fn poll(future: &mut Entering<'_>) -> Poll<Result<Permit, Refused>> {
+        future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[tokio::test]
+    async fn a_free_place_goes_to_who_has_least() {
+        let queue = Arc::new(FairQueue::new(2, 100));
+        let (loud, quiet) = (tenant("loud"), tenant("quiet"));
+        let mut running = vec![queue.enter(&loud, LONG).await.unwrap(), queue.enter(&loud, LONG).await.unwrap()];
+        let mut crowd: Vec<Entering<'_>> =
+            (0..50).map(|_| Box::pin(queue.enter(&loud, LONG)) as Entering<'_>).collect();
+        assert!(crowd.iter_mut().all(|one| poll(one).is_pending()));
+        let mut single: Entering<'_> = Box::pin(queue.enter(&quiet, LONG));
+        assert!(poll(&mut single).is_pending());
+        assert_eq!(queue.counts(), (2, 51));
+        running.pop();
+        // Behind fifty others, and yet first.
+        let Poll::Ready(Ok(permit)) = poll(&mut single) else { panic!("it was its turn") };
+        assert!(crowd.iter_mut().all(|one| poll(one).is_pending()));
+        drop(permit);
+        let Poll::Ready(Ok(_first)) = poll(&mut crowd[0]) else { panic!("first come, first served") };
+        assert!(poll(&mut crowd[1]).is_pending());
+    }
+
+    #[tokio::test]
+    async fn who_leaves_the_line_costs_nothing() {
+        let queue = Arc::new(FairQueue::new(1, 2));
+        let a = tenant("a");
+        let running = queue.enter(&a, LONG).await.unwrap();
+        let (mut first, mut second): (Entering<'_>, Entering<'_>) =
+            (Box::pin(queue.enter(&a, LONG)), Box::pin(queue.enter(&a, LONG)));
+        assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
+        assert_eq!(queue.enter(&a, LONG).await.err(), Some(Refused::Full));
+        drop(first);
+        assert_eq!(queue.counts(), (1, 1));
+        assert_eq!(queue.enter(&a, Duration::ZERO).await.err(), Some(Refused::WaitedTooLong));
+        drop(running);
+        // Called, but gone before it heard of it: the place is free again.
+        drop(second);
+        assert_eq!(queue.counts(), (0, 0));
+        assert!(queue.lock().lines.is_empty());
+    }
+
+    #[tokio::test]
+    async fn lines_are_bounded_for_each_tenant() {
+        let queue = Arc::new(FairQueue::new(1, 0));
+        let permit = queue.enter(&tenant("a"), LONG).await.unwrap();
+        assert_eq!(queue.enter(&tenant("b"), LONG).await.err(), Some(Refused::Full));
+        drop(permit);
+        assert!(queue.enter(&tenant("b"), LONG).await.is_ok());
+    }
+}

@@ -1,0 +1,181 @@
+//! The limits of queries: bombs, the queue, ending one, and a client that goes away.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::durability::body;
+use crate::support::{Cairn, wait_for};
+
+/// A query that no machine finishes: ten thousand windows of a million samples.
+const ENDLESS: &str =
+    "/api/v1/query_range?query=sum_over_time(vector(1)%5B1000000s:1s%5D)&start=0&end=10000&step=1&timeout=100s";
+
+/// So long may an answer take beyond its timeout; generous, for a crowded machine and an unoptimized binary.
+const SLACK: Duration = Duration::from_secs(10);
+
+async fn post(cairn: &Cairn, path: &str, form: &[(&str, &str)]) -> (u16, Value) {
+    let body: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+    let request = cairn.post(path).header("content-type", "application/x-www-form-urlencoded").body(body);
+    let response = request.send().await.unwrap();
+    let (status, text) = (response.status().as_u16(), response.text().await.unwrap());
+    (status, serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}")))
+}
+
+async fn running(cairn: &Cairn) -> Vec<Value> {
+    let mut all = cairn.json("/api/cairn/v1/queries").await;
+    all.as_array_mut().unwrap().drain(..).filter(|q| q["state"] == "running").collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn query_bombs_are_refused_or_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let cairn =
+        Cairn::start(dir.path(), &["--no-collector.host", "--query.timeout=250ms", "--query.max-concurrency=4"]);
+    let now = cairn::clock::Clock::system().now_ms() / 1000 * 1000;
+    for step in 0..5 {
+        let t = now - 300_000 + step * 60_000;
+        let sent = cairn.post("/api/v1/write").body(body("m", 0..1000, t, step as f64)).send().await.unwrap();
+        assert_eq!(sent.status(), 204);
+    }
+    let at = |ms: i64| (ms / 1000).to_string();
+    let (start, end) = (at(now - 11_000_000), at(now));
+    let parens = format!("{}1{}", "(".repeat(500_000), ")".repeat(500_000));
+    let unclosed = "(".repeat(1 << 20);
+    let chain = format!("m{}", " + m".repeat(200_000));
+    let wide = format!("m{{i=~\"{}\"}}", "a|".repeat(300_000));
+    let bombs = [
+        "{__name__=~\".+\"}[30d]",
+        "sum_over_time({__name__=~\".+\"}[30d:1s])",
+        "sum_over_time(sum_over_time(sum_over_time(m[1d:1s])[30d:1s])[30d:1s])",
+        "count(m{i=~\"(.+)+\"})",
+        "m{i=~\"((((.{1000}){1000}){1000}){1000})\"}",
+        "label_replace(m, \"x\", \"$1\", \"i\", \"((.*)*)*\")",
+        "m * on() group_left m",
+        "count_values(\"v\", m * time())",
+        "quantile_over_time(0.5, vector(1)[30d:1s])",
+        "topk(1000, m * time()) + on(i) sort_by_label(m, \"i\")",
+        &parens,
+        &unclosed,
+        &chain,
+        &wide,
+    ];
+    for bomb in bombs {
+        let name = &bomb[..bomb.len().min(60)];
+        for (path, times) in [
+            ("/api/v1/query", [("time", end.as_str()), ("start", ""), ("step", "")]),
+            ("/api/v1/query_range", [("end", end.as_str()), ("start", start.as_str()), ("step", "1")]),
+        ] {
+            let began = Instant::now();
+            let form = [&[("query", bomb)], &times[..]].concat();
+            let (status, answer) = post(&cairn, path, &form).await;
+            assert!(began.elapsed() < SLACK, "{name}: {:?}", began.elapsed());
+            assert!([200, 400, 422, 503].contains(&status), "{name}: {status} {answer}");
+        }
+    }
+    let began = Instant::now();
+    let many: Vec<_> = (0..100)
+        .map(|_| {
+            let request = cairn.get(ENDLESS);
+            tokio::spawn(async move { request.send().await.unwrap().status().as_u16() })
+        })
+        .collect();
+    for one in many {
+        assert_eq!(one.await.unwrap(), 503);
+    }
+    assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
+    assert_eq!(cairn.value("count(m)").await, Some(1000.0), "it goes on as if nothing had happened");
+}
+
+#[tokio::test]
+async fn a_running_query_is_listed_and_can_be_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("prometheus.yml");
+    std::fs::write(&config, "cairn: {limits: {query_concurrency_max: 1, query_queue_max: 1}}\n").unwrap();
+    let cairn = Cairn::start(dir.path(), &[&format!("--config.file={}", config.display())]);
+    let ask = || {
+        let request = cairn.get(ENDLESS);
+        tokio::spawn(async move {
+            let response = request.send().await.unwrap();
+            (response.status().as_u16(), response.text().await.unwrap())
+        })
+    };
+    let endless = ask();
+    let listed = wait_for("the query", async || running(&cairn).await.pop()).await;
+    assert_eq!(listed["query"], "sum_over_time(vector(1)[1000000s:1s])");
+    assert_eq!((&listed["path"], &listed["client"]), (&"/api/v1/query_range".into(), &"127.0.0.1".into()));
+    // One waits, the next is sent back at once.
+    let waits = ask();
+    wait_for("a second query", async || {
+        (cairn.json("/api/cairn/v1/queries").await[1]["state"] == "waiting").then_some(())
+    })
+    .await;
+    let refused = cairn.get("/api/v1/query?query=1").send().await.unwrap();
+    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (503, true));
+    let words = refused.text().await.unwrap();
+    for part in
+        ["unavailable", "1 of this tenant wait already (cairn.limits.query_queue_max)", "--query.max-concurrency"]
+    {
+        assert!(words.contains(part), "{words}");
+    }
+    let end = async |id: &str| {
+        let url = format!("{}/api/cairn/v1/queries/{id}", cairn.url);
+        crate::support::http().delete(url).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(end("77").await, 404);
+    for query in [cairn.json("/api/cairn/v1/queries").await[1].clone(), listed] {
+        assert_eq!(end(query["id"].as_str().unwrap()).await, 204);
+    }
+    for ended in [endless.await.unwrap(), waits.await.unwrap()] {
+        assert_eq!(ended.0, 499, "{}", ended.1);
+        assert!(ended.1.contains("\"canceled\"") && ended.1.contains("ended through the list"), "{}", ended.1);
+    }
+    let elsewhere = crate::support::http()
+        .delete(format!("{}/api/cairn/v1/queries/1", cairn.url))
+        .header("x-forwarded-for", "192.0.2.1");
+    assert_eq!(elsewhere.send().await.unwrap().status(), 403);
+}
+
+#[tokio::test]
+async fn a_query_ends_when_its_client_goes_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let cairn = Cairn::start(dir.path(), &["--no-collector.host", "--query.max-concurrency=1"]);
+    let request = cairn.get(ENDLESS);
+    let client = tokio::spawn(async move { request.send().await.map(|r| r.status()) });
+    wait_for("the query", async || running(&cairn).await.pop()).await;
+    client.abort();
+    // The only place is free again, long before the timeout.
+    assert_eq!(cairn.query("1 + 1").await[1], "2");
+    assert!(running(&cairn).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_message_names_the_limit_and_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("prometheus.yml");
+    let limits = "query_points_max: 100, query_samples_max: 1000, query_series_max: 5, query_result_bytes_max: 1000, \
+                  query_timeout: 100ms";
+    std::fs::write(&config, format!("cairn: {{limits: {{{limits}}}}}\n")).unwrap();
+    let cairn = Cairn::start(dir.path(), &[&format!("--config.file={}", config.display())]);
+    let now = cairn::clock::Clock::system().now_ms() / 1000 * 1000;
+    let sent = cairn.post("/api/v1/write").body(body("m", 0..10, now, 1.0)).send().await.unwrap();
+    assert_eq!(sent.status(), 204);
+    let end = (now / 1000).to_string();
+    let start = (now / 1000 - 90).to_string();
+    for (query, step, status, words) in [
+        ("1", "0.5", 400, "cairn.limits.query_points_max"),
+        ("vector(1)[1d:1s]", "", 422, "--query.max-samples (cairn.limits.query_samples_max)"),
+        ("m", "1", 422, "cairn.limits.query_series_max"),
+        ("vector(1)", "1", 422, "cairn.limits.query_result_bytes_max"),
+    ] {
+        let path = if step.is_empty() { "/api/v1/query" } else { "/api/v1/query_range" };
+        let form = [("query", query), ("start", start.as_str()), ("end", end.as_str()), ("step", step)];
+        let (found, answer) = post(&cairn, path, &form).await;
+        assert_eq!(found, status, "{query}: {answer}");
+        assert!(answer["error"].as_str().unwrap().contains(words), "{query}: {answer}");
+    }
+    let (status, answer) = post(&cairn, "/api/v1/series", &[("match[]", "m")]).await;
+    assert!(status == 422 && answer["error"].as_str().unwrap().contains("query_series_max"), "{answer}");
+    let flags = cairn.data("/api/v1/status/flags").await;
+    assert_eq!((&flags["query.timeout"], &flags["query.max-samples"]), (&"100ms".into(), &"1000".into()));
+}
