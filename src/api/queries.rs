@@ -1,4 +1,4 @@
-//! `/api/cairn/v1/queries`: what is asked right now, and ending it.
+//! `/api/cairn/v1/queries`: what is asked right now, ending it, and what took long.
 
 use std::sync::Arc;
 
@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::app::App;
 use super::error::ApiError;
+use super::params::Params;
 use crate::auth::Caller;
+use crate::query::{SlowQuery, When, stats_json};
 
 pub(super) async fn list(State(app): State<Arc<App>>, Extension(caller): Extension<Caller>) -> axum::Json<Vec<Value>> {
     let now = app.clock.now_ms();
@@ -28,6 +30,37 @@ pub(super) async fn list(State(app): State<Arc<App>>, Extension(caller): Extensi
         })
     });
     axum::Json(show.collect())
+}
+
+/// Most of them unless `limit` says otherwise.
+const SLOW_ROWS: usize = 100;
+
+pub(super) async fn slow(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    params: Params,
+) -> Result<axum::Json<Vec<Value>>, ApiError> {
+    let limit = params.limit("limit")?.unwrap_or(SLOW_ROWS);
+    let show = |q: SlowQuery| {
+        let (start, end, step) = match q.when {
+            When::Instant(t) => (t, t, None),
+            When::Range { start, end, step } => (start, end, Some(step)),
+        };
+        json!({
+            "query": q.query,
+            "path": q.path,
+            "client": q.client,
+            "start": start,
+            "end": end,
+            "step": step,
+            "endedAt": q.ended_ms,
+            "seconds": (q.cost.queued + q.cost.ran).as_secs_f64(),
+            "series": q.cost.used.series,
+            "error": q.error,
+            "stats": stats_json(&q.cost, q.when),
+        })
+    };
+    Ok(axum::Json(app.queries.slow(&caller.tenant, limit).into_iter().map(show).collect()))
 }
 
 pub(super) async fn kill(

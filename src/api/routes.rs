@@ -92,6 +92,7 @@ pub const ROUTES: &[Route] = &[
     route!("GET", "/api/cairn/v1/status", Read, cairn::status, "The appliance at a glance: storage, targets, alerts."),
     route!("GET", "/api/cairn/v1/notifications", Read, rules::notifications, "The last deliveries to receivers, newest first."),
     route!("GET", "/api/cairn/v1/queries", Read, queries::list, "Queries of the tenant that wait or run, oldest first."),
+    route!("GET", "/api/cairn/v1/queries/slow", Read, queries::slow, "The last queries of the tenant that took long, newest first; `limit`."),
     route!("DELETE", "/api/cairn/v1/queries/{id}", Change, queries::kill, "End one of them; its asker is told."),
     route!("GET", "/api/cairn/v1/dashboards", Read, dashboards::list, "All dashboards of the tenant."),
     route!("POST", "/api/cairn/v1/dashboards", Change, dashboards::import, "Keep a Grafana dashboard JSON document."),

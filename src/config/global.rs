@@ -3,6 +3,7 @@
 //! Here: their keys and what Prometheus demands of them. Elsewhere: what the settings do.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use super::scrape::{self, ScrapeDefaults};
@@ -20,19 +21,22 @@ impl Default for Global {
             scrape_timeout: DEFAULT_TIMEOUT,
             evaluation_interval: DEFAULT_INTERVAL,
             rule_query_offset: Duration::ZERO,
+            query_log_file: None,
             external_labels: BTreeMap::new(),
         }
     }
 }
 
-/// Reads `global`: what applies to the server, and what scrape configs inherit.
-pub(super) fn read_global(node: Option<&Node>, problems: &Problems) -> (Global, ScrapeDefaults) {
+/// Reads `global`: what applies to the server, and what scrape configs inherit. Relative paths are against `dir`.
+pub(super) fn read_global(node: Option<&Node>, dir: &Path, problems: &Problems) -> (Global, ScrapeDefaults) {
     let mut global = Global::default();
     let Some(node) = node else { return (global.clone(), ScrapeDefaults::new(&global)) };
     let mut map = Map::new(node, "global", problems);
-    map.not_yet("Prometheus", &["query_log_file", "scrape_failure_log_file", "extra_scrape_metrics"]);
+    map.not_yet("Prometheus", &["scrape_failure_log_file", "extra_scrape_metrics"]);
     global.scrape_interval = positive_duration(&mut map, "scrape_interval").unwrap_or(DEFAULT_INTERVAL);
     global.evaluation_interval = positive_duration(&mut map, "evaluation_interval").unwrap_or(DEFAULT_INTERVAL);
+    let log_file = map.read("query_log_file", Node::text).filter(|path| !path.is_empty());
+    global.query_log_file = log_file.map(|path| dir.join(path));
     global.rule_query_offset = map.read("rule_query_offset", duration).unwrap_or_default();
     let timeout = positive_duration(&mut map, "scrape_timeout");
     if timeout.is_some_and(|timeout| timeout > global.scrape_interval) {

@@ -100,7 +100,7 @@ impl Loader<'_> {
         let mut config = Config::default_appliance();
         let mut map = Map::new(root, "the configuration file", problems);
         map.not_yet("Prometheus", &["remote_write", "remote_read", "tracing", "otlp"]);
-        let (global, defaults) = global::read_global(map.take("global"), problems);
+        let (global, defaults) = global::read_global(map.take("global"), self.dir, problems);
         config.global = global;
         if let Some(node) = map.take("runtime") {
             global::read_runtime(node, problems);

@@ -57,6 +57,8 @@ pub struct Global {
     pub scrape_timeout: Duration,
     /// Default 1m.
     pub evaluation_interval: Duration,
+    /// `query_log_file`, absolute: where queries are logged.
+    pub query_log_file: Option<PathBuf>,
     /// How long ago rules evaluate, for samples that arrive late; default 0.
     pub rule_query_offset: Duration,
     /// Added to alerts and to what leaves this server.
@@ -236,8 +238,27 @@ pub struct CairnConfig {
     pub dashboard_dirs: Vec<PathBuf>,
     /// `limits`
     pub limits: Limits,
+    /// `query_log`
+    pub query_log: QueryLogConfig,
     /// `durability`: `ack` (default) or `interval`.
     pub durability_interval: bool,
+}
+
+/// `cairn.query_log`: which queries are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryLogConfig {
+    /// `threshold`: queries that took at least so long are written to `global.query_log_file`; default 0, all of them.
+    pub threshold: Duration,
+    /// `slow_threshold`: queries that took at least so long are listed as slow; default 1s.
+    pub slow_threshold: Duration,
+    /// `slow_kept`: how many of them, for each tenant; default 100.
+    pub slow_kept: usize,
+}
+
+impl Default for QueryLogConfig {
+    fn default() -> Self {
+        QueryLogConfig { threshold: Duration::ZERO, slow_threshold: Duration::from_secs(1), slow_kept: 100 }
+    }
 }
 
 /// `cairn.limits`: what a request may weigh, what is done at one moment, and how many tenants there may be. Each message that refuses something names its key.

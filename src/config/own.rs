@@ -9,7 +9,7 @@ use super::global::duration;
 use super::http_client::read_secret;
 use super::scrape::one_of;
 use super::yaml::{Map, Node, Problems};
-use super::{CairnConfig, Credential, Limits, TenantId};
+use super::{CairnConfig, Credential, Limits, QueryLogConfig, TenantId};
 
 /// Reads the section `cairn`. Relative paths are against `dir`.
 pub(super) fn read(node: &Node, dir: &Path, problems: &Problems) -> CairnConfig {
@@ -27,7 +27,21 @@ pub(super) fn read(node: &Node, dir: &Path, problems: &Problems) -> CairnConfig 
             .filter_map(|node| problems.read("dashboards", node, folder))
             .collect(),
         limits: map.take("limits").map(|node| read_limits(node, problems)).unwrap_or_default(),
+        query_log: map.take("query_log").map(|node| read_query_log(node, problems)).unwrap_or_default(),
         durability_interval: map.read("durability", |node| one_of(node, &["ack", "interval"])) == Some("interval"),
+    };
+    map.finish();
+    config
+}
+
+fn read_query_log(node: &Node, problems: &Problems) -> QueryLogConfig {
+    let mut map = Map::new(node, "cairn.query_log", problems);
+    let default = QueryLogConfig::default();
+    let slow_kept = map.read("slow_kept", Node::unsigned);
+    let config = QueryLogConfig {
+        threshold: map.read("threshold", duration).unwrap_or(default.threshold),
+        slow_threshold: map.read("slow_threshold", duration).unwrap_or(default.slow_threshold),
+        slow_kept: slow_kept.map_or(default.slow_kept, |n| usize::try_from(n).unwrap_or(usize::MAX)),
     };
     map.finish();
     config

@@ -1,24 +1,29 @@
 //! The query service: everything around the evaluation of a query.
 //!
-//! Here: admission and its fair queue (`queue`), the list of running queries (`active`), and the way of a query from its
-//! arrival to its end, here on this page.
+//! Here: admission and its fair queue (`queue`), the list of running queries (`active`), what was asked (`log`), and the
+//! way of a query from its arrival to its end, here on this page.
 //! Elsewhere: evaluation (`promql`), parameters and JSON (`api`), budgets of one evaluation (`promql::EngineOptions`).
 //!
 //! Invariant: a query runs on a blocking thread, behind a permit, and ends soon after nobody waits for it any more.
 
 mod active;
+mod log;
 mod queue;
+mod stats;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use active::ActiveQueries;
 pub use active::ActiveQuery;
+use log::QueryLog;
+pub use log::{LogSettings, SlowQuery};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use queue::{FairQueue, Refused};
+pub use stats::stats_json;
 use storage::{Matcher, TimeRange};
 
 use crate::clock::Clock;
@@ -124,6 +129,7 @@ pub struct QueryService {
     limits: Limits,
     queue: Arc<FairQueue>,
     active: Arc<ActiveQueries>,
+    log: QueryLog,
     refused: Counter,
 }
 
@@ -137,7 +143,16 @@ impl QueryService {
             r.register("cairn_queries_refused", help, refused.clone());
             r.register_collector(Box::new(QueueCollector { queue: queue.clone(), max: limits.query_concurrency_max }));
         });
-        QueryService { engine, tenants, clock, limits, queue, active: Arc::default(), refused }
+        QueryService {
+            engine,
+            tenants,
+            clock,
+            limits,
+            queue,
+            active: Arc::default(),
+            log: QueryLog::new(registry),
+            refused,
+        }
     }
 
     /// The engine.
@@ -160,15 +175,27 @@ impl QueryService {
         self.active.kill(tenant, id)
     }
 
+    /// The newest slow queries of a tenant, newest first.
+    pub fn slow(&self, tenant: &TenantId, limit: usize) -> Vec<SlowQuery> {
+        self.log.slow(tenant, limit)
+    }
+
+    /// Puts new settings of the log in force.
+    pub fn set_log(&self, settings: LogSettings) {
+        self.log.apply(settings);
+    }
+
     /// Answers a query. Dropping the future ends it.
     pub async fn ask(self: &Arc<Self>, tenant: &TenantId, ask: Ask) -> Result<Answered, AskError> {
         let service = self.clone();
-        let wanted = ask.clone();
+        let (wanted, id) = (ask.clone(), tenant.clone());
         self.admitted(tenant, &ask, move |tenant, control, queued| {
             let started = Instant::now();
-            let result = service.evaluate(tenant, &wanted, control)?;
+            let result = service.evaluate(tenant, &wanted, control);
             let cost = Cost { queued, ran: started.elapsed(), used: control.numbers.used() };
-            Ok(Answered { result, cost })
+            let error = result.as_ref().err().map(QueryError::to_string);
+            service.log.note(&id, &wanted, &cost, error, service.clock.now_ms());
+            Ok(Answered { result: result?, cost })
         })
         .await
     }

@@ -15,6 +15,7 @@ use crate::config::yaml::FileProblem;
 use crate::config::{self, Config, Retention};
 use crate::host::{HostCollector, Roots};
 use crate::notify::{self, NotifyConfig};
+use crate::query::LogSettings;
 use crate::scrape::manager::LocalTarget;
 
 /// Applies configurations to the running parts.
@@ -86,9 +87,11 @@ impl Reloader {
     pub(super) async fn apply(&self, live: Live) -> Result<(), String> {
         let config = live.config.clone();
         let routes = self.load_routes(&config).await?;
+        let log = self.open_query_log(&config).await?;
         // The rule files are the last thing that can be refused; from here on nothing fails.
         self.app.rules.apply(&config.rule_files, &config.global).await.map_err(|errors| lines(&errors))?;
         self.app.notifier.apply(routes);
+        self.app.queries.set_log(log);
         let (retention_ms, retention_bytes) = retention_numbers(&live.retention);
         self.app.tenants.set_retention(retention_ms, retention_bytes);
         self.app.dashboards.set_dirs(config.cairn.dashboard_dirs.clone());
@@ -102,6 +105,11 @@ impl Reloader {
         let Some(path) = config.cairn.alertmanager_config_file.clone() else { return Ok(None) };
         let read = move || notify::load_config(&path).map_err(|errors| lines(&errors));
         tokio::task::spawn_blocking(read).await.map_err(|e| e.to_string())?.map(Some)
+    }
+
+    async fn open_query_log(&self, config: &Config) -> Result<LogSettings, String> {
+        let (path, log) = (config.global.query_log_file.clone(), config.cairn.query_log);
+        tokio::task::spawn_blocking(move || LogSettings::open(path, log)).await.map_err(|e| e.to_string())?
     }
 
     /// What is watched without a network: Cairn itself and its host.

@@ -150,6 +150,40 @@ async fn a_query_ends_when_its_client_goes_away() {
 }
 
 #[tokio::test]
+async fn what_was_asked_is_logged_and_what_was_slow_is_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("prometheus.yml");
+    let text = "global: {query_log_file: query.log}\ncairn: {query_log: {slow_threshold: 0s, slow_kept: 2}}\n";
+    std::fs::write(&config, text).unwrap();
+    let cairn = Cairn::start(dir.path(), &[&format!("--config.file={}", config.display())]);
+    assert_eq!(cairn.query("1 + 1").await[1], "2");
+    assert_eq!(post(&cairn, "/api/v1/query", &[("query", "sum(")]).await.0, 400);
+    let form = [("query", "vector(3)"), ("start", "60"), ("end", "180"), ("step", "60")];
+    assert_eq!(post(&cairn, "/api/v1/query_range", &form).await.0, 200);
+    let log = std::fs::read_to_string(dir.path().join("query.log")).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let queries: Vec<&str> = lines.iter().map(|line| line["params"]["query"].as_str().unwrap()).collect();
+    assert_eq!(queries, ["1 + 1", "sum(", "vector(3)"]);
+    assert!(lines[1]["error"].as_str().unwrap().contains("parse error"), "{log}");
+    assert_eq!(lines[2]["httpRequest"]["path"], "/api/v1/query_range");
+    let slow = cairn.json("/api/cairn/v1/queries/slow").await;
+    assert_eq!(slow.as_array().unwrap().len(), 2);
+    let times = (&slow[0]["query"], &slow[0]["start"], &slow[0]["step"]);
+    assert_eq!(times, (&"vector(3)".into(), &60_000.into(), &60_000.into()));
+    assert_eq!(cairn.json("/api/cairn/v1/queries/slow?limit=1").await.as_array().unwrap().len(), 1);
+    // A file that cannot be opened changes nothing.
+    std::fs::write(&config, "global: {query_log_file: /proc/nowhere/query.log}\n").unwrap();
+    let refused = cairn.post("/-/reload").send().await.unwrap();
+    assert_eq!(refused.status(), 500);
+    assert!(refused.text().await.unwrap().contains("global.query_log_file"));
+    std::fs::rename(dir.path().join("query.log"), dir.path().join("old.log")).unwrap();
+    std::fs::write(&config, text).unwrap();
+    assert_eq!(cairn.post("/-/reload").send().await.unwrap().status(), 200);
+    cairn.query("2").await;
+    assert_eq!(std::fs::read_to_string(dir.path().join("query.log")).unwrap().lines().count(), 1);
+}
+
+#[tokio::test]
 async fn a_message_names_the_limit_and_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("prometheus.yml");
