@@ -12,12 +12,15 @@ use axum::http::Method;
 use super::Connection;
 use super::answer::{Answer, ApiResult};
 use super::app::App;
+use super::compress::Encoding;
 use super::error::ApiError;
 use super::params::Params;
+use super::series::TRUNCATED;
+use super::stream::QueryAnswer;
 use super::tree::tree;
 use crate::auth::Caller;
-use crate::promql::layout;
-use crate::query::{Ask, Origin, When};
+use crate::promql::{QueryResult, Value, layout};
+use crate::query::{Answered, Ask, Origin, When, stats_json};
 
 /// Prometheus' figure for the points of a series, which stands in its message.
 const USUAL_POINTS_MAX: usize = 11_000;
@@ -27,11 +30,12 @@ pub(super) async fn instant(
     Extension(caller): Extension<Caller>,
     Extension(connection): Extension<Connection>,
     method: Method,
+    encoding: Encoding,
     params: Params,
-) -> ApiResult {
+) -> Result<QueryAnswer, ApiError> {
     let t = params.time_or("time", app.clock.now_ms())?;
     let ask = ask(&params, When::Instant(t), connection.origin(&method, "/api/v1/query"))?;
-    Ok(Answer::query(&app.queries.ask(&caller.tenant, ask).await?.result))
+    answer(&app, &caller, ask, &params, encoding).await
 }
 
 pub(super) async fn range(
@@ -39,8 +43,9 @@ pub(super) async fn range(
     Extension(caller): Extension<Caller>,
     Extension(connection): Extension<Connection>,
     method: Method,
+    encoding: Encoding,
     params: Params,
-) -> ApiResult {
+) -> Result<QueryAnswer, ApiError> {
     let (start, end) = (params.time("start")?, params.time("end")?);
     if end < start {
         return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
@@ -52,7 +57,44 @@ pub(super) async fn range(
     }
     check_points(end.saturating_sub(start) / step, app.queries.limits().query_points_max)?;
     let ask = ask(&params, When::Range { start, end, step }, connection.origin(&method, "/api/v1/query_range"))?;
-    Ok(Answer::query(&app.queries.ask(&caller.tenant, ask).await?.result))
+    answer(&app, &caller, ask, &params, encoding).await
+}
+
+async fn answer(
+    app: &App,
+    caller: &Caller,
+    ask: Ask,
+    params: &Params,
+    encoding: Encoding,
+) -> Result<QueryAnswer, ApiError> {
+    let (when, limit) = (ask.when, params.limit("limit")?);
+    let Answered { mut result, cost } = app.queries.ask(&caller.tenant, ask).await?;
+    if let Some(limit) = limit {
+        truncate(&mut result, limit);
+    }
+    let stats = params.get("stats").map(|_| stats_json(&cost, when));
+    let sending = app.queries.begin_sending(&result)?;
+    Ok(QueryAnswer { result, stats, encoding, sending })
+}
+
+/// `limit`: the first series only, and a word about it.
+fn truncate(result: &mut QueryResult, limit: usize) {
+    let found = match &mut result.value {
+        Value::Vector(samples) => {
+            let found = samples.len();
+            samples.truncate(limit);
+            found
+        }
+        Value::Matrix(series) => {
+            let found = series.len();
+            series.truncate(limit);
+            found
+        }
+        Value::Scalar { .. } | Value::String { .. } => 0,
+    };
+    if found > limit {
+        result.warnings.push(TRUNCATED.to_owned());
+    }
 }
 
 /// As Prometheus counts: the distances between points.
@@ -85,7 +127,7 @@ fn ask(params: &Params, when: When, origin: Origin) -> Result<Ask, ApiError> {
         when,
         timeout: duration("timeout")?,
         lookback: duration("lookback_delta")?.filter(|lookback| !lookback.is_zero()),
-        counts_steps: false,
+        counts_steps: params.get("stats") == Some("all"),
         origin,
     })
 }

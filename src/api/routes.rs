@@ -9,7 +9,9 @@ use axum::handler::Handler;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::app::App;
-use super::{admin, admin_tsdb, cairn, dashboards, queries, query, rules, series, status, targets, ui, write};
+use super::{
+    admin, admin_tsdb, cairn, dashboards, exemplars, queries, query, rules, series, status, targets, ui, write,
+};
 use crate::auth::Access;
 
 /// One row.
@@ -64,6 +66,7 @@ pub const ROUTES: &[Route] = &[
     // Prometheus: queries.
     route!("GET POST", "/api/v1/query", Read, query::instant, "Evaluate a PromQL expression at one time."),
     route!("GET POST", "/api/v1/query_range", Read, query::range, "Evaluate a PromQL expression over a range of time."),
+    route!("GET POST", "/api/v1/query_exemplars", Read, exemplars::exemplars, "Exemplars of the series that a PromQL expression selects."),
     route!("GET POST", "/api/v1/format_query", Read, query::format, "Print a PromQL expression in its usual form."),
     route!("GET POST", "/api/v1/parse_query", Read, query::parse, "The tree of a PromQL expression."),
     route!("GET POST", "/api/v1/series", Read, series::series, "Label sets of the series that `match[]` selects."),
@@ -79,6 +82,7 @@ pub const ROUTES: &[Route] = &[
     route!("GET", "/api/v1/status/config", Read, status::config, "The configuration in force, secrets masked."),
     route!("GET", "/api/v1/status/flags", Read, status::flags, "Every flag with its value."),
     route!("GET", "/api/v1/status/tsdb", Read, status::tsdb, "Head statistics and cardinality."),
+    route!("GET", "/api/v1/status/walreplay", Read, status::walreplay, "Progress of the start; there is nothing to wait for once it answers."),
     route!("GET", "/api/v1/rules", Read, rules::rules, "Rule groups with state, health and alerts."),
     route!("GET", "/api/v1/alerts", Read, rules::alerts, "Pending and firing alerts."),
     // Pushes.

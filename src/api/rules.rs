@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use storage::{Labels, Matcher};
 
-use super::answer::{Answer, ApiResult, format_scientific};
+use super::answer::{Answer, ApiResult};
 use super::app::App;
 use super::error::ApiError;
 use super::params::Params;
@@ -215,7 +215,7 @@ fn alert(alert: &AlertStatus) -> Value {
         "state": alert.state.as_str(),
         "activeAt": rfc3339(alert.active_at),
         // Prometheus writes the values of alerts, and only those, with an exponent.
-        "value": format_scientific(alert.value),
+        "value": super::json::format_scientific(alert.value),
     });
     if let (Some(since), Some(json)) = (alert.keep_firing_since, json.as_object_mut()) {
         json.insert("keepFiringSince".to_owned(), Value::from(rfc3339(since)));

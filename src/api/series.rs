@@ -18,7 +18,7 @@ use crate::query::Ask;
 use crate::tenant::Tenant;
 
 /// Prometheus' words where `limit` cut the answer.
-const TRUNCATED: &str = "results truncated due to limit";
+pub(super) const TRUNCATED: &str = "results truncated due to limit";
 
 pub(super) async fn series(
     State(app): State<Arc<App>>,

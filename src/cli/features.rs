@@ -11,10 +11,10 @@ const BINOP_FILL_MODIFIERS: &str = "promql-binop-fill-modifiers";
 const DELAYED_NAME_REMOVAL: &str = "promql-delayed-name-removal";
 
 /// Once features, now part of Prometheus and of Cairn.
-const ALWAYS_ON: [&str; 1] = ["promql-duration-expr"];
+const ALWAYS_ON: [&str; 2] = ["promql-duration-expr", "promql-per-step-stats"];
 
 /// Other names that Prometheus 3.14 knows.
-const WITHOUT_EFFECT: [&str; 23] = [
+const WITHOUT_EFFECT: [&str; 22] = [
     "auto-reload-config",
     "concurrent-rule-eval",
     "created-timestamp-zero-ingestion",
@@ -30,7 +30,6 @@ const WITHOUT_EFFECT: [&str; 23] = [
     "ooo-native-histograms",
     "otlp-deltatocumulative",
     "otlp-native-delta-ingestion",
-    "promql-per-step-stats",
     "search-api",
     "st-storage",
     "st-synthesis",

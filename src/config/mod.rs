@@ -295,6 +295,8 @@ pub struct Limits {
     pub query_points_max: usize,
     /// Most bytes of an answer: 16 for a point, and the labels.
     pub query_result_bytes_max: usize,
+    /// Most bytes of all answers that are being sent, counted in the same way.
+    pub query_answers_bytes_max: usize,
     /// Most queries that run at one moment; `--query.max-concurrency` wins. More wait.
     pub query_concurrency_max: usize,
     /// Most queries of one tenant that wait; more are sent back.
@@ -323,6 +325,7 @@ impl Default for Limits {
             query_series_max: 2_000_000,
             query_points_max: 11_000,
             query_result_bytes_max: 256 << 20,
+            query_answers_bytes_max: 1 << 30,
             query_concurrency_max: 20,
             query_queue_max: 100,
             query_wait_max: Duration::from_secs(30),

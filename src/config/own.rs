@@ -72,6 +72,7 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
         query_series_max: read("query_series_max", default.query_series_max),
         query_points_max: read("query_points_max", default.query_points_max),
         query_result_bytes_max: read("query_result_bytes_max", default.query_result_bytes_max),
+        query_answers_bytes_max: read("query_answers_bytes_max", default.query_answers_bytes_max),
         // Nobody could ask anything otherwise.
         query_concurrency_max: read("query_concurrency_max", default.query_concurrency_max).max(1),
         query_queue_max: read("query_queue_max", default.query_queue_max),

@@ -12,6 +12,7 @@ mod queue;
 mod stats;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use active::ActiveQueries;
@@ -28,7 +29,9 @@ use storage::{Matcher, TimeRange};
 
 use crate::clock::Clock;
 use crate::config::{Limits, TenantId, format_duration};
-use crate::promql::{Engine, QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries, Used};
+use crate::promql::{
+    Engine, MatrixSeries, QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries, Used, Value,
+};
 use crate::telemetry::{Registry, put};
 use crate::tenant::{Tenant, Tenants};
 
@@ -120,6 +123,33 @@ pub enum AskError {
     Internal(String),
 }
 
+/// An answer that is being sent.
+#[derive(Debug)]
+pub struct Sending {
+    all: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// As the limit of an answer counts: 16 for a point, and the labels; nothing for what is small.
+fn result_bytes(result: &QueryResult) -> u64 {
+    const POINT_BYTES: usize = 16;
+    let bytes: usize = match &result.value {
+        Value::Scalar { .. } | Value::String { .. } => 0,
+        Value::Vector(samples) => samples.iter().map(|s| s.labels.packed_bytes() + POINT_BYTES).sum(),
+        Value::Matrix(series) => {
+            let points = |s: &MatrixSeries| s.points.len() + s.histograms.iter().map(|(_, h)| h.cost()).sum::<usize>();
+            series.iter().map(|s| s.labels.packed_bytes() + POINT_BYTES * points(s)).sum()
+        }
+    };
+    bytes as u64
+}
+
 /// The service. One for all tenants.
 #[derive(Debug)]
 pub struct QueryService {
@@ -130,6 +160,8 @@ pub struct QueryService {
     queue: Arc<FairQueue>,
     active: Arc<ActiveQueries>,
     log: QueryLog,
+    /// Bytes of answers that are being sent.
+    sending: Arc<AtomicU64>,
     refused: Counter,
 }
 
@@ -151,6 +183,7 @@ impl QueryService {
             queue,
             active: Arc::default(),
             log: QueryLog::new(registry),
+            sending: Arc::default(),
             refused,
         }
     }
@@ -198,6 +231,23 @@ impl QueryService {
             Ok(Answered { result: result?, cost })
         })
         .await
+    }
+
+    /// Counts an answer as being sent until the guard is dropped: clients may take their time, and memory is not endless.
+    pub fn begin_sending(&self, result: &QueryResult) -> Result<Sending, AskError> {
+        let bytes = result_bytes(result);
+        let before = self.sending.fetch_add(bytes, Ordering::Relaxed);
+        let guard = Sending { all: self.sending.clone(), bytes };
+        let max = self.limits.query_answers_bytes_max as u64;
+        // One alone may always go: it has a limit of its own.
+        if before > 0 && before.saturating_add(bytes) > max {
+            self.refused.inc();
+            return Err(AskError::Full(format!(
+                "too many answers are being sent: they have more than {max} bytes together \
+                 (cairn.limits.query_answers_bytes_max); ask again later"
+            )));
+        }
+        Ok(guard)
     }
 
     /// Runs other reading work of a tenant under the same rules; `ask` says what it is in lists.

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::durability::body;
+use crate::durability::push::{Label, Sample};
 use crate::support::{Cairn, wait_for};
 
 fn keys(object: &Value) -> Vec<&str> {
@@ -62,6 +63,120 @@ async fn queries_answer_in_prometheus_json() {
         (cut["data"].as_array().unwrap().len(), &cut["warnings"]),
         (1, &json!(["results truncated due to limit"]))
     );
+}
+
+#[tokio::test]
+async fn queries_take_prometheus_options() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cairn, base) = with_samples(dir.path(), &["--no-collector.host"]).await;
+    let at = base / 1000;
+    let range = format!("/api/v1/query_range?query=sum(m)&start={at}&end={}&step=1", at + 2);
+    assert_eq!(keys(&cairn.data(&range).await), ["result", "resultType"]);
+    let stats = cairn.data(&format!("{range}&stats=true")).await["stats"].take();
+    let timings =
+        ["evalTotalTime", "execQueueTime", "execTotalTime", "innerEvalTime", "queryPreparationTime", "resultSortTime"];
+    assert_eq!((keys(&stats), keys(&stats["timings"])), (vec!["samples", "timings"], timings.to_vec()));
+    assert_eq!(keys(&stats["samples"]), ["peakSamples", "totalQueryableSamples"]);
+    let all = cairn.data(&format!("{range}&stats=all")).await["stats"].take();
+    assert_eq!(all["samples"]["totalQueryableSamples"], 6);
+    let steps = json!([[at as f64, 2], [(at + 1) as f64, 2], [(at + 2) as f64, 2]]);
+    assert_eq!(all["samples"]["totalQueryableSamplesPerStep"], steps);
+    // Of ten seconds after the last sample, a lookback of five minutes shows it, one of five seconds does not.
+    let late = format!("/api/v1/query?query=m&time={}", at + 12);
+    assert_eq!(cairn.data(&late).await["result"].as_array().unwrap().len(), 2);
+    assert_eq!(cairn.data(&format!("{late}&lookback_delta=5s")).await["result"], json!([]));
+    let limited = cairn.json(&format!("{late}&limit=1")).await;
+    assert_eq!(limited["data"]["result"].as_array().unwrap().len(), 1);
+    assert_eq!(limited["warnings"], json!(["results truncated due to limit"]));
+    let hasty = cairn.get(&format!("{late}&timeout=0s")).send().await.unwrap();
+    assert_eq!(hasty.status(), 503);
+    let words: Value = serde_json::from_str(&hasty.text().await.unwrap()).unwrap();
+    assert_eq!(words["errorType"], "timeout");
+    assert_eq!(cairn.data("/api/v1/query?query=%22text%22&time=5").await["result"], json!([5, "text"]));
+    assert_eq!(cairn.data("/api/v1/status/walreplay").await, json!({"min": 0, "max": 0, "current": 0}));
+}
+
+/// A pushed series with exemplars.
+#[derive(Clone, PartialEq, prost::Message)]
+struct ExemplarWrite {
+    #[prost(message, repeated, tag = "1")]
+    series: Vec<ExemplarSeries>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ExemplarSeries {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(message, repeated, tag = "2")]
+    samples: Vec<Sample>,
+    #[prost(message, repeated, tag = "3")]
+    exemplars: Vec<Exemplar>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Exemplar {
+    #[prost(message, repeated, tag = "1")]
+    labels: Vec<Label>,
+    #[prost(double, tag = "2")]
+    value: f64,
+    #[prost(int64, tag = "3")]
+    timestamp: i64,
+}
+
+#[tokio::test]
+async fn exemplars_are_found_by_the_selectors_of_a_query() {
+    let dir = tempfile::tempdir().unwrap();
+    let cairn = Cairn::start(dir.path(), &["--no-collector.host"]);
+    let now = cairn::clock::Clock::system().now_ms() / 1000 * 1000;
+    let labels = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(n, v)| Label { name: (*n).to_owned(), value: (*v).to_owned() }).collect::<Vec<_>>()
+    };
+    let series = |name: &str, trace: &str| ExemplarSeries {
+        labels: labels(&[("__name__", name), ("le", "1")]),
+        samples: vec![Sample { value: 1.0, timestamp: now }],
+        exemplars: vec![Exemplar { labels: labels(&[("trace_id", trace)]), value: 0.5, timestamp: now - 1500 }],
+    };
+    let write = ExemplarWrite { series: vec![series("a_bucket", "x"), series("b_bucket", "y")] };
+    let packed = snap::raw::Encoder::new().compress_vec(&prost::Message::encode_to_vec(&write)).unwrap();
+    assert_eq!(cairn.post("/api/v1/write").body(packed).send().await.unwrap().status(), 204);
+    let (start, end) = (now / 1000 - 10, now / 1000);
+    let query = "query=histogram_quantile(0.9,rate(a_bucket%5B5m%5D))%2Bc";
+    let found = cairn.data(&format!("/api/v1/query_exemplars?{query}&start={start}&end={end}")).await;
+    let exemplar = json!({"labels": {"trace_id": "x"}, "value": "0.5", "timestamp": (now - 1500) as f64 / 1000.0});
+    let series = json!({"seriesLabels": {"__name__": "a_bucket", "le": "1"}, "exemplars": [exemplar]});
+    assert_eq!(found, json!([series]));
+    assert_eq!(cairn.data(&format!("/api/v1/query_exemplars?{query}&start={start}&end={start}")).await, json!([]));
+    assert_eq!(cairn.data("/api/v1/query_exemplars?query=1").await, json!([]));
+    let refused = cairn.get("/api/v1/query_exemplars?query=a(&start=1&end=2").send().await.unwrap();
+    assert_eq!(refused.status(), 400);
+}
+
+#[tokio::test]
+async fn large_answers_come_packed_and_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let cairn = Cairn::start(dir.path(), &["--no-collector.host"]);
+    let now = cairn::clock::Clock::system().now_ms() / 1000 * 1000;
+    let sent = cairn.post("/api/v1/write").body(body("m", 0..50, now, 0.25)).send().await.unwrap();
+    assert_eq!(sent.status(), 204);
+    let path = format!("/api/v1/query_range?query=m*time()&start={}&end={}&step=0.1", now / 1000, now / 1000 + 290);
+    let ask = async |accept: &str| {
+        let response = cairn.get(&path).header("accept-encoding", accept).send().await.unwrap();
+        let encoding = response.headers().get("content-encoding").map(|v| v.to_str().unwrap().to_owned());
+        (encoding, response.bytes().await.unwrap())
+    };
+    let (none, plain) = ask("identity").await;
+    assert!(none.is_none() && plain.len() > 4_000_000, "{none:?} {}", plain.len());
+    let read: Value = serde_json::from_slice(&plain).unwrap();
+    let series = read["data"]["result"].as_array().unwrap();
+    assert_eq!(series.len(), 50);
+    assert!(series.iter().all(|s| s["values"].as_array().unwrap().len() == 2901));
+    let (zstd, packed) = ask("gzip, zstd").await;
+    assert_eq!((zstd.as_deref(), zstd::decode_all(&packed[..]).unwrap() == plain), (Some("zstd"), true));
+    let (gzip, packed) = ask("gzip").await;
+    let mut unpacked = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut unpacked).unwrap();
+    assert_eq!((gzip.as_deref(), unpacked == plain), (Some("gzip"), true));
+    assert!(packed.len() < plain.len() / 3);
 }
 
 #[tokio::test]
