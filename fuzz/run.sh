@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${1:-60}
 shift || true
-storage=(wal_segment wal_payload head_chunk block_meta block_index block_values block_times block_page)
+storage=(wal_segment wal_payload head_chunk block_meta block_index block_values block_times block_page block_starts)
 server=(exposition remote_write promql yaml config template)
 features=()
 if [ $# -gt 0 ]; then targets=("$@")

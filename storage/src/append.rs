@@ -10,6 +10,7 @@ use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use rustc_hash::FxHashMap;
 
+use crate::append_starts::log_of_floats;
 use crate::batch::{Batch, NEW, NewSeries};
 use crate::head::Head;
 use crate::head::lookup::Lookup;
@@ -106,14 +107,22 @@ impl Writer {
         let mut done = Appended::default();
         let planned = &mut self.planned;
         batch.forget_ids();
-        planned.plan(&head.read().unwrap_or_else(PoisonError::into_inner), batch, window, &mut done);
+        let has_starts = {
+            let head = head.read().unwrap_or_else(PoisonError::into_inner);
+            planned.plan(&head, batch, window, &mut done);
+            !batch.starts.is_empty() || !head.starts().is_empty()
+        };
         let samples = if planned.is_whole { &batch.samples } else { &planned.samples };
         if samples.is_empty() && planned.new_series.is_empty() {
             batch.is_appended = true;
             return Ok((done, wal.written()));
         }
-        let logged = wal.append(&mut self.log, planned.new_series.iter().map(|(id, l)| (*id, l)), samples);
-        match logged {
+        let before = match has_starts {
+            true => log_of_floats(wal, &mut self.log, head, batch, samples, &planned.places),
+            false => Ok(()),
+        };
+        let new_series = planned.new_series.iter().map(|(id, l)| (*id, l));
+        match before.and_then(|()| wal.append(&mut self.log, new_series, samples)) {
             Ok(lsn) => {
                 planned.show(head, samples, &mut done);
                 batch.is_appended = true;
@@ -122,7 +131,9 @@ impl Writer {
             Err(e) => {
                 // The record may be on disk in spite of the error; its numbers must not come to mean something else.
                 if let Some((last, _)) = planned.new_series.last() {
-                    write(head).skip_ids(last.0 + 1);
+                    let mut head = write(head);
+                    head.skip_ids(last.0 + 1);
+                    planned.new_series.iter().for_each(|(id, _)| head.forget_starts(*id));
                 }
                 batch.forget_ids();
                 Err(e)

@@ -10,10 +10,12 @@ use std::sync::{PoisonError, RwLock};
 use rustc_hash::FxHashMap;
 
 use crate::append::{Window, Writer};
+use crate::append_starts::log_starts;
 use crate::batch::{Batch, BatchHistogram, HistogramSeries};
 use crate::head::Head;
 use crate::head::series::Verdict;
 use crate::histogram::codec;
+use crate::starts::WalStart;
 use crate::wal::record::{Blob, Record};
 use crate::wal::{Lsn, Wal};
 use crate::{AppendError, Appended, Labels, RefuseReason, Refused, SeriesId};
@@ -62,6 +64,13 @@ impl Writer {
             for (id, labels) in &created {
                 done.series_created += u64::from(head.insert(*id, labels).is_some());
             }
+        }
+        let has_starts = !head.read().unwrap_or_else(PoisonError::into_inner).starts().is_empty();
+        if has_starts || batch.histograms.iter().any(|h| h.start != 0) {
+            let started = planned.iter().map(|p| (p.id.0, &batch.histograms[p.index]));
+            let started = started.filter(|(_, h)| !h.histogram.is_stale());
+            let said = started.map(|(id, h)| WalStart { id, t: h.t, start: h.start }).collect();
+            log_starts(wal, &mut self.log, head, said)?;
         }
         let blobs: Vec<Blob<&[u8]>> =
             planned.iter().map(|p| Blob { id: p.id.0, t: batch.histograms[p.index].t, bytes: &*p.bytes }).collect();

@@ -20,6 +20,8 @@ pub struct Batch {
     pub(crate) without_id: Vec<usize>,
     /// Native histograms, which have places of their own.
     pub(crate) histograms: Vec<BatchHistogram>,
+    /// Start timestamps of samples: place and start, by rising place. Most batches have none.
+    pub(crate) starts: Vec<(usize, i64)>,
     /// The last append came to its end.
     pub(crate) is_appended: bool,
 }
@@ -30,6 +32,8 @@ pub(crate) struct BatchHistogram {
     pub(crate) series: HistogramSeries,
     pub(crate) t: i64,
     pub(crate) histogram: Histogram,
+    /// Its start timestamp, 0 if it has none.
+    pub(crate) start: i64,
     /// Once an append has found or created its series.
     pub(crate) id: Option<SeriesId>,
 }
@@ -76,12 +80,27 @@ impl Batch {
     /// Adds a native histogram of the series with these labels, creating the series at append if need be. Histograms
     /// are numbered apart from the samples that are floats, and stored after them.
     pub fn push_histogram(&mut self, labels: Labels, t: i64, histogram: Histogram) {
-        self.histograms.push(BatchHistogram { series: HistogramSeries::New(labels), t, histogram, id: None });
+        self.histograms.push(BatchHistogram { series: HistogramSeries::New(labels), t, histogram, start: 0, id: None });
     }
 
     /// Adds a native histogram of a series whose id an earlier append gave.
     pub fn push_known_histogram(&mut self, id: SeriesId, t: i64, histogram: Histogram) {
-        self.histograms.push(BatchHistogram { series: HistogramSeries::Known(id), t, histogram, id: None });
+        self.histograms.push(BatchHistogram { series: HistogramSeries::Known(id), t, histogram, start: 0, id: None });
+    }
+
+    /// Says since when (milliseconds since the epoch) the counter of the sample that was pushed last has been counting;
+    /// 0 means that nobody knows, as without this. It is kept as it is, also where it makes no sense.
+    pub fn set_start(&mut self, start: i64) {
+        if let Some(last) = self.samples.len().checked_sub(1).filter(|_| start != 0) {
+            self.starts.push((last, start));
+        }
+    }
+
+    /// The same of the native histogram that was pushed last.
+    pub fn set_histogram_start(&mut self, start: i64) {
+        if let Some(last) = self.histograms.last_mut() {
+            last.start = start;
+        }
     }
 
     /// Number of native histograms.
@@ -109,6 +128,7 @@ impl Batch {
         self.samples.clear();
         self.new.clear();
         self.histograms.clear();
+        self.starts.clear();
         self.forget_ids();
     }
 

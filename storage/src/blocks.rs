@@ -69,6 +69,10 @@ impl Blocks {
                             let text = format!("{}; samples that were deleted may be in this answer again", what.0);
                             damage.add(block.meta().range, text);
                         }
+                        if let Some(what) = block.starts_damage() {
+                            let text = format!("{}; start timestamps are missing from this answer", what.0);
+                            damage.add(block.meta().range, text);
+                        }
                         list.push(Arc::new(block));
                     }
                     Err(BlockError::Version(path, found)) => {

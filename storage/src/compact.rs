@@ -21,7 +21,8 @@ use crate::damage::DamageLog;
 use crate::db::{Db, MaintainState, lock};
 use crate::fs::IoAt;
 use crate::index::{Damage, SeriesRef};
-use crate::merge::{Records, merge, settle_kinds};
+use crate::merge::{Records, merge, merge_starts, settle_kinds};
+use crate::starts::Changes;
 use crate::tombstone::Tombstones;
 
 /// Lengths of merged blocks, in lengths of fresh ones: 8 h and a day for 2 h.
@@ -194,6 +195,9 @@ struct Next {
 
 impl<'a> Source<'a> {
     fn new(block: &Arc<Block>, damage: &'a DamageLog, passes_over_damage: bool) -> Result<Self, Damage> {
+        if let Some(what) = block.starts_damage().filter(|_| !passes_over_damage) {
+            return Err(what.clone());
+        }
         // The labels are read again when they get their places; here damage shows before anything is written.
         block.index().all_values(|_| {})?;
         let tombstones = block.tombstones();
@@ -225,6 +229,15 @@ impl<'a> Source<'a> {
         errors.iter().for_each(|e| self.block.note_damage(e, self.damage));
         if !errors.is_empty() && !self.passes_over_damage {
             return Err(Stop::Damage);
+        }
+        match self.block.starts_of(next.number) {
+            Ok(starts) => samples.starts = starts.map(|starts| Changes::clone(&starts)).unwrap_or_default(),
+            Err(e) => {
+                self.block.note_damage(&e, self.damage);
+                if !self.passes_over_damage {
+                    return Err(Stop::Damage);
+                }
+            }
         }
         if let Some(gone) = self.tombstones.of(next.number) {
             samples.strip(gone);
@@ -274,16 +287,18 @@ fn merge_series(writer: &mut BlockWriter<'_>, mut sources: Vec<Source<'_>>, pace
         if !pace.goes_on(writer.bytes()) {
             return Err(Stop::Closing);
         }
-        let (mut floats, mut blobs) = (Vec::new(), Vec::new());
+        let (mut floats, mut blobs, mut starts) = (Vec::new(), Vec::new(), Vec::new());
         for (head, source) in heads.iter_mut().zip(&mut sources) {
             let Some(next) = head.take_if(|next| next.labels == labels) else { continue };
             let samples = source.read(&next)?;
             floats.push(samples.floats);
             blobs.push(Records::new(samples.blobs));
+            starts.push(samples.starts);
             *head = source.advance().map_err(|_| Stop::Damage)?;
         }
         settle_kinds(&mut floats, &mut blobs);
-        let merged = SeriesSamples { floats: merge(floats), blobs: merge(blobs).into_pairs() };
+        let starts = merge_starts(&floats, &blobs, &starts);
+        let merged = SeriesSamples { floats: merge(floats), blobs: merge(blobs).into_pairs(), starts };
         if !merged.is_empty() {
             writer.add(&labels, &merged).map_err(Stop::Io)?;
         }

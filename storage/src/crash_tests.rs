@@ -12,7 +12,8 @@ use std::sync::Arc;
 use crate::fs::faulty::{After, Fault, FaultyFs};
 use crate::*;
 
-type Samples = BTreeMap<(String, i64), u64>;
+/// By series and time: bits of the value, and the start.
+type Samples = BTreeMap<(String, i64), (u64, i64)>;
 
 const BLOCK_MS: i64 = 1000;
 
@@ -22,6 +23,15 @@ fn options() -> Options {
 
 fn name(series: i64) -> String {
     format!("m{}", series % 4)
+}
+
+/// None, one for long, one for each sample. Each sample's follows from itself.
+fn start(series: i64, t: i64) -> i64 {
+    match series % 4 {
+        1 => t.div_euclid(3000) * 3000 + 7,
+        2 => t - 13,
+        _ => 0,
+    }
 }
 
 /// In memory where the machine offers it: these tests make some ten thousand small files.
@@ -45,9 +55,11 @@ impl Oracle {
         let mut batch = Batch::new();
         let mut sent = Samples::new();
         for &(series, t) in samples {
-            let (series, v) = (name(series), (series * 1000 + t) as f64 / 3.0);
+            let (start, v) = (start(series, t), (series * 1000 + t) as f64 / 3.0);
+            let series = name(series);
             batch.push(Labels::from_pairs([("__name__", series.as_str()), ("job", "x")]).unwrap(), t, v);
-            sent.insert((series, t), v.to_bits());
+            batch.set_start(start);
+            sent.insert((series, t), (v.to_bits(), start));
         }
         self.sent.extend(sent.clone());
         if let Ok(done) = db.append(&mut batch, now, durability) {
@@ -108,8 +120,10 @@ fn read_all(db: &Db) -> (Samples, Vec<String>) {
     for series in &selection.series {
         let mut columns = Columns::default();
         series.read_into(&mut columns).unwrap();
-        for (t, v) in columns.t.iter().zip(&columns.v) {
-            let before = all.insert((series.labels().metric_name().to_owned(), *t), v.to_bits());
+        let mut starts = Vec::new();
+        series.read_starts(SampleKind::Float, &columns.t, &mut starts);
+        for ((t, v), start) in columns.t.iter().zip(&columns.v).zip(starts) {
+            let before = all.insert((series.labels().metric_name().to_owned(), *t), (v.to_bits(), start));
             assert_eq!(before, None, "a millisecond is read once");
         }
     }
@@ -119,11 +133,11 @@ fn read_all(db: &Db) -> (Samples, Vec<String>) {
 #[track_caller]
 fn check(db: &Db, acknowledged: &[&Samples], sent: &Samples, context: &str) {
     let (found, _) = read_all(db);
-    for (key, bits) in acknowledged.iter().flat_map(|s| s.iter()) {
-        assert_eq!(found.get(key), Some(bits), "{context}: {key:?} was acknowledged");
+    for (key, sample) in acknowledged.iter().flat_map(|s| s.iter()) {
+        assert_eq!(found.get(key), Some(sample), "{context}: {key:?} was acknowledged");
     }
-    for (key, bits) in &found {
-        assert_eq!(sent.get(key), Some(bits), "{context}: {key:?} was never sent");
+    for (key, sample) in &found {
+        assert_eq!(sent.get(key), Some(sample), "{context}: {key:?} was never sent");
     }
 }
 

@@ -26,6 +26,7 @@ use crate::histogram::head::HistogramChunk;
 use crate::index::SeriesRef;
 use crate::merge::merge;
 use crate::snapshot::write::Order;
+use crate::starts::Changes;
 use crate::{Columns, TimeRange, chunk};
 
 /// So many samples from before the last cut start another one before its time.
@@ -119,6 +120,18 @@ impl Db {
         }
         if is_published {
             crate::head::forget::end_cut(&self.head, counts_idle, cut_t);
+            self.trim_starts();
+        }
+    }
+
+    /// Starts that only blocks need now. Not while an append has logged starts whose samples it is about to show.
+    fn trim_starts(&self) {
+        if self.head().starts().is_empty() {
+            return;
+        }
+        for page in 0..self.page_count() {
+            let _writer = lock(&self.writer);
+            self.head_mut().trim_starts(page);
         }
     }
 
@@ -176,16 +189,18 @@ impl Db {
     fn fill_block(&self, writer: &mut BlockWriter<'_>, sorted: &Sorted, range: TimeRange) -> Result<(), IoAt> {
         let mut labels = Vec::new();
         for portion in sorted.series.chunks(PORTION) {
-            let taken: Vec<(Vec<Sealed>, Vec<HistogramChunk>)> = {
+            let taken: Vec<(Vec<Sealed>, Vec<HistogramChunk>, Changes)> = {
                 let head = self.head();
-                let of_one =
-                    |&(_, series): &(_, SeriesRef)| (head.taken(series, range), head.histograms().taken(series, range));
+                let of_one = |&(_, series): &(_, SeriesRef)| {
+                    let starts = head.starts_of(series, range).unwrap_or_default();
+                    (head.taken(series, range), head.histograms().taken(series, range), starts)
+                };
                 portion.iter().map(of_one).collect()
             };
-            for ((symbols, _), (mut chunks, histograms)) in portion.iter().zip(taken) {
+            for ((symbols, _), (mut chunks, histograms, starts)) in portion.iter().zip(taken) {
                 chunks.retain(|chunk| self.is_usable(chunk));
                 let floats = merge(chunks.iter().map(decoded).collect());
-                let samples = SeriesSamples { floats, blobs: blobs::records(&histograms) };
+                let samples = SeriesSamples { floats, blobs: blobs::records(&histograms), starts };
                 if !samples.is_empty() {
                     labels.clear();
                     labels.extend(symbols.iter().map(|&pair| sorted.rank_pair(pair)));

@@ -387,7 +387,8 @@ impl Db {
                     is_whole
                 });
                 let histograms = s.histograms.into_iter().map(Piece::Histograms);
-                found.push((s.labels, s.chunks.into_iter().map(Piece::Head).chain(histograms).collect()));
+                let pieces = s.chunks.into_iter().map(Piece::Head).chain(histograms);
+                found.push((s.labels, pieces.map(|piece| piece.started(s.starts.as_ref())).collect()));
             }
         }
         Some(found)

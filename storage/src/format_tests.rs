@@ -17,6 +17,8 @@ use crate::wal::scan::{self, Header, encode_header};
 use crate::wal::{pack, values};
 use crate::*;
 
+mod starts;
+
 const FORMAT: &str = include_str!("../FORMAT.md");
 
 #[test]
@@ -35,6 +37,7 @@ fn the_constants_are_those_of_the_document() {
         ("record kind blobs", record::KIND_BLOBS.to_string()),
         ("record kind exemplars", record::KIND_EXEMPLARS.to_string()),
         ("record kind metadata", record::KIND_METADATA.to_string()),
+        ("record kind starts", record::KIND_STARTS.to_string()),
         ("samples of a group", record::GROUP_SAMPLES.to_string()),
         ("series of a deletion, at most", record::DELETED_MAX.to_string()),
         ("packed section, unpacked bytes at most", pack::PACKED_MAX.to_string()),
@@ -54,6 +57,8 @@ fn the_constants_are_those_of_the_document() {
         ("index footer bytes", block_index::INDEX_FOOTER_BYTES.to_string()),
         ("chunks magic", text(&writer::CHUNKS_MAGIC)),
         ("block file header bytes", writer::FILE_HEADER_BYTES.to_string()),
+        ("starts magic", text(&block::starts::STARTS_MAGIC)),
+        ("starts footer bytes", block::starts::STARTS_FOOTER_BYTES.to_string()),
         ("tombstones magic", text(&tombstone::TOMBSTONES_MAGIC)),
         ("tombstones version", tombstone::TOMBSTONES_VERSION.to_string()),
         ("tombstones header bytes", tombstone::TOMBSTONES_HEADER_BYTES.to_string()),
@@ -67,6 +72,7 @@ fn the_constants_are_those_of_the_document() {
         ("snapshot frame kind histograms", snapshot::format::KIND_HISTOGRAMS.to_string()),
         ("snapshot frame kind exemplars", snapshot::format::KIND_EXEMPLARS.to_string()),
         ("snapshot frame kind metadata", snapshot::format::KIND_METADATA.to_string()),
+        ("snapshot frame kind starts", snapshot::format::KIND_STARTS.to_string()),
         ("snapshot frame plain", snapshot::format::PLAIN.to_string()),
         ("snapshot frame zstd", snapshot::format::ZSTD.to_string()),
         ("copies of the facts", snapshot::format::FACTS_COPIES.to_string()),
@@ -181,7 +187,7 @@ fn small_block(dir: &Path) -> PathBuf {
     let t: Vec<i64> = (0..3).map(|i| 1_700_000_000_000 + i * 15_000).collect();
     for (job, v) in [(3, vec![1.0; 3]), (4, vec![0.5, 0.7, 40.0])] {
         let floats = Columns { t: t.clone(), v };
-        let samples = block::SeriesSamples { floats, blobs: Vec::new() };
+        let samples = block::SeriesSamples { floats, blobs: Vec::new(), ..block::SeriesSamples::default() };
         writer.add(&[(0, 2), (1, job)], &samples).unwrap();
     }
     writer.finish(1, Vec::new()).unwrap().unwrap();

@@ -4,8 +4,8 @@
 //! proportion. Checksums are left aside where a decoder stands behind one: the fuzzer would never get past it.
 
 pub use crate::block::fuzz::{
-    fuzz_index as block_index, fuzz_meta as block_meta, fuzz_page as block_page, fuzz_times as block_times,
-    fuzz_values as block_values,
+    fuzz_index as block_index, fuzz_meta as block_meta, fuzz_page as block_page, fuzz_starts as block_starts,
+    fuzz_times as block_times, fuzz_values as block_values,
 };
 use crate::chunk;
 pub use crate::wal::fuzzing::{WalProbe, fuzz_payload as wal_payload, fuzz_segment as wal_segment};

@@ -20,8 +20,9 @@ use crate::head::series::Sealed;
 use crate::histogram::blobs;
 use crate::index::SeriesRef;
 use crate::querier;
+use crate::starts::Changes;
 use crate::verify::minute;
-use crate::{Columns, HistogramColumns, OpenError, ReadError, SelectedSeries, TimeRange};
+use crate::{Columns, HistogramColumns, OpenError, ReadError, SampleKind, SelectedSeries, TimeRange};
 
 /// Where the server keeps snapshots, below the `Db`'s directory. They are a person's to keep and to remove: they do not
 /// count for the limit on size, or one snapshot would drive out the samples that it was made of.
@@ -186,7 +187,13 @@ fn samples_of(series: &SelectedSeries) -> Result<SeriesSamples, ReadError> {
     let (mut floats, mut histograms) = (Columns::default(), HistogramColumns::default());
     series.read_into(&mut floats)?;
     series.read_histograms_into(&mut histograms)?;
-    Ok(SeriesSamples { floats, blobs: blobs::encoded(&histograms) })
+    let mut starts = Vec::new();
+    for (times, kind) in [(&floats.t, SampleKind::Float), (&histograms.t, SampleKind::Histogram)] {
+        let mut own = Vec::new();
+        series.read_starts(kind, times, &mut own);
+        starts.extend(times.iter().copied().zip(own));
+    }
+    Ok(SeriesSamples { floats, blobs: blobs::encoded(&histograms), starts: Changes::of_samples(starts) })
 }
 
 #[cfg(test)]

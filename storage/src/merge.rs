@@ -7,6 +7,7 @@
 
 use rustc_hash::FxHashSet;
 
+use crate::starts::Changes;
 use crate::{Columns, HistogramColumns};
 
 /// A row of samples that rises in time.
@@ -117,6 +118,27 @@ pub(crate) fn merge<R: Row>(mut rows: Vec<R>) -> R {
         }
     }
     out
+}
+
+/// The starts of what [`merge`] makes of floats and records whose kinds are settled: each sample's as its own source has it.
+pub(crate) fn merge_starts<R: Row>(floats: &[Columns], records: &[R], starts: &[Changes]) -> Changes {
+    match starts {
+        [one] => return one.clone(),
+        _ if starts.iter().all(Changes::is_empty) => return Changes::default(),
+        _ => {}
+    }
+    let mut samples = Vec::new();
+    for (rank, own) in starts.iter().enumerate() {
+        for times in [floats.get(rank).map(Row::times), records.get(rank).map(Row::times)].into_iter().flatten() {
+            // A source that is the head has several rising parts.
+            let parts = times.chunk_by(|a, b| a < b);
+            samples
+                .extend(parts.flat_map(|times| times.iter().zip(own.each(times))).map(|(&t, start)| (t, rank, start)));
+        }
+    }
+    samples.sort_unstable();
+    samples.dedup_by_key(|(t, ..)| *t);
+    Changes::of_samples(samples.into_iter().map(|(t, _, start)| (t, start)).collect())
 }
 
 /// Before floats and records of the same sources are merged, each kind for itself: where two sources have different kinds

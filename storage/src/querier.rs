@@ -15,6 +15,7 @@ use crate::db::SNAPSHOT_SERIES;
 use crate::head::series::Sealed;
 use crate::histogram::head::HistogramChunk;
 use crate::merge::{merge, settle_kinds};
+use crate::starts::{Changes, UNKNOWN};
 use crate::tombstone::{is_gone, strip};
 use crate::{Columns, HistogramColumns, Labels, ReadError, TimeRange};
 
@@ -36,6 +37,15 @@ pub struct SelectedSeries {
     pieces: Vec<Piece>,
 }
 
+/// One of the two kinds of samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SampleKind {
+    /// A number.
+    Float,
+    /// A native histogram.
+    Histogram,
+}
+
 /// A chunk, wherever it is.
 #[derive(Debug, Clone)]
 pub(crate) enum Piece {
@@ -47,6 +57,8 @@ pub(crate) enum Piece {
     Block(Arc<Block>, ChunkRef),
     /// Another one less these ranges, which were deleted.
     Without(Box<Piece>, Arc<[TimeRange]>),
+    /// Another one whose samples have these starts.
+    Started(Box<Piece>, Arc<Changes>),
 }
 
 impl Piece {
@@ -61,13 +73,41 @@ impl Piece {
         }
     }
 
+    /// The same with the starts of its samples, if they have any.
+    pub(crate) fn started(self, starts: Option<&Arc<Changes>>) -> Piece {
+        match starts {
+            Some(starts) => Piece::Started(Box::new(self), starts.clone()),
+            None => self,
+        }
+    }
+
+    fn starts(&self) -> Option<&Arc<Changes>> {
+        match self {
+            Piece::Started(_, starts) => Some(starts),
+            Piece::Without(piece, _) => piece.starts(),
+            _ => None,
+        }
+    }
+
+    /// Times of its samples in `range`. What cannot be read has none.
+    fn times(&self, range: TimeRange) -> Vec<i64> {
+        if self.is_histograms() {
+            let mut found = HistogramColumns::default();
+            let _ = self.read_histograms_into(range, &mut found);
+            return found.t;
+        }
+        let mut found = Columns::default();
+        let _ = self.read_into(range, &mut found);
+        found.t
+    }
+
     /// First and last sample; of one with deletions, as before them.
     pub(crate) fn span(&self) -> (i64, i64) {
         match self {
             Piece::Head(chunk) => (chunk.min_t, chunk.max_t),
             Piece::Histograms(chunk) => (chunk.min_t, chunk.max_t),
             Piece::Block(_, chunk) => (chunk.min_t, chunk.max_t),
-            Piece::Without(piece, _) => piece.span(),
+            Piece::Without(piece, _) | Piece::Started(piece, _) => piece.span(),
         }
     }
 
@@ -84,6 +124,7 @@ impl Piece {
                 strip(gone, out, from);
                 read
             }
+            Piece::Started(piece, _) => piece.read_into(range, out),
         }
     }
 
@@ -98,6 +139,7 @@ impl Piece {
                 out.retain_from(from, |t| !is_gone(gone, t));
                 return read;
             }
+            Piece::Started(piece, _) => piece.read_histograms_into(range, out)?,
         }
         Ok(())
     }
@@ -107,14 +149,23 @@ impl Piece {
             Piece::Head(_) => false,
             Piece::Histograms(_) => true,
             Piece::Block(_, chunk) => chunk.is_blobs(),
-            Piece::Without(piece, _) => piece.is_histograms(),
+            Piece::Without(piece, _) | Piece::Started(piece, _) => piece.is_histograms(),
+        }
+    }
+
+    /// Whether its first and its last sample are there.
+    fn is_whole(&self) -> bool {
+        match self {
+            Piece::Without(..) => false,
+            Piece::Started(piece, _) => piece.is_whole(),
+            _ => true,
         }
     }
 
     /// Whether a sample lies in `range`; decodes only if the span does not tell.
     fn has_sample_in(&self, range: TimeRange) -> bool {
         let (min_t, max_t) = self.span();
-        let is_whole = !matches!(self, Piece::Without(..));
+        let is_whole = self.is_whole();
         if is_whole && (range.contains(min_t) || range.contains(max_t)) {
             return true;
         }
@@ -154,6 +205,46 @@ impl SelectedSeries {
     /// Whether the series may have native histograms in the selected range: most have none, and need not be asked.
     pub fn has_histograms(&self) -> bool {
         self.pieces.iter().any(Piece::is_histograms)
+    }
+
+    /// Whether samples in the selected range may have start timestamps: most have none, and need not be asked.
+    pub fn has_starts(&self) -> bool {
+        self.pieces.iter().any(|piece| piece.starts().is_some())
+    }
+
+    /// Appends to `out` the start timestamp of each sample at `times`, 0 where it has none. `times` are those that
+    /// [`SelectedSeries::read_into`] gave, or for histograms [`SelectedSeries::read_histograms_into`]. What is said of a
+    /// staleness marker means nothing.
+    pub fn read_starts(&self, kind: SampleKind, times: &[i64], out: &mut Vec<i64>) {
+        if !self.has_starts() {
+            out.resize(out.len() + times.len(), UNKNOWN);
+            return;
+        }
+        let order = self.order(kind == SampleKind::Histogram);
+        let none = Changes::default();
+        let changes = |piece: &'_ Piece| piece.starts().cloned().unwrap_or_default();
+        if let [first, rest @ ..] = order.as_slice()
+            && rest.iter().all(|piece| piece.starts() == first.starts())
+        {
+            out.extend(first.starts().map_or(&none, |starts| starts).each(times));
+            return;
+        }
+        // Each sample is of the first source that has one then: which that is, only its times tell where pieces overlap.
+        let mut sources: Vec<(i64, usize)> = Vec::new();
+        let by_rank: Vec<&Piece> =
+            self.pieces.iter().filter(|piece| piece.is_histograms() == (kind == SampleKind::Histogram)).collect();
+        for (rank, piece) in by_rank.iter().enumerate() {
+            sources.extend(piece.times(self.range).into_iter().map(|t| (t, rank)));
+        }
+        sources.sort_unstable();
+        sources.dedup_by_key(|(t, _)| *t);
+        let starts: Vec<Arc<Changes>> = by_rank.into_iter().map(changes).collect();
+        let mut next = 0;
+        for &t in times {
+            next += sources[next..].iter().take_while(|(there, _)| *there < t).count();
+            let source = sources.get(next).filter(|(there, _)| *there == t);
+            out.push(source.map_or(UNKNOWN, |&(_, rank)| starts[rank].at(t)));
+        }
     }
 
     /// Appends the samples that are floats in the selected range to `out`, oldest first, at most one per millisecond;

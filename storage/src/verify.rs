@@ -115,6 +115,8 @@ struct Run<'a> {
 struct Losses {
     pieces: u64,
     series: BTreeMap<Labels, Vec<TimeRange>>,
+    /// Series on damaged pages of start timestamps.
+    starts: u64,
     reasons: Vec<String>,
 }
 
@@ -248,6 +250,9 @@ impl Run<'_> {
             let path = block.dir().join(TOMBSTONES_FILE);
             self.db.damage.move_here(&path, &format!("{name}-{TOMBSTONES_FILE}"));
             self.say(&format!("{}: set aside; what it deleted is there again", path.display()));
+        } else if self.mode == VerifyMode::Repair && block.starts_damage().is_some() {
+            // Counted when it was opened. Without its start timestamps.
+            self.rewrite(block, &name)?;
         }
         Ok(())
     }
@@ -266,6 +271,10 @@ impl Run<'_> {
                 }
             };
             self.out.series += 1;
+            if let Err(e) = block.starts_of(series) {
+                losses.note(&e.to_string());
+                losses.starts += 1;
+            }
             for chunk in chunks {
                 samples.floats.clear();
                 samples.blobs.clear();
@@ -283,6 +292,9 @@ impl Run<'_> {
     fn say_losses(&mut self, losses: &Losses) {
         for reason in &losses.reasons {
             self.say(reason);
+        }
+        if losses.starts > 0 {
+            self.say(&format!("  lost: start timestamps of up to {} series, none of their samples", losses.starts));
         }
         for (labels, ranges) in losses.series.iter().take(NAMED_MAX) {
             let spans: Vec<String> =

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use storage::{
-    Batch, Columns, Db, Durability, Labels, MatchOp, Matcher, Options, RefuseReason, Selection, SeriesId, SnapshotHead,
-    TimeRange, stale_nan,
+    Batch, Columns, Db, Durability, Labels, MatchOp, Matcher, Options, RefuseReason, SampleKind, Selection, SeriesId,
+    SnapshotHead, TimeRange, is_stale_nan, stale_nan,
 };
 use support::{Random, number, read_tree, temp_dir, write_tree};
 use tempfile::TempDir;
@@ -136,6 +136,15 @@ fn value(v: u8) -> f64 {
     }
 }
 
+/// Some series have start timestamps that stay for long, some have many, some none. A staleness marker has none that counts.
+fn start(series: u8, t: i64, v: u8) -> i64 {
+    match series % 3 {
+        1 if v != 6 => t.div_euclid(4000) * 4000 + 1,
+        2 if v % 4 != 3 && v != 6 => t.div_euclid(700) * 500 + i64::from(v),
+        _ => 0,
+    }
+}
+
 fn labels(series: u8) -> Labels {
     let name = ["m", "n"][usize::from(series % 2)];
     Labels::from_pairs([("__name__", name), ("s", series.to_string().as_str())]).unwrap()
@@ -155,8 +164,8 @@ fn matches(labels: &Labels, matchers: &[Matcher]) -> bool {
     matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or_default()))
 }
 
-/// Labels to time to bits: the first value that was stored stays.
-type Model = BTreeMap<Labels, BTreeMap<i64, u64>>;
+/// Labels to time to bits and start: the first value that was stored stays.
+type Model = BTreeMap<Labels, BTreeMap<i64, (u64, i64)>>;
 
 /// A `Db`, its model, and the time.
 struct Life {
@@ -245,6 +254,7 @@ impl Life {
                 (Lane::ById, Some(&id)) => batch.push_known(id, self.now - age, value(v)),
                 _ => batch.push(labels(series), self.now - age, value(v)),
             }
+            batch.set_start(start(series, self.now - age, v));
         }
         let done = self.db().append(&mut batch, self.now, Durability::Written).unwrap();
         assert_eq!(done.accepted + done.duplicates + done.refused.len() as u64, samples.len() as u64);
@@ -255,7 +265,8 @@ impl Life {
             if refused == Some(RefuseReason::UnknownSeries) {
                 assert!(matches!(lane, Lane::ById) && known.contains_key(&series), "it was pushed by labels");
             }
-            self.note(series, self.now - age, value(v).to_bits(), refused);
+            let t = self.now - age;
+            self.note(series, t, (value(v).to_bits(), start(series, t, v)), refused);
             match batch.id(i) {
                 Some(id) => self.ids.insert(series, id),
                 None => self.ids.remove(&series),
@@ -264,7 +275,7 @@ impl Life {
     }
 
     /// What an append said about one sample goes into the model, if it may say so.
-    fn note(&mut self, series: u8, t: i64, bits: u64, refused: Option<RefuseReason>) {
+    fn note(&mut self, series: u8, t: i64, sample: (u64, i64), refused: Option<RefuseReason>) {
         let is_future = t > self.now + FUTURE_MS;
         let is_old = self.keep_ms.is_some_and(|keep| t < self.now - keep);
         assert!(refused != Some(RefuseReason::TooFarInFuture) || is_future, "{t} is near");
@@ -272,11 +283,11 @@ impl Life {
             None => {
                 assert!(!is_old && !is_future, "{t} is beyond retention or far ahead");
                 // Accepted beside another value only where the first is in a block already; the first one stays.
-                self.model.entry(labels(series)).or_default().entry(t).or_insert(bits);
+                self.model.entry(labels(series)).or_default().entry(t).or_insert(sample);
             }
             Some(RefuseReason::DuplicateTimestamp) => {
                 let stored = self.model.get(&labels(series)).and_then(|times| times.get(&t));
-                assert!(stored.is_some_and(|s| *s != bits), "{t}: only another value is refused, not {stored:?}");
+                assert!(stored.is_some_and(|s| s.0 != sample.0), "{t}: only another value is refused, not {stored:?}");
             }
             Some(RefuseReason::TooOld) => assert!(is_old, "{t} is within retention"),
             // A series that ended may be forgotten; who has its id pushes its labels then.
@@ -355,17 +366,21 @@ fn check(found: &Selection, range: TimeRange, model: &Model, floor: i64) {
         let mut columns = Columns::default();
         series.read_into(&mut columns).unwrap();
         assert!(columns.t.windows(2).all(|w| w[0] < w[1]) && !columns.is_empty(), "{:?}", columns.t);
-        let samples = columns.t.into_iter().zip(columns.v.iter().map(|v| v.to_bits())).collect();
+        let mut starts = Vec::new();
+        series.read_starts(SampleKind::Float, &columns.t, &mut starts);
+        let samples =
+            columns.v.iter().zip(starts).map(|(v, start)| (v.to_bits(), if is_stale_nan(*v) { 0 } else { start }));
+        let samples = columns.t.iter().copied().zip(samples).collect();
         assert!(stored.insert(series.labels().clone(), samples).is_none(), "{:?} comes twice", series.labels());
     }
     assert!(found.series.windows(2).all(|w| w[0].labels() < w[1].labels()));
     let wanted = |t: i64| range.contains(t);
     for (labels, times) in model {
-        for (t, bits) in times.iter().filter(|(t, _)| wanted(**t)) {
+        for (t, sample) in times.iter().filter(|(t, _)| wanted(**t)) {
             let there = stored.get_mut(labels).and_then(|s| s.remove(t));
             assert!(
-                there == Some(*bits) || (there.is_none() && *t < floor),
-                "{labels:?} at {t}: {there:x?}, not {bits:x}"
+                there == Some(*sample) || (there.is_none() && *t < floor),
+                "{labels:?} at {t}: {there:x?}, not {sample:x?}"
             );
         }
     }

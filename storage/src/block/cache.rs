@@ -24,6 +24,8 @@ pub(crate) enum Part {
     Column,
     /// A page of the index.
     Index,
+    /// A page of start timestamps.
+    Starts,
 }
 
 /// The opening of a block, the part, and its number or place.

@@ -12,6 +12,7 @@ use super::index::pairs::PairsPage;
 use super::index::series::SeriesPage;
 use super::meta::Meta;
 use super::page::{self, PageKind};
+use super::starts::{self, StartsPage};
 use crate::column::{CHUNK_SAMPLES_MAX, ints, times, values};
 
 /// Decodes the values of a chunk: two bytes of count, one of the head's length, head, planes. What decodes is encoded
@@ -63,6 +64,16 @@ pub fn fuzz_page(data: &[u8]) {
         let _ = page.column(0);
     }
     fuzz_index(data);
+}
+
+/// Reads a body as a page of start timestamps and as the directory of their file. What is read is sound.
+pub fn fuzz_starts(data: &[u8]) {
+    if let Some(page) = StartsPage::parse(data) {
+        for changes in (0..300).filter_map(|at| page.of(at)) {
+            assert!(changes.as_slice().windows(2).all(|pair| pair[0].from < pair[1].from), "changes rise");
+        }
+    }
+    let _ = starts::read_directory(data);
 }
 
 /// Reads bytes as the sections of every page of an index: one byte says where the first of two sections ends.

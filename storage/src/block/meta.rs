@@ -40,6 +40,8 @@ pub(crate) struct Meta {
     pub(crate) chunks_bytes: u64,
     /// Blocks that went into it by compaction, those of their making included.
     pub(crate) sources: Vec<BlockId>,
+    /// Length of the file of start timestamps; 0 if there is none.
+    pub(crate) starts_bytes: u64,
 }
 
 /// Why bytes are no meta file.
@@ -67,6 +69,9 @@ impl Meta {
         for source in &self.sources {
             out.extend_from_slice(&source.0.to_le_bytes());
         }
+        if self.starts_bytes > 0 {
+            out.extend_from_slice(&self.starts_bytes.to_le_bytes());
+        }
         let crc = crc32fast::hash(&out);
         out.extend_from_slice(&crc.to_le_bytes());
         out
@@ -93,9 +98,13 @@ impl Meta {
             index_bytes: r.u64()?,
             chunks_bytes: r.u64()?,
             sources: Vec::new(),
+            starts_bytes: 0,
         };
         for _ in 0..r.u32()? {
             meta.sources.push(BlockId(r.u64()?));
+        }
+        if !r.is_at_end() {
+            meta.starts_bytes = r.u64().filter(|bytes| *bytes > 0)?;
         }
         r.is_at_end().then_some(meta)
     }
@@ -124,6 +133,7 @@ mod tests {
             index_bytes: 4,
             chunks_bytes: 5,
             sources: vec![BlockId(3), BlockId(4)],
+            starts_bytes: 6,
         };
         let bytes = meta.encode();
         assert_eq!(Meta::decode(&bytes), Ok(meta));

@@ -20,6 +20,7 @@ use self::index::Index;
 use self::index::series::{Pair, SERIES, SeriesPage};
 use self::meta::{BlockId, META_FILE, Meta, MetaError};
 use self::page::{BadPage, PageKind};
+use self::starts::{StartsFile, starts_error};
 use self::writer::{CHUNKS_MAGIC, file_header};
 use crate::damage::DamageLog;
 use crate::db::SNAPSHOT_SERIES;
@@ -28,6 +29,7 @@ use crate::histogram::blobs;
 use crate::index::{Damage, SeriesRef};
 use crate::mmap::Mapped;
 use crate::querier::Piece;
+use crate::starts::Changes;
 use crate::tombstone::{TombstoneError, Tombstones, is_gone, strip};
 use crate::{Columns, Histogram, HistogramColumns, Labels, Matcher, ReadError, TimeRange};
 
@@ -40,6 +42,7 @@ pub(crate) mod meta;
 pub(crate) mod page;
 #[cfg(test)]
 mod size_tests;
+pub(crate) mod starts;
 #[cfg(test)]
 mod tests;
 pub(crate) mod writer;
@@ -73,13 +76,15 @@ impl BlockPaths {
     }
 }
 
-/// Samples of one series in both kinds. A time occurs once in each.
+/// Samples of one series in both kinds, and their starts. A time occurs once in each.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct SeriesSamples {
     /// The floats.
     pub(crate) floats: Columns,
     /// Opaque records (native histograms) with their times, which rise strictly.
     pub(crate) blobs: Vec<(i64, Vec<u8>)>,
+    /// Start timestamps of both kinds.
+    pub(crate) starts: Changes,
 }
 
 impl SeriesSamples {
@@ -120,14 +125,18 @@ pub(crate) struct Block {
     owner: u64,
     /// One bit for each page of the chunks file that was verified; made at first use.
     verified: OnceLock<Box<[AtomicU64]>>,
-    /// Places of damaged pages met so far, so that each is counted and logged once.
-    bad_pages: Mutex<BTreeSet<u64>>,
+    /// Files and places of damaged pages met so far, so that each is counted and logged once.
+    bad_pages: Mutex<BTreeSet<(PathBuf, u64)>>,
     /// The index is damaged and was counted so.
     is_counted: AtomicBool,
     /// What is deleted of it. Replaced as a whole; whoever took it keeps what it was then.
     tombstones: RwLock<Arc<Tombstones>>,
     /// Why the file of tombstones could not be read at open.
     tombstone_damage: Option<Damage>,
+    /// Start timestamps, if it has any.
+    starts: Option<StartsFile>,
+    /// Why the file of start timestamps could not be used at open.
+    starts_damage: Option<Damage>,
 }
 
 impl Block {
@@ -158,6 +167,11 @@ impl Block {
             Err(TombstoneError::Damaged(what)) => (Tombstones::default(), Some(what)),
             Err(TombstoneError::Version(path, found)) => return Err(BlockError::Version(path, found)),
         };
+        let starts = (meta.starts_bytes > 0).then(|| StartsFile::open(fs, dir, meta.id, meta.starts_bytes));
+        let (starts, starts_damage) = match starts.transpose() {
+            Ok(found) => (found, None),
+            Err(what) => (None, Some(Damage(what))),
+        };
         let owner = cache.owner();
         let index =
             Index::open(index_path.clone(), index_map, cache.clone(), owner, meta.id).map_err(BlockError::Damaged)?;
@@ -176,6 +190,8 @@ impl Block {
             is_counted: AtomicBool::new(false),
             tombstones: RwLock::new(Arc::new(tombstones)),
             tombstone_damage,
+            starts,
+            starts_damage,
         })
     }
 
@@ -206,7 +222,7 @@ impl Block {
 
     /// Bytes of its files.
     pub(crate) fn bytes(&self) -> u64 {
-        self.meta.index_bytes + self.meta.chunks_bytes + self.meta.encode().len() as u64
+        self.meta.index_bytes + self.meta.chunks_bytes + self.meta.starts_bytes + self.meta.encode().len() as u64
     }
 
     /// The index. What is damaged in it shows when it is read.
@@ -244,7 +260,7 @@ impl Block {
         go_on: &dyn Fn(usize) -> bool,
     ) -> Result<Option<Vec<(Labels, Vec<Piece>)>>, Damage> {
         let tombstones = self.tombstones();
-        let mut bad = BTreeMap::new();
+        let (mut bad, mut bad_starts) = (BTreeMap::new(), BTreeMap::new());
         let mut found = Vec::new();
         let (mut seen, mut is_over) = (0_usize, false);
         let selected = self.each_selected(matchers, |series, labels, chunks| {
@@ -254,11 +270,15 @@ impl Block {
                 return Ok(());
             }
             let is_wanted = |c: &&ChunkRef| c.min_t < range.max_t && range.min_t <= c.max_t;
+            let starts = self.starts_of(series).unwrap_or_else(|e| {
+                bad_starts.insert(e.to_string(), e);
+                None
+            });
             let pieces: Vec<Piece> = chunks
                 .iter()
                 .filter(is_wanted)
                 .filter(|c| self.is_good(c, &mut bad))
-                .map(|c| Piece::Block(self.clone(), *c).without(tombstones.of(series)))
+                .map(|c| Piece::Block(self.clone(), *c).without(tombstones.of(series)).started(starts.as_ref()))
                 .collect();
             if !pieces.is_empty() {
                 found.push((labels()?, pieces));
@@ -271,6 +291,10 @@ impl Block {
             let error = self.page_error(page, sums);
             self.note_damage(&error, damage);
             warnings.push(format!("{error}; what it held is missing from this answer"));
+        }
+        for (text, error) in bad_starts {
+            self.note_damage(&error, damage);
+            warnings.push(format!("{text}; the start timestamps that it held are missing from this answer"));
         }
         Ok((!is_over).then_some(found))
     }
@@ -333,8 +357,8 @@ impl Block {
 
     /// Counts a damaged page, and says it to the log, once.
     pub(crate) fn note_damage(&self, error: &ReadError, damage: &DamageLog) {
-        let ReadError::Checksum { offset, .. } = error;
-        if self.bad_pages.lock().unwrap_or_else(PoisonError::into_inner).insert(*offset) {
+        let ReadError::Checksum { path, offset, .. } = error;
+        if self.bad_pages.lock().unwrap_or_else(PoisonError::into_inner).insert((path.clone(), *offset)) {
             damage.add_met(format!("{error}; what it held is missing from answers"));
         }
     }
@@ -499,7 +523,7 @@ impl Block {
         errors
     }
 
-    /// Reads and checks every page: damage of the index, and each damaged page of the chunks file.
+    /// Reads and checks every page: damage of the index, and each damaged page of chunks and starts.
     pub(crate) fn verify(&self) -> (Option<Damage>, Vec<ReadError>) {
         let index = self.index.verify().err();
         let pages = self.index.directory().map_or(0, |d| d.data_pages.len());
@@ -507,6 +531,10 @@ impl Block {
             let checked = self.offset(page).ok_or((0, 0)).and_then(|at| page::verified(self.chunks.bytes(), at));
             checked.err().map(|sums| self.page_error(page, sums))
         };
-        (index, (0..pages as u32).filter_map(check).collect())
+        let mut errors: Vec<ReadError> = (0..pages as u32).filter_map(check).collect();
+        if let Some(file) = &self.starts {
+            errors.extend(file.places().filter_map(|at| Some(starts_error(file, at, file.page(at).err()?))));
+        }
+        (index, errors)
     }
 }

@@ -41,6 +41,8 @@ pub(crate) enum PageKind {
     Pairs = 6,
     /// Where the other pages are.
     Directory = 7,
+    /// Start timestamps.
+    Starts = 8,
 }
 
 /// Checksums found and expected; both 0 if there was nothing to compare.

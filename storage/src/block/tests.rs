@@ -41,7 +41,7 @@ pub(crate) fn make(id: BlockId, series: impl Iterator<Item = (Labels, Samples)> 
         id,
         series.map(|(labels, samples)| {
             let (t, v) = samples.into_iter().unzip();
-            (labels, SeriesSamples { floats: Columns { t, v }, blobs: Vec::new() })
+            (labels, SeriesSamples { floats: Columns { t, v }, blobs: Vec::new(), ..SeriesSamples::default() })
         }),
     )
 }
@@ -144,7 +144,7 @@ fn every_class_of_chunk_comes_back() {
 fn records_stand_beside_floats() {
     let blobs: Vec<(i64, Vec<u8>)> = (0..5000).map(|i| (i * 10, vec![i as u8; (i % 40) as usize])).collect();
     let floats = Columns { t: vec![1, 2], v: vec![0.5, 0.5] };
-    let both = SeriesSamples { floats, blobs: blobs.clone() };
+    let both = SeriesSamples { floats, blobs: blobs.clone(), ..SeriesSamples::default() };
     let only = SeriesSamples { blobs, ..SeriesSamples::default() };
     let series = [(labels("a", 0), both), (labels("a", 1), only)];
     let made = make_mixed(BlockId(1), series.iter().cloned());

@@ -2,10 +2,10 @@
 //!
 //! Here: [`BlockWriter`], which takes series in order of their labels, splits them into chunks and streams these to the
 //! disk.
-//! Elsewhere: pages of chunks (`data`), the index (`index::write`), reading (`block`), who calls it (`cut`, `compact`),
+//! Elsewhere: pages of chunks (`data`), the index (`index::write`), starts (`starts`), reading (`block`), who calls it (`cut`, `compact`),
 //! the layout (`FORMAT.md`).
 //!
-//! Invariant: the directory gets its name only when all three files are complete and on the disk.
+//! Invariant: the directory gets its name only when all its files are complete and on the disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::index::directory::Directory;
 use super::index::write::IndexWriter;
 use super::meta::{BLOCK_VERSION, BlockId, META_FILE, Meta};
 use super::page::PAGE_RAW_BYTES;
+use super::starts::StartsWriter;
 use super::{BlockPaths, SeriesSamples};
 use crate::column::CHUNK_SAMPLES_MAX;
 use crate::fs::{AtPath, Fs, IoAt};
@@ -38,6 +39,7 @@ pub(crate) struct BlockWriter<'a> {
     data: DataWriter,
     times: TimeColumns,
     index: IndexWriter,
+    starts: StartsWriter,
     symbols: Vec<Arc<str>>,
     range: Option<(i64, i64)>,
     samples: u64,
@@ -71,6 +73,7 @@ impl<'a> BlockWriter<'a> {
             data,
             times: TimeColumns::default(),
             index: IndexWriter::default(),
+            starts: StartsWriter::default(),
             symbols,
             range: None,
             samples: 0,
@@ -87,6 +90,7 @@ impl<'a> BlockWriter<'a> {
         self.begin(labels);
         self.put_floats(&samples.floats)?;
         self.put_blobs(&samples.blobs)?;
+        self.starts.add(self.fs, &self.temp, self.id, self.index.series(), &samples.starts)?;
         self.end(labels)
     }
 
@@ -190,6 +194,7 @@ impl<'a> BlockWriter<'a> {
         let series = u64::from(index.series());
         let index_path = self.temp.join(super::INDEX_FILE);
         let index_bytes = index.finish(self.fs, &index_path, self.id, &self.symbols, directory)?;
+        let starts_bytes = self.starts.finish()?;
         let meta = Meta {
             id: self.id,
             rank,
@@ -200,6 +205,7 @@ impl<'a> BlockWriter<'a> {
             index_bytes,
             chunks_bytes,
             sources,
+            starts_bytes,
         };
         self.write_file(META_FILE, &meta.encode())?;
         self.fs.sync_dir(&self.temp).at(&self.temp)?;

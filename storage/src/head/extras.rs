@@ -1,6 +1,6 @@
-//! What the head has besides floats: native histograms, exemplars, metadata.
+//! What the head has besides floats: native histograms, start timestamps, exemplars, metadata.
 //!
-//! Here: the head's side of them. Elsewhere: each of them (`histogram::head`, `exemplar`, `metadata`).
+//! Here: the head's side of them. Elsewhere: each of them (`histogram::head`, `starts`, `exemplar`, `metadata`).
 //!
 //! Invariant: a series may have floats and histograms, but not at one time.
 
@@ -11,11 +11,14 @@ use crate::histogram::Histogram;
 use crate::histogram::head::{HeadHistograms, HistogramChunk};
 use crate::index::SeriesRef;
 use crate::metadata::MetadataTable;
+use crate::starts::{Changes, HeadStarts, WalStarts};
+use crate::{SeriesId, TimeRange};
 
 /// All of them. Series that have none of it take no memory here.
 #[derive(Debug)]
 pub(super) struct Extras {
     pub(super) histograms: HeadHistograms,
+    pub(super) starts: HeadStarts,
     exemplars: ExemplarRing,
     metadata: MetadataTable,
 }
@@ -24,6 +27,7 @@ impl Default for Extras {
     fn default() -> Self {
         Extras {
             histograms: HeadHistograms::default(),
+            starts: HeadStarts::default(),
             exemplars: ExemplarRing::new(0),
             metadata: MetadataTable::new(0),
         }
@@ -104,6 +108,53 @@ impl Head {
     /// The same, to change it.
     pub(crate) fn metadata_mut(&mut self) -> &mut MetadataTable {
         &mut self.extras.metadata
+    }
+
+    /// Start timestamps of all series.
+    #[inline]
+    pub(crate) fn starts(&self) -> &HeadStarts {
+        &self.extras.starts
+    }
+
+    /// The same, to change them.
+    pub(crate) fn starts_mut(&mut self) -> &mut HeadStarts {
+        &mut self.extras.starts
+    }
+
+    /// The newest sample that the series may have, of either kind.
+    pub(crate) fn newest_t(&self, series: SeriesRef) -> Option<i64> {
+        let last_t = self.pages.get(series).map(|s| s.last_t()).filter(|t| *t > i64::MIN);
+        last_t.max(self.extras.histograms.range(series).map(|(_, max_t)| max_t))
+    }
+
+    /// Does what a record of `segment` says.
+    pub(crate) fn note_starts(&mut self, said: &WalStarts, segment: u64) {
+        let series = |id: u64| SeriesRef::try_from(id).ok();
+        for s in &said.holding {
+            series(s.id).into_iter().for_each(|series| self.extras.starts.hold(series, s.t, s.start, segment));
+        }
+        for s in &said.single {
+            series(s.id).into_iter().for_each(|series| self.extras.starts.put(series, s.t, s.start));
+        }
+    }
+
+    /// Takes back what was noted of a series that did not come to be.
+    pub(crate) fn forget_starts(&mut self, id: SeriesId) {
+        SeriesRef::try_from(id.0).into_iter().for_each(|series| self.extras.starts.remove(series));
+    }
+
+    /// Forgets the starts of samples that one page has no more.
+    pub(crate) fn trim_starts(&mut self, page: usize) {
+        for (series, s) in self.pages.page(page) {
+            let oldest = join(s.range(), self.extras.histograms.range(series)).map(|(min_t, _)| min_t);
+            self.extras.starts.trim(series, oldest);
+        }
+    }
+
+    /// The starts of a series' samples in `range`, if one has any.
+    pub(crate) fn starts_of(&self, series: SeriesRef, range: TimeRange) -> Option<Changes> {
+        let own = self.extras.starts.of(series)?;
+        Some(own.clipped(range.min_t, range.max_t)).filter(|changes| !changes.is_empty())
     }
 
     /// Native histograms of all series.

@@ -114,6 +114,7 @@ impl Head {
             let hash = self.by_labels.hash_ids(ids.iter());
             self.by_labels.remove(hash, series);
             self.pages.remove(series);
+            self.extras.starts.remove(series);
             gone.push(series);
         }
     }

@@ -19,6 +19,7 @@ use self::symbols::Symbol;
 use self::table::{HashIndex, Pages};
 use crate::histogram::head::HistogramChunk;
 use crate::index::SeriesRef;
+use crate::starts::Changes;
 use crate::{Labels, SeriesId, TimeRange};
 
 pub(crate) mod backlog;
@@ -103,6 +104,8 @@ pub(crate) struct HeadSeries {
     pub(crate) chunks: Vec<Sealed>,
     /// Histograms likewise.
     pub(crate) histograms: Vec<HistogramChunk>,
+    /// Start timestamps of both, if there are any.
+    pub(crate) starts: Option<Arc<Changes>>,
 }
 
 impl Head {
@@ -317,7 +320,8 @@ impl Head {
         s.snapshot(range.min_t, range.max_t, &mut chunks);
         let histograms = self.extras.histograms.snapshot(series, range);
         let is_empty = chunks.is_empty() && histograms.is_empty();
-        (!is_empty).then(|| HeadSeries { labels: self.labels_of(series), chunks, histograms })
+        let starts = || self.starts_of(series, range).map(Arc::new);
+        (!is_empty).then(|| HeadSeries { labels: self.labels_of(series), chunks, histograms, starts: starts() })
     }
 
     /// The labels of a series.

@@ -1,19 +1,20 @@
-//! What a snapshot says beside series of floats: native histograms, exemplars, metadata.
+//! What a snapshot says beside series of floats: native histograms, start timestamps, exemplars, metadata.
 //!
 //! Here: the contents of their frames, both ways.
-//! Elsewhere: what they are (`histogram::head`, `exemplar`, `metadata`), frames (`snapshot::format`), tables (`FORMAT.md`).
+//! Elsewhere: what they are (`histogram::head`, `starts`, `exemplar`, `metadata`), frames (`snapshot::format`), tables (`FORMAT.md`).
 //!
 //! Invariant: histograms follow the frames of the series that they belong to, and those of one series rise in time.
 //! Exemplars keep the order of their arrival, so the same ones leave first after a start. Histograms that a running cut
 //! has taken are left out: blocks have them.
 
-use super::format::{KIND_EXEMPLARS, KIND_HISTOGRAMS, KIND_METADATA};
+use super::format::{KIND_EXEMPLARS, KIND_HISTOGRAMS, KIND_METADATA, KIND_STARTS};
 use crate::bytes::{Reader, put_signed, put_str, put_varint};
 use crate::head::Head;
 use crate::head::export::Exported;
 use crate::histogram::head::HistogramChunk;
 use crate::index::SeriesRef;
-use crate::{Exemplar, ExemplarsAppended, Labels, MetadataAppended, MetricMetadata, TimeRange};
+use crate::starts::{Change, Changes};
+use crate::{Exemplar, ExemplarsAppended, Labels, MetadataAppended, MetricMetadata, SeriesId, TimeRange};
 
 /// A frame ends after so many bytes.
 const CONTENTS_BYTES: usize = 256 << 10;
@@ -46,6 +47,22 @@ impl<F: FnMut(u8, &[u8])> Gatherer<F> {
         }
         self.flush(KIND_HISTOGRAMS, 1);
         done
+    }
+
+    /// Start timestamps of some series.
+    pub(crate) fn starts(&mut self, found: &[(SeriesRef, Changes)]) {
+        for (series, changes) in found {
+            put_varint(&mut self.contents, u64::from(*series));
+            put_varint(&mut self.contents, changes.as_slice().len() as u64);
+            let mut last = Change { from: 0, start: 0 };
+            for change in changes.as_slice() {
+                put_signed(&mut self.contents, change.from.wrapping_sub(last.from));
+                put_signed(&mut self.contents, change.start.wrapping_sub(last.start));
+                last = *change;
+            }
+            self.flush(KIND_STARTS, CONTENTS_BYTES);
+        }
+        self.flush(KIND_STARTS, 1);
     }
 
     /// Exemplars with their series, oldest arrival first.
@@ -97,6 +114,7 @@ pub(crate) fn read_extras(kind: u8, contents: &[u8], head: &mut Head, done: &mut
             KIND_HISTOGRAMS => read_histograms(&mut r, head, done)?,
             KIND_EXEMPLARS => read_exemplar(&mut r, head)?,
             KIND_METADATA => read_metadata(&mut r, head)?,
+            KIND_STARTS => read_starts(&mut r, head)?,
             _ => return None,
         }
     }
@@ -113,6 +131,22 @@ fn read_histograms(r: &mut Reader<'_>, head: &mut Head, done: &mut Exported) -> 
     let chunk = HistogramChunk { min_t, max_t, count, is_taken: false, bytes: r.bytes(len)?.into() };
     if head.restore_histograms(series, chunk)? {
         done.count(count.into(), min_t, max_t);
+    }
+    Some(())
+}
+
+/// Of a series whose frame is lost they are passed over.
+fn read_starts(r: &mut Reader<'_>, head: &mut Head) -> Option<()> {
+    let id = r.varint()?;
+    let mut raw = Vec::new();
+    let mut last = Change { from: 0, start: 0 };
+    for _ in 0..r.count(2)? {
+        last = Change { from: last.from.wrapping_add(r.signed()?), start: last.start.wrapping_add(r.signed()?) };
+        raw.push(last);
+    }
+    let changes = Changes::new(raw)?;
+    if let Some(series) = head.resolve(SeriesId(id)) {
+        head.starts_mut().restore(series, changes);
     }
     Some(())
 }

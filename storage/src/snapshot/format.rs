@@ -31,6 +31,8 @@ pub(crate) const KIND_HISTOGRAMS: u8 = 4;
 pub(crate) const KIND_EXEMPLARS: u8 = 5;
 /// Kind of a frame of metadata.
 pub(crate) const KIND_METADATA: u8 = 6;
+/// Kind of a frame of start timestamps.
+pub(crate) const KIND_STARTS: u8 = 7;
 /// A frame's contents follow as they are.
 pub(crate) const PLAIN: u8 = 0;
 /// A frame's contents follow as their length (varint) and a zstd frame.

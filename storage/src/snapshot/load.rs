@@ -15,7 +15,7 @@ use super::chunks::ChunkFile;
 use super::extras::read_extras;
 use super::format::{
     FACTS_COPIES, Facts, FileHeader, HeaderError, KIND_END, KIND_EXEMPLARS, KIND_FACTS, KIND_HISTOGRAMS, KIND_METADATA,
-    KIND_SERIES, NeededFile, SNAPSHOT_MAGIC, VERSION, unpacked_contents,
+    KIND_SERIES, KIND_STARTS, NeededFile, SNAPSHOT_MAGIC, VERSION, unpacked_contents,
 };
 use super::{Kept, Name, SnapshotNumbers, Snapshots, chunks_name, parse_name, snapshot_name};
 use crate::blocks::Blocks;
@@ -368,7 +368,7 @@ fn walk(found: &mut Found, bytes: &[u8], header: FileHeader) {
                     Some(facts) => found.facts = Some(facts),
                     None => found.faults.push("what it says about itself cannot be understood".to_owned()),
                 },
-                Some(&(KIND_SERIES | KIND_HISTOGRAMS | KIND_EXEMPLARS | KIND_METADATA)) => {
+                Some(&(KIND_SERIES | KIND_HISTOGRAMS | KIND_EXEMPLARS | KIND_METADATA | KIND_STARTS)) => {
                     found.frames.push(start..start + payload.len())
                 }
                 Some(&KIND_END) => is_ended = seq >= FACTS_COPIES,

@@ -23,6 +23,7 @@ use crate::db::{Db, MaintainState, lock};
 use crate::fs::{AtPath, Fs, FsFile, IoAt};
 use crate::head::export::{Exported, Exporter, Files, Moved, Place};
 use crate::index::SeriesRef;
+use crate::starts::Changes;
 use crate::wal::random_u64;
 use crate::wal::record::FRAME_BYTES;
 use crate::{Exemplar, Labels};
@@ -36,6 +37,8 @@ const LONG_BYTES: usize = 192;
 const MOVED_PORTION: usize = 512;
 /// Series whose histograms are copied under one hold of the head's lock.
 const HISTOGRAM_PORTION: usize = 64;
+/// Series whose starts are copied under one hold of the head's lock.
+const STARTS_PORTION: usize = 4096;
 
 /// What the caller knows about the snapshot to be.
 #[derive(Debug)]
@@ -281,7 +284,7 @@ impl<'a> Run<'a> {
         self.file.finish(&self.facts)
     }
 
-    /// Histograms of the series that the pages hold, in portions, then exemplars and metadata.
+    /// Histograms of the series that the pages hold, in portions, then their starts, exemplars and metadata.
     fn put_extras(&mut self) -> Result<Exported, IoAt> {
         let Run { db, facts, file, .. } = self;
         let mut total = Exported::default();
@@ -293,6 +296,8 @@ impl<'a> Run<'a> {
             total.add(Gatherer::new(|kind, contents| file.put(&packed_payload(kind, contents))).histograms(&found));
             file.flush(WRITE_BYTES)?;
         }
+        self.put_starts()?;
+        let Run { db, file, .. } = self;
         let (exemplars, metadata): (Vec<(Labels, Exemplar)>, _) = {
             let head = db.head();
             (head.exemplars().iter().map(|(l, e)| (l.clone(), e.clone())).collect(), head.metadata().list(None))
@@ -302,6 +307,23 @@ impl<'a> Run<'a> {
         gatherer.metadata(&metadata);
         file.flush(WRITE_BYTES)?;
         Ok(total)
+    }
+
+    /// After the pages: the starts of samples that came meanwhile are there, and nothing is trimmed while this runs.
+    fn put_starts(&mut self) -> Result<(), IoAt> {
+        let Run { db, facts, file, .. } = self;
+        let mut series: Vec<SeriesRef> =
+            db.head().starts().series().filter(|&series| u64::from(series) < facts.next_id).collect();
+        series.sort_unstable();
+        for portion in series.chunks(STARTS_PORTION) {
+            let found: Vec<(SeriesRef, Changes)> = {
+                let head = db.head();
+                portion.iter().map(|&s| (s, head.starts().of(s).cloned().unwrap_or_default())).collect()
+            };
+            Gatherer::new(|kind, contents| file.put(&packed_payload(kind, contents))).starts(&found);
+            file.flush(WRITE_BYTES)?;
+        }
+        Ok(())
     }
 
     /// One page under the head's lock.

@@ -24,6 +24,7 @@ pub(crate) mod record;
 pub(crate) mod replay;
 mod runs;
 pub(crate) mod scan;
+mod starts;
 pub(crate) mod values;
 
 /// A segment that reaches this size is followed by a new one. Each segment states every value of its series once
@@ -297,6 +298,12 @@ impl Appender {
     /// Forgets segments that are gone from the disk.
     pub(crate) fn forget(&mut self, numbers: &[u64]) {
         self.segments.retain(|s| !numbers.contains(&s.number));
+    }
+
+    /// The segment that the next record goes to.
+    pub(crate) fn next_segment(&self) -> u64 {
+        let current = self.segments.last().filter(|_| self.current.is_some());
+        current.filter(|s| s.bytes < SEGMENT_BYTES_MAX).map_or(self.next_number, |s| s.number)
     }
 
     /// The number of the next record.

@@ -9,11 +9,13 @@
 
 use std::io;
 
+use self::starts::{put_starts, read_starts};
 use super::names::{KnownTexts, Texts};
 use super::pack::{Packer, Unpacker};
 use super::runs::{put_ids, put_times, read_ids, read_times};
 use super::values::{Rests, ValueBases, ValueReader, ValueWriter, check_bits};
 use crate::bytes::{Reader, put_signed, put_str, put_varint};
+use crate::starts::WalStarts;
 use crate::{Labels, SeriesId};
 
 /// First bytes of every frame, chosen to be no UTF-8.
@@ -30,6 +32,8 @@ pub(crate) const KIND_BLOBS: u8 = 3;
 pub(crate) const KIND_EXEMPLARS: u8 = 4;
 /// Payload kind: what metrics mean.
 pub(crate) const KIND_METADATA: u8 = 5;
+/// Payload kind: start timestamps of the samples in the record after it.
+pub(crate) const KIND_STARTS: u8 = 6;
 /// So many samples share one check of the values that they differ from.
 pub(crate) const GROUP_SAMPLES: usize = 256;
 /// Ids of series with lost samples that are told; a message names only a few.
@@ -105,6 +109,8 @@ pub(crate) enum Record<'a> {
     Exemplars(&'a [WalExemplar]),
     /// See [`WalMetadata`].
     Metadata(&'a [WalMetadata<&'a str>]),
+    /// See [`WalStarts`].
+    Starts(&'a WalStarts),
 }
 
 /// A decoded payload; what its kind does not have is empty. Keep and reuse it.
@@ -126,6 +132,8 @@ pub(crate) struct Decoded {
     pub(crate) exemplars: Vec<WalExemplar>,
     /// What metrics mean.
     pub(crate) metadata: Vec<WalMetadata<String>>,
+    /// Start timestamps.
+    pub(crate) starts: WalStarts,
 }
 
 impl Decoded {
@@ -138,6 +146,8 @@ impl Decoded {
         self.blobs.clear();
         self.exemplars.clear();
         self.metadata.clear();
+        self.starts.holding.clear();
+        self.starts.single.clear();
     }
 
     fn lose(&mut self, id: u64) {
@@ -244,6 +254,10 @@ impl Encoder {
                     [m.metric, m.kind, m.help, m.unit].iter().for_each(|text| put_str(columns, text));
                 }
                 KIND_METADATA
+            }
+            Record::Starts(starts) => {
+                [&starts.holding, &starts.single].iter().for_each(|list| put_starts(columns, list));
+                KIND_STARTS
             }
         };
         self.put_frame(out, salt, seq, kind);
@@ -363,6 +377,10 @@ impl Decoder {
             KIND_BLOBS => read_blobs(columns, wide, &mut out.blobs)?,
             KIND_EXEMPLARS => read_exemplars(columns, wide, &mut out.exemplars)?,
             KIND_METADATA => read_metadata(columns, &mut out.metadata)?,
+            KIND_STARTS => {
+                read_starts(columns, &mut out.starts.holding)?;
+                read_starts(columns, &mut out.starts.single)?;
+            }
             _ => return None,
         }
         (columns.is_at_end() && wide.is_at_end()).then_some(())
@@ -524,5 +542,6 @@ fn read_metadata(columns: &mut Reader<'_>, out: &mut Vec<WalMetadata<String>>) -
     Some(())
 }
 
+mod starts;
 #[cfg(test)]
 mod tests;

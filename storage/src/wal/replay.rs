@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use super::ahead::Ahead;
 use super::record::{Blob, Decoded, WalSample};
 use super::scan::{Header, Piece, VERSION, decode_header, scan};
+use super::starts::StartsRead;
 use super::{Segment, segment_name};
 use crate::damage::DamageLog;
 use crate::fs::{AtPath, Fs};
@@ -73,6 +74,7 @@ pub(crate) fn replay(
         damage,
         out: Replayed::default(),
         ids_seen: 0,
+        starts: StartsRead::default(),
     };
     let mut ahead = Ahead::new().at(dir)?;
     run.out.next_number = numbers.last().map_or(1, |last| last + 1).max(start.segment);
@@ -92,9 +94,9 @@ pub(crate) fn list_segments(fs: &dyn Fs, dir: &Path) -> Result<Vec<u64>, OpenErr
     Ok(found)
 }
 
-struct Run<'a> {
+pub(super) struct Run<'a> {
     fs: &'a dyn Fs,
-    head: &'a mut Head,
+    pub(super) head: &'a mut Head,
     expected_seq: Option<u64>,
     /// Numbers in the log that are not the numbers in the head.
     aliases: FxHashMap<u64, SeriesRef>,
@@ -109,6 +111,7 @@ struct Run<'a> {
     damage: &'a DamageLog,
     out: Replayed,
     ids_seen: u64,
+    pub(super) starts: StartsRead,
 }
 
 impl Run<'_> {
@@ -133,6 +136,7 @@ impl Run<'_> {
         if let Some(header) = self.header(&path, number, bytes)? {
             let mut pieces = Vec::new();
             scan(bytes, header.salt, |piece| pieces.push(piece));
+            self.starts.segment = number;
             ahead.segment(&pieces, |piece, decoded| match piece {
                 Piece::Record { seq, payload } => {
                     self.follow(seq, &path);
@@ -195,6 +199,7 @@ impl Run<'_> {
         if let Some(expected) = self.expected_seq
             && seq > expected
         {
+            self.doubt_starts();
             self.note(format!("{}: {} records before this point are missing", path.display(), seq - expected));
         }
         let next = seq.saturating_add(1);
@@ -204,12 +209,16 @@ impl Run<'_> {
 
     fn record(&mut self, decoded: Option<&Decoded>, len: usize, path: &Path) {
         let Some(decoded) = decoded else {
+            self.doubt_starts();
             self.note(format!("{}: a record of {len} bytes cannot be understood; skipped", path.display()));
             return;
         };
         for (id, labels) in &decoded.series {
             self.declare(*id, labels);
         }
+        self.note_starts();
+        self.starts.waiting.clone_from(&decoded.starts);
+        self.doubt_samples(decoded);
         self.samples(&decoded.samples);
         if !decoded.blobs.is_empty() || decoded.delete.is_some() {
             // They ask what else the series has.
@@ -250,6 +259,7 @@ impl Run<'_> {
             self.aliases.remove(&id.0);
         } else {
             self.aliases.insert(id.0, series);
+            self.head.starts_mut().begin_anew(series);
         }
     }
 
@@ -319,12 +329,12 @@ impl Run<'_> {
     }
 
     #[inline]
-    fn series_of(&self, id: u64) -> Option<SeriesRef> {
+    pub(super) fn series_of(&self, id: u64) -> Option<SeriesRef> {
         let alias = if self.aliases.is_empty() { None } else { self.aliases.get(&id).copied() };
         alias.or_else(|| self.head.resolve(SeriesId(id)))
     }
 
-    fn see(&mut self, id: u64) {
+    pub(super) fn see(&mut self, id: u64) {
         self.ids_seen = self.ids_seen.max(id.saturating_add(1));
     }
 
@@ -332,6 +342,7 @@ impl Run<'_> {
         let name = path.file_name().map(PathBuf::from).unwrap_or_default();
         let copy = format!("{}-at-{offset}", name.display());
         self.damage.keep_copy(&copy, bytes.get(offset..offset + len).unwrap_or_default());
+        self.doubt_starts();
         // What follows is not missing without a trace.
         self.expected_seq = None;
         self.note(format!(
@@ -345,6 +356,7 @@ impl Run<'_> {
     }
 
     fn finish(mut self) -> Replayed {
+        self.note_starts();
         self.backlog.apply(self.head);
         if self.out.orphans > 0 {
             let text =
