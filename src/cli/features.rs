@@ -9,6 +9,7 @@ const EXPERIMENTAL_FUNCTIONS: &str = "promql-experimental-functions";
 const EXTENDED_RANGE_SELECTORS: &str = "promql-extended-range-selectors";
 const BINOP_FILL_MODIFIERS: &str = "promql-binop-fill-modifiers";
 const DELAYED_NAME_REMOVAL: &str = "promql-delayed-name-removal";
+const USE_START_TIMESTAMPS: &str = "use-start-timestamps";
 
 /// Once features, now part of Prometheus and of Cairn.
 const ALWAYS_ON: [&str; 2] = ["promql-duration-expr", "promql-per-step-stats"];
@@ -34,7 +35,6 @@ const WITHOUT_EFFECT: [&str; 22] = [
     "st-storage",
     "st-synthesis",
     "type-and-unit-labels",
-    "use-start-timestamps",
     "use-uncached-io",
     "xor2-encoding",
 ];
@@ -48,6 +48,11 @@ impl Flags {
     /// Whether names of metrics are dropped at the end of a query rather than at once.
     pub fn delayed_name_removal(&self) -> bool {
         has(&self.features, DELAYED_NAME_REMOVAL)
+    }
+
+    /// Whether rates and resets look at stored start timestamps.
+    pub fn use_start_timestamps(&self) -> bool {
+        has(&self.features, USE_START_TIMESTAMPS)
     }
 }
 
@@ -67,7 +72,13 @@ fn has(names: &[String], name: &str) -> bool {
 
 /// One sentence for each name that does nothing.
 pub(super) fn warnings(names: &[String]) -> Vec<String> {
-    let effective = [EXPERIMENTAL_FUNCTIONS, EXTENDED_RANGE_SELECTORS, BINOP_FILL_MODIFIERS, DELAYED_NAME_REMOVAL];
+    let effective = [
+        EXPERIMENTAL_FUNCTIONS,
+        EXTENDED_RANGE_SELECTORS,
+        BINOP_FILL_MODIFIERS,
+        DELAYED_NAME_REMOVAL,
+        USE_START_TIMESTAMPS,
+    ];
     let idle = names.iter().map(String::as_str).filter(|name| !effective.contains(name));
     let sentence = |name: &str| match name {
         name if ALWAYS_ON.contains(&name) => {

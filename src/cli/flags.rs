@@ -99,7 +99,7 @@ pub struct Flags {
     pub query_concurrency_max: Option<usize>,
 
     /// Names of features that are off by default, with commas between: promql-experimental-functions,
-    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal.
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, use-start-timestamps.
     #[arg(long = "enable-feature", env = "CAIRN_ENABLE_FEATURE", value_name = "NAMES", value_delimiter = ',')]
     pub features: Vec<String>,
 

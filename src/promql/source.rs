@@ -3,7 +3,7 @@
 //! Here: the traits that a store implements, and their implementation for `storage::Db`.
 //! Elsewhere: unions of several tenants and remote stores (their own rooms).
 
-use storage::{Columns, Db, HistogramColumns, Labels, Matcher, SelectedSeries, Selection, TimeRange};
+use storage::{Columns, Db, HistogramColumns, Labels, Matcher, SampleKind, SelectedSeries, Selection, TimeRange};
 
 /// Where an engine finds series. `storage::Db` is the usual one; a union of several is how federation reads.
 pub trait Source: Send + Sync {
@@ -46,6 +46,15 @@ pub trait SeriesReader: Send + Sync {
     /// staleness markers included.
     fn read_histograms_into(&self, _out: &mut HistogramColumns) -> Result<(), SourceError> {
         Ok(())
+    }
+    /// Whether its samples may have start timestamps. Most series have none and are not asked for them.
+    fn has_starts(&self) -> bool {
+        false
+    }
+    /// Appends to `out` the start timestamp of each sample at `times`, which are some of those read before of this kind;
+    /// 0 where it has none.
+    fn read_starts(&self, _kind: SampleKind, times: &[i64], out: &mut Vec<i64>) {
+        out.resize(out.len() + times.len(), 0);
     }
 }
 
@@ -90,5 +99,13 @@ impl SeriesReader for SelectedSeries {
 
     fn read_histograms_into(&self, out: &mut HistogramColumns) -> Result<(), SourceError> {
         SelectedSeries::read_histograms_into(self, out).map_err(|e| SourceError(e.to_string()))
+    }
+
+    fn has_starts(&self) -> bool {
+        SelectedSeries::has_starts(self)
+    }
+
+    fn read_starts(&self, kind: SampleKind, times: &[i64], out: &mut Vec<i64>) {
+        SelectedSeries::read_starts(self, kind, times, out);
     }
 }

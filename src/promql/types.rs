@@ -33,6 +33,8 @@ pub struct EngineOptions {
     /// Whether metric names are dropped at the end of the query rather than at once,
     /// `--enable-feature=promql-delayed-name-removal`; off by default.
     pub delayed_name_removal: bool,
+    /// Whether rates and resets look at stored start timestamps, `--enable-feature=use-start-timestamps`; off by default.
+    pub use_start_timestamps: bool,
 }
 
 impl Default for EngineOptions {
@@ -46,6 +48,7 @@ impl Default for EngineOptions {
             subquery_step: Duration::from_secs(60),
             syntax: ParseOptions::default(),
             delayed_name_removal: false,
+            use_start_timestamps: false,
         }
     }
 }

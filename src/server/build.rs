@@ -61,6 +61,7 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
         subquery_step: live.config.global.evaluation_interval,
         syntax: flags.syntax(),
         delayed_name_removal: flags.delayed_name_removal(),
+        use_start_timestamps: flags.use_start_timestamps(),
     });
     let rules = Arc::new(RuleManager::new(
         Arc::new(glue::TenantRules(home.clone())),

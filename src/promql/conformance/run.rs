@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::histograms::{custom_histograms, fits, stored_hint};
 use super::placement::Placement;
-use super::script::{Command, Eval, Expected, Text, Times, parse_script};
+use super::script::{Command, Eval, Expected, Loaded, Text, Times, parse_script};
 use super::series::Point;
 use crate::promql::ast::{At, Expr, ExprKind};
 use crate::promql::histogram::FloatHistogram;
@@ -70,15 +70,22 @@ impl Store {
         Store { db, engine: Engine::new(options.clone()), _dir: dir }
     }
 
-    fn load(&self, step_ms: i64, with_nhcb: bool, series: Vec<(Labels, Vec<Point>)>) {
+    fn load(&self, step_ms: i64, with_nhcb: bool, loaded: Vec<Loaded>) {
         // The last line of a series wins.
-        let series: BTreeMap<Labels, Vec<Point>> = series.into_iter().collect();
+        let starts: BTreeMap<Labels, Vec<Option<i64>>> =
+            loaded.iter().map(|l| (l.labels.clone(), l.starts.clone())).collect();
+        let series: BTreeMap<Labels, Vec<Point>> = loaded.into_iter().map(|l| (l.labels, l.points)).collect();
         let converted = if with_nhcb { custom_histograms(&series) } else { BTreeMap::new() };
+        let start_of = |labels: &Labels, k: usize| {
+            let offset = starts.get(labels).and_then(|own| own.get(k).copied().flatten());
+            offset.map_or(0, |offset| step_ms * k as i64 + offset)
+        };
         let mut batch = Batch::new();
         let mut push = |labels: &Labels, k: usize, before: &mut Option<FloatHistogram>, histogram: &FloatHistogram| {
             let hint = stored_hint(before.as_ref(), histogram);
             let stored = histogram.clone().with_hint(hint);
             batch.push_histogram(labels.clone(), step_ms * k as i64, stored.to_stored());
+            batch.set_histogram_start(start_of(labels, k));
             *before = Some(stored);
         };
         let mut floats = Batch::new();
@@ -89,6 +96,7 @@ impl Store {
                     Point::Missing => {}
                     Point::Float(v) => {
                         floats.push(labels.clone(), step_ms * k as i64, *v);
+                        floats.set_start(start_of(labels, k));
                         before = None;
                     }
                     Point::Histogram(written) => push(labels, k, &mut before, &written.histogram),

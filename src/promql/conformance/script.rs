@@ -2,15 +2,23 @@
 
 use crate::promql::parse::{parse_duration_ms, unquote};
 
-use super::series::{Point, parse_line};
+use super::series::{Point, parse_line, parse_starts};
 use storage::Labels;
 
 /// One command with the line it begins on, counted from 1.
 #[derive(Debug)]
 pub(super) enum Command {
     Clear,
-    Load { step_ms: i64, with_nhcb: bool, series: Vec<(Labels, Vec<Point>)> },
+    Load { step_ms: i64, with_nhcb: bool, series: Vec<Loaded> },
     Eval(Box<Eval>),
+}
+
+/// A line of a load, with the offsets of start timestamps if a line before it has them.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) labels: Labels,
+    pub(super) points: Vec<Point>,
+    pub(super) starts: Vec<Option<i64>>,
 }
 
 /// An evaluation and what is expected of it.
@@ -109,9 +117,18 @@ fn time(text: &str) -> i64 {
 fn load(head: &str, body: &[&str]) -> Command {
     let with_nhcb = head.starts_with("load_with_nhcb");
     let step_ms = time(head.split_whitespace().nth(1).unwrap_or("0"));
-    let is_sample_line = |line: &&&str| !line.split_whitespace().next().unwrap_or("").ends_with("@st");
-    let parse = |line: &&str| parse_line(line).unwrap_or_else(|e| panic!("{line}: {e}"));
-    Command::Load { step_ms, with_nhcb, series: body.iter().filter(is_sample_line).map(parse).collect() }
+    let (mut series, mut starts) = (Vec::new(), Vec::new());
+    for line in body {
+        if line.split_whitespace().next().unwrap_or("").ends_with("@st") {
+            starts = parse_starts(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+            continue;
+        }
+        let (labels, points) = parse_line(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+        let starts = std::mem::take(&mut starts);
+        assert!(starts.is_empty() || starts.len() == points.len(), "{line}: as many starts as values");
+        series.push(Loaded { labels, points, starts });
+    }
+    Command::Load { step_ms, with_nhcb, series }
 }
 
 fn eval(line: usize, head: &str, body: &[&str]) -> Eval {

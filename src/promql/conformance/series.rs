@@ -75,6 +75,33 @@ fn items(text: &str) -> Vec<&str> {
     found
 }
 
+/// A line `series@st offsets`: for each value of the line after it the offset of its start from its time, in milliseconds.
+pub(super) fn parse_starts(line: &str) -> Result<Vec<Option<i64>>, String> {
+    let mut starts = Vec::new();
+    for item in items(&line[series_end(line)..]) {
+        let (base, more) = match item.split_once('x') {
+            Some((base, count)) => (base, Some(count.parse::<usize>().map_err(|e| format!("{item}: {e}"))?)),
+            None => (item, None),
+        };
+        if base == "_" {
+            starts.extend(std::iter::repeat_n(None, more.unwrap_or(1)));
+            continue;
+        }
+        let (first, delta) = split_step(base);
+        let (first, delta) = (offset_ms(first)?, delta.map(offset_ms).transpose()?.unwrap_or(0));
+        starts.extend((0..=more.unwrap_or(0)).map(|i| Some(first + delta * i as i64)));
+    }
+    Ok(starts)
+}
+
+fn offset_ms(text: &str) -> Result<i64, String> {
+    let (sign, duration) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    parse_duration_ms(duration).map(|ms| sign * ms).map_err(|e| format!("{text}: {e}"))
+}
+
 fn push_item(item: &str, points: &mut Vec<Point>) -> Result<(), String> {
     if item.starts_with("{{") {
         return push_histograms(item, points);
@@ -116,6 +143,13 @@ mod tests {
         assert_eq!(found.to_string(), labels);
         let floats = points.iter().map(|p| if let Point::Float(v) = p { *v } else { f64::NAN });
         assert_eq!(format!("{:?}", floats.collect::<Vec<_>>()), format!("{expected:?}"));
+    }
+
+    #[test]
+    fn reads_offsets_of_starts() {
+        let found = parse_starts("a{b=\"c\"}@st _ _x2 -1m 0 -30s-1mx2 1msx1").unwrap();
+        let expected = [-60_000, 0, -30_000, -90_000, -150_000, 1, 1].map(Some);
+        assert_eq!(found, [&[None; 3][..], &expected].concat());
     }
 
     #[test]

@@ -127,6 +127,12 @@ pub(super) struct Told<'n> {
     pub(super) span: Span,
 }
 
+/// For a sample whose start timestamp lies before the sample before it, and is another one than that one's.
+pub(super) fn start_overlaps(metric: &str) -> String {
+    let rule = "sample has start time that overlaps with previous sample timestamp";
+    format!("{rule} for metric {}", quote(metric))
+}
+
 /// For samples of both kinds where only one makes sense.
 pub(super) fn mixed_types(metric: &str) -> String {
     format!("encountered a mix of histograms and floats for metric name {}", quote(metric))

@@ -42,8 +42,7 @@ impl Evaluator<'_> {
             "histogram_quantiles" => self.histogram_quantiles(call, sink),
             "info" => self.info(call, sink),
             "histogram_fraction" => self.histogram_fraction(call, sink),
-            // No start timestamps are stored: Prometheus without `use-start-timestamps` has none either.
-            "start_timestamp" => self.each_row(&call.args[0], &mut |_| Ok(())),
+            "start_timestamp" => self.start_timestamp(&call.args[0], sink),
             "histogram_avg" => self.of_histogram(&call.args[0], |h| h.sum / h.count, sink),
             "histogram_count" => self.of_histogram(&call.args[0], |h| h.count, sink),
             "histogram_sum" => self.of_histogram(&call.args[0], |h| h.sum, sink),

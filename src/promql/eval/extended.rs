@@ -51,6 +51,10 @@ impl Evaluator<'_> {
     }
 }
 
+pub(super) fn is_extended(arg: &Expr) -> bool {
+    extension_of(arg).is_some()
+}
+
 pub(super) fn extension_of(arg: &Expr) -> Option<Extension> {
     match &arg.unwrap_parens().kind {
         ExprKind::Matrix(matrix) => matrix.selector.extension,

@@ -28,7 +28,7 @@ use crate::promql::source::SeriesReader;
 use crate::promql::types::QueryError;
 
 /// One value of a result.
-enum Found {
+pub(super) enum Found {
     Float(f64),
     Histogram(Arc<FloatHistogram>),
 }
@@ -229,7 +229,7 @@ impl Evaluator<'_> {
         histogram.map(|histogram| Found::Histogram(Arc::new(histogram)))
     }
 
-    fn mixed_instant(&self, is_rate: bool, told: Told<'_>, w: MixedWindow<'_>) -> Option<Found> {
+    pub(super) fn mixed_instant(&self, is_rate: bool, told: Told<'_>, w: MixedWindow<'_>) -> Option<Found> {
         match instant(is_rate, w, &mut |note| self.tell(note, told)) {
             Instant::Float(v) => Some(Found::Float(v)),
             Instant::Histogram(histogram) => Some(Found::Histogram(Arc::new(histogram))),
@@ -250,6 +250,7 @@ impl Evaluator<'_> {
             Note::ReconciledSubtracting => self.tell_reconciled("subtraction", span),
             Note::ReconciledAggregating => self.tell_reconciled("aggregation", span),
             Note::Collision => self.tell_collision("aggregation", span),
+            Note::Overlap => self.ctx.warn(&annotate::start_overlaps(metric), span),
         }
     }
 

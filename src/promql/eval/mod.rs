@@ -36,6 +36,7 @@ mod row;
 mod scalar;
 mod selector;
 mod sort;
+mod started;
 mod stats_only;
 mod window;
 

@@ -44,9 +44,14 @@ impl Evaluator<'_> {
         emit: &mut dyn FnMut(&RangeSeries<'_>, Row) -> Done,
     ) -> Done {
         let windows = self.windows(arg)?;
+        let uses_starts = self.uses_starts(call);
         let refused =
             if call.function.name == "double_exponential_smoothing" { self.refused(call)? } else { Vec::new() };
         self.each_range_series(arg, &mut |series| {
+            if let Some(reader) = series.started.filter(|_| uses_starts) {
+                let row = self.started_row(call, windows, &series, reader)?;
+                return row.map_or(Ok(()), |row| emit(&series, row));
+            }
             if !refused.is_empty() {
                 self.refuse(&refused, windows, &series)?;
             }

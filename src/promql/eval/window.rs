@@ -14,6 +14,7 @@ use super::row::is_absent;
 use super::{Done, Evaluator, impossible};
 use crate::promql::ast::{Expr, ExprKind, MatrixSelector, SubqueryExpr};
 use crate::promql::functions::native_range::HistogramRange;
+use crate::promql::source::SeriesReader;
 use crate::promql::types::{MatrixSeries, QueryError};
 
 /// One series of a range vector, all its windows' samples together.
@@ -23,6 +24,8 @@ pub(super) struct RangeSeries<'s> {
     pub(super) columns: &'s Columns,
     /// `None` if there are floats alone.
     pub(super) histograms: Option<&'s HistogramRange>,
+    /// Where it was read from, if its samples may have start timestamps.
+    pub(super) started: Option<&'s dyn SeriesReader>,
 }
 
 /// Where the windows of a range vector lie.
@@ -179,7 +182,9 @@ impl Evaluator<'_> {
             let cost = columns.len() + histograms.as_ref().map_or(0, HistogramRange::cost);
             self.ctx.charge(cost)?;
             let histograms = histograms.as_ref();
-            visit(RangeSeries { labels: series.labels(), drop_name: false, columns: &columns, histograms })?;
+            let started = series.has_starts().then_some(series.as_ref());
+            let labels = series.labels();
+            visit(RangeSeries { labels, drop_name: false, columns: &columns, histograms, started })?;
             self.ctx.release(cost);
         }
         Ok(())
@@ -210,7 +215,8 @@ impl Evaluator<'_> {
             let cost = columns.len() + histograms.as_ref().map_or(0, HistogramRange::cost);
             self.ctx.charge(cost)?;
             let histograms = histograms.as_ref();
-            visit(RangeSeries { labels: &row.labels, drop_name: row.drop_name, columns: &columns, histograms })?;
+            let (labels, drop_name) = (&row.labels, row.drop_name);
+            visit(RangeSeries { labels, drop_name, columns: &columns, histograms, started: None })?;
             self.ctx.release(cost);
             Ok(())
         })

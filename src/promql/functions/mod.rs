@@ -18,6 +18,7 @@ pub(super) mod over_time;
 pub(super) mod quantile;
 pub(super) mod rate;
 pub(super) mod regression;
+pub(super) mod started;
 pub(super) mod sum;
 
 use super::ast::ValueType;

@@ -29,6 +29,8 @@ pub(crate) enum Note {
     ReconciledAggregating,
     /// Some say that the counter was reset, others that it was not.
     Collision,
+    /// A sample has counted what the one before it has counted.
+    Overlap,
 }
 
 /// Takes what is to be told.
@@ -61,10 +63,15 @@ impl HistogramRange {
         self.histograms.iter().map(|histogram| histogram.cost()).sum()
     }
 
+    /// The same histograms with these resets.
+    pub(super) fn with_resets(&self, resets: Vec<bool>) -> HistogramRange {
+        HistogramRange { t: self.t.clone(), histograms: self.histograms.clone(), resets: resets.into() }
+    }
+
     pub(super) fn resets(&self) -> &[bool] {
         self.resets.get_or_init(|| {
             let pairs = self.histograms.windows(2).map(|pair| pair[1].is_reset_since(&pair[0]));
-            std::iter::once(false).chain(pairs).collect()
+            std::iter::once(false).chain(pairs).take(self.histograms.len()).collect()
         })
     }
 }
@@ -220,7 +227,7 @@ pub(crate) fn extrapolated(kind: Kind, w: MixedWindow<'_>, tell: &mut Tell<'_>) 
 }
 
 /// The last histogram less the first, plus what resets took away.
-fn difference(kind: Kind, w: MixedWindow<'_>, tell: &mut Tell<'_>) -> Result<FloatHistogram, MixedBuckets> {
+pub(super) fn difference(kind: Kind, w: MixedWindow<'_>, tell: &mut Tell<'_>) -> Result<FloatHistogram, MixedBuckets> {
     let (histograms, resets) = (w.histograms(), w.resets());
     let (first, last) = (&histograms[0], &histograms[histograms.len() - 1]);
     let is_counter = kind != Kind::Delta;

@@ -32,19 +32,35 @@ pub(crate) fn extrapolated(kind: Kind, w: Window<'_>) -> Option<f64> {
 
 /// What the difference between the first and the last sample is multiplied with. `first` is the first value; of a
 /// histogram it is its count, and `difference` that of the difference.
-pub(crate) fn extrapolation(kind: Kind, t: &[i64], (start, end): (i64, i64), first: f64, difference: f64) -> f64 {
-    let Some(last) = t.len().checked_sub(1).filter(|&l| l > 0) else { return 1.0 };
+pub(crate) fn extrapolation(kind: Kind, t: &[i64], ends: (i64, i64), first: f64, difference: f64) -> f64 {
+    if t.len() < 2 { 1.0 } else { ends_factor(kind, t, ends, None, first, difference) }
+}
+
+/// The same of a window whose counter was zero at `zero_t`, if that is known: then the difference is the one since then,
+/// and one sample is enough.
+#[inline]
+pub(super) fn ends_factor(
+    kind: Kind,
+    t: &[i64],
+    (start, end): (i64, i64),
+    zero_t: Option<i64>,
+    first: f64,
+    difference: f64,
+) -> f64 {
+    let Some(last) = t.len().checked_sub(1) else { return 1.0 };
     let is_counter = kind != Kind::Delta;
     let seconds = |from: i64, to: i64| (to - from) as f64 / 1000.0;
     let mut to_start = seconds(start, t[0]);
     let mut to_end = seconds(t[last], end);
-    let sampled = seconds(t[0], t[last]);
-    let average = sampled / last as f64;
+    let mut sampled = seconds(t[0], t[last]);
+    let average = if last > 0 { sampled / last as f64 } else { 0.0 };
     let threshold = average * 1.1;
     if to_start >= threshold {
         to_start = average / 2.0;
     }
-    if is_counter && difference > 0.0 && first >= 0.0 {
+    if let Some(zero_t) = zero_t {
+        (to_start, sampled) = (0.0, seconds(zero_t, t[last]));
+    } else if is_counter && difference > 0.0 && first >= 0.0 {
         // Where the counter would have been zero; it cannot have begun before.
         to_start = to_start.min(sampled * (first / difference));
     }
