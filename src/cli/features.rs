@@ -15,7 +15,7 @@ const USE_START_TIMESTAMPS: &str = "use-start-timestamps";
 const ALWAYS_ON: [&str; 2] = ["promql-duration-expr", "promql-per-step-stats"];
 
 /// Other names that Prometheus 3.14 knows.
-const WITHOUT_EFFECT: [&str; 22] = [
+const WITHOUT_EFFECT: [&str; 21] = [
     "auto-reload-config",
     "concurrent-rule-eval",
     "created-timestamp-zero-ingestion",

@@ -293,6 +293,8 @@ pub struct Limits {
     pub query_series_max: usize,
     /// Most points of one series in the answer to a range query.
     pub query_points_max: usize,
+    /// Most threads that work on one query, and beyond the first on all of them together; never more than cores.
+    pub query_cores_max: usize,
     /// Most bytes of an answer: 16 for a point, and the labels.
     pub query_result_bytes_max: usize,
     /// Most bytes of all answers that are being sent, counted in the same way.
@@ -324,6 +326,7 @@ impl Default for Limits {
             query_memory_bytes_max: 1 << 30,
             query_series_max: 2_000_000,
             query_points_max: 11_000,
+            query_cores_max: 8,
             query_result_bytes_max: 256 << 20,
             query_answers_bytes_max: 1 << 30,
             query_concurrency_max: 20,

@@ -70,6 +70,7 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
         query_samples_max: read("query_samples_max", default.query_samples_max),
         query_memory_bytes_max: read("query_memory_bytes_max", default.query_memory_bytes_max),
         query_series_max: read("query_series_max", default.query_series_max),
+        query_cores_max: read("query_cores_max", default.query_cores_max),
         query_points_max: read("query_points_max", default.query_points_max),
         query_result_bytes_max: read("query_result_bytes_max", default.query_result_bytes_max),
         query_answers_bytes_max: read("query_answers_bytes_max", default.query_answers_bytes_max),

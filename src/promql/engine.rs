@@ -3,26 +3,28 @@
 //! Here: parsing, setting up an evaluation, and shaping rows into the answer's value.
 //! Elsewhere: the evaluation itself (`eval`).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ast::{Expr, ValueType};
 use super::duration::{QueryTimes, resolved};
-use super::eval::{Context, Evaluator, Grid, Row, is_absent, sort_while, too_many_samples};
+use super::eval::{Context, Evaluator, Grid, Helpers, Row, is_absent, sort_while, too_many_samples};
 use super::numbers::Phase;
 use super::parse::parse_with;
 use super::source::Source;
 use super::types::{EngineOptions, MatrixSeries, QueryControl, QueryError, QueryResult, Value, VectorSample};
 
-/// The evaluator. Stateless but for its options; any number of queries at once.
+/// The evaluator. Stateless but for its options and the threads that help; any number of queries at once.
 #[derive(Debug, Clone, Default)]
 pub struct Engine {
     options: EngineOptions,
+    helpers: Arc<Helpers>,
 }
 
 impl Engine {
     /// An engine with these limits.
     pub fn new(options: EngineOptions) -> Self {
-        Engine { options }
+        Engine { options, helpers: Arc::default() }
     }
 
     /// The limits and defaults it was made with.
@@ -32,7 +34,7 @@ impl Engine {
 
     /// The same engine with another lookback.
     pub fn with_lookback(&self, lookback: Duration) -> Self {
-        Engine { options: EngineOptions { lookback, ..self.options.clone() } }
+        Engine { options: EngineOptions { lookback, ..self.options.clone() }, helpers: self.helpers.clone() }
     }
 
     /// Parses `query` with the extensions that this engine allows.
@@ -67,7 +69,7 @@ impl Engine {
         // No distance between steps: there is one, and `step()` is then 0.
         let grid = Grid { start: t, step: 0, count: 1 };
         let expr = &*resolved(expr, QueryTimes { step: 0, range: 0 })?;
-        let context = Context::new(source, control, &self.options, query, grid, t).looking_at(expr);
+        let context = Context::new(source, control, (&self.options, &self.helpers), query, grid, t).looking_at(expr);
         let evaluator = Evaluator::new(&context, grid);
         let value = match expr.value_type() {
             ValueType::Scalar => Value::Scalar { t, v: evaluator.scalar(expr)?[0] },
@@ -125,7 +127,7 @@ impl Engine {
         }
         let timer = Timer::new(control, Phase::Inner);
         let expr = &*resolved(expr, QueryTimes { step, range: end.saturating_sub(start) })?;
-        let context = Context::new(source, control, &self.options, query, grid, end).looking_at(expr);
+        let context = Context::new(source, control, (&self.options, &self.helpers), query, grid, end).looking_at(expr);
         let evaluator = Evaluator::new(&context, grid);
         let rows = match found {
             ValueType::Scalar => vec![Row::new(storage::Labels::empty(), evaluator.scalar(expr)?)],

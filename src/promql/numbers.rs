@@ -73,6 +73,11 @@ impl QueryNumbers {
         self.steps.is_some()
     }
 
+    /// Samples that were looked at so far.
+    pub(super) fn samples(&self) -> u64 {
+        self.samples.load(Ordering::Relaxed)
+    }
+
     pub(super) fn saw_peak(&self, held: u64) {
         self.samples_peak.fetch_max(held, Ordering::Relaxed);
     }

@@ -38,6 +38,10 @@ pub trait SeriesReader: Send + Sync {
     fn labels(&self) -> &Labels;
     /// Appends its samples that are floats in the selected range to `out`, oldest first; staleness markers included.
     fn read_into(&self, out: &mut Columns) -> Result<(), SourceError>;
+    /// How many floats [`SeriesReader::read_into`] appends, about; 0 if that is not known without reading.
+    fn sample_count(&self) -> usize {
+        0
+    }
     /// Whether it may have native histograms in the selected range. Most series have none and are not asked again.
     fn has_histograms(&self) -> bool {
         false
@@ -91,6 +95,10 @@ impl SeriesReader for SelectedSeries {
 
     fn read_into(&self, out: &mut Columns) -> Result<(), SourceError> {
         SelectedSeries::read_into(self, out).map_err(|e| SourceError(e.to_string()))
+    }
+
+    fn sample_count(&self) -> usize {
+        SelectedSeries::sample_count(self)
     }
 
     fn has_histograms(&self) -> bool {

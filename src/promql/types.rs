@@ -26,6 +26,9 @@ pub struct EngineOptions {
     pub series_max: u64,
     /// Most bytes of an answer, 16 for a point and its labels: `cairn.limits.query_result_bytes_max`, default 256 MiB.
     pub result_bytes_max: u64,
+    /// Threads that may work on one query, and beyond the first on all of them together; default as many as the machine
+    /// has cores, and no more than `cairn.limits.query_cores_max`.
+    pub cores: usize,
     /// Default step of a subquery without one: the global evaluation interval.
     pub subquery_step: Duration,
     /// What queries may use beyond the stable language, `--enable-feature`.
@@ -45,6 +48,7 @@ impl Default for EngineOptions {
             memory_bytes_max: 1 << 30,
             series_max: 2_000_000,
             result_bytes_max: 256 << 20,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
             subquery_step: Duration::from_secs(60),
             syntax: ParseOptions::default(),
             delayed_name_removal: false,

@@ -58,6 +58,7 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
         memory_bytes_max: limits.query_memory_bytes_max as u64,
         series_max: limits.query_series_max as u64,
         result_bytes_max: limits.query_result_bytes_max as u64,
+        cores: limits.query_cores_max.min(EngineOptions::default().cores),
         subquery_step: live.config.global.evaluation_interval,
         syntax: flags.syntax(),
         delayed_name_removal: flags.delayed_name_removal(),

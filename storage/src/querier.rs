@@ -144,6 +144,16 @@ impl Piece {
         Ok(())
     }
 
+    /// Samples of the whole chunk.
+    fn sample_count(&self) -> usize {
+        match self {
+            Piece::Head(chunk) => chunk.count as usize,
+            Piece::Histograms(chunk) => chunk.count as usize,
+            Piece::Block(_, chunk) => chunk.count as usize,
+            Piece::Without(piece, _) | Piece::Started(piece, _) => piece.sample_count(),
+        }
+    }
+
     fn is_histograms(&self) -> bool {
         match self {
             Piece::Head(_) => false,
@@ -200,6 +210,11 @@ impl SelectedSeries {
             out.push(t, h);
         }
         failed.map_or(Ok(()), |(_, e)| Err(e))
+    }
+
+    /// How many samples the chunks hold that are to be read: at least as many as [`SelectedSeries::read_into`] appends.
+    pub fn sample_count(&self) -> usize {
+        self.pieces.iter().map(Piece::sample_count).sum()
     }
 
     /// Whether the series may have native histograms in the selected range: most have none, and need not be asked.

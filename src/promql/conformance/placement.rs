@@ -28,7 +28,7 @@ impl Placement {
     pub(super) fn storage_options(self, commands: &[Command]) -> Options {
         let loads = commands.iter().take_while(|c| !matches!(c, Command::Clear)).filter_map(|c| match c {
             Command::Load { step_ms, series, .. } => {
-                let steps = series.iter().map(|(_, points)| points.len()).max().unwrap_or(0);
+                let steps = series.iter().map(|loaded| loaded.points.len()).max().unwrap_or(0);
                 Some(step_ms.saturating_mul(steps as i64))
             }
             _ => None,

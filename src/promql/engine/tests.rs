@@ -185,6 +185,43 @@ fn counts_the_samples_that_it_looks_at() {
 }
 
 #[test]
+fn equal_parts_are_evaluated_once() {
+    let used = |query: &str| {
+        let (source, control) = (memory(3), control());
+        let answer = engine().range(&source, query, 600_000, 720_000, 60_000, &control).unwrap();
+        (source.asked.into_inner().unwrap().len(), control.numbers.used().samples, answer)
+    };
+    let (asked, samples, once) = used("sum(m) / (sum(m) + 1)");
+    assert_eq!((asked, samples), (1, 18), "both count as looked at");
+    // A space more in a matcher's text is the same part; another offset is not.
+    let (asked, _, twice) = used("sum(m) / (sum(m offset 0s) + 1)");
+    assert!(asked <= 2);
+    assert_eq!(once, twice);
+    assert_eq!(used("sum(m) + sum(m offset 1m)").0, 2);
+    // Another grid of times: inside a subquery.
+    assert_eq!(used("sum(m) + max_over_time(sum(m)[5m:1m])").0, 2);
+    // What has something to say about its place says it for both.
+    let (asked, _, answer) = used("sum(rate(m[5m])) + sum(rate(m[5m]))");
+    assert_eq!((asked, answer.infos.len()), (2, 1));
+    assert!(answer.infos[0].contains("(1:29)"), "as Prometheus: the last place; {:?}", answer.infos);
+}
+
+#[test]
+fn answers_do_not_depend_on_the_number_of_cores() {
+    let source = memory(700);
+    let answer = |query: &str, cores: usize| {
+        let options = EngineOptions { syntax: ParseOptions::all(), cores, ..EngineOptions::default() };
+        Engine::new(options).range(&source, query, 0, 3_600_000, 3_000, &control()).unwrap()
+    };
+    for query in ["sum by (i) (rate(m[5m]))", "sum(m / 7)", "m > 58", "stddev(deriv(m[7m]) + m)", "topk(2, m * 1.1)"] {
+        let one = answer(query, 1);
+        for cores in [2, 5] {
+            assert!(one == answer(query, cores), "{query} on {cores} cores");
+        }
+    }
+}
+
+#[test]
 fn wide_windows_at_many_steps_end_in_time() {
     let source = memory(1);
     let control = QueryControl::with_timeout(Duration::from_millis(300));

@@ -169,7 +169,7 @@ impl Evaluator<'_> {
         let windows = self.windows(arg)?;
         let mut values = vec![1.0; self.grid.count];
         self.each_range_series(arg, &mut |series| match series.histograms {
-            None => windows.slide(self.ctx, series.columns, &mut |step, _| values[step] = ABSENT),
+            None => windows.slide(&self.ctx.budget, series.columns, &mut |step, _| values[step] = ABSENT),
             Some(range) => windows.slide_mixed(self.ctx, series.columns, range, &mut |step, _| values[step] = ABSENT),
         })?;
         self.emit_if_any(Row::new(absent_labels(arg), values), sink)

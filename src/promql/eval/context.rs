@@ -3,7 +3,7 @@
 //! Here: selecting (each selector once). Elsewhere: limits, timeout and cancellation (`budget`), wording of annotations
 //! (`annotate`).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
@@ -11,7 +11,9 @@ use storage::{Matcher, TimeRange};
 
 use super::annotate::Annotations;
 use super::budget::Budget;
+use super::common::Common;
 use super::grid::Grid;
+use super::parallel::Helpers;
 use super::stats_only::StatsOnly;
 use crate::promql::ast::{At, Expr, Span};
 use crate::promql::functions::histogram::Repair;
@@ -27,6 +29,8 @@ pub(crate) struct Context<'a> {
     /// What it may use, and its end.
     pub(super) budget: Budget<'a>,
     pub(super) options: &'a EngineOptions,
+    /// Threads for what is worth more than one.
+    pub(super) helpers: &'a Helpers,
     query: &'a str,
     /// The outermost grid; `@ start()` is its start.
     pub(super) outer: Grid,
@@ -34,6 +38,10 @@ pub(crate) struct Context<'a> {
     pub(super) end: i64,
     /// Selectors whose native histograms need no buckets.
     pub(super) stats_only: StatsOnly,
+    /// Subexpressions that are evaluated once.
+    pub(super) common: Common,
+    /// How often something about a place in the query was to be said.
+    told: Cell<u64>,
     annotations: RefCell<Annotations>,
     /// By the address of the selector's matchers and the range of time.
     selected: RefCell<FxHashMap<(usize, i64, i64), Selected>>,
@@ -43,7 +51,7 @@ impl<'a> Context<'a> {
     pub(crate) fn new(
         source: &'a dyn Source,
         control: &'a QueryControl,
-        options: &'a EngineOptions,
+        (options, helpers): (&'a EngineOptions, &'a Helpers),
         query: &'a str,
         outer: Grid,
         end: i64,
@@ -52,10 +60,13 @@ impl<'a> Context<'a> {
             source,
             budget: Budget::new(control, options),
             options,
+            helpers,
             query,
             outer,
             end,
             stats_only: StatsOnly::default(),
+            common: Common::default(),
+            told: Cell::new(0),
             annotations: RefCell::default(),
             selected: RefCell::default(),
         }
@@ -63,7 +74,12 @@ impl<'a> Context<'a> {
 
     /// The same, for this expression. It must stay where it is.
     pub(crate) fn looking_at(self, expr: &Expr) -> Self {
-        Context { stats_only: StatsOnly::of(expr), ..self }
+        let stats_only = StatsOnly::of(expr);
+        // Equal texts are evaluated differently where only one of them stands inside a function of count and sum; and who
+        // asks for samples at each step wants to hear of both.
+        let is_plain = stats_only.is_empty() && !self.budget.control().numbers.has_steps();
+        let common = if is_plain { Common::of(expr) } else { Common::default() };
+        Context { stats_only, common, ..self }
     }
 
     /// Warnings and infos, in that order.
@@ -132,19 +148,27 @@ impl<'a> Context<'a> {
         })
     }
 
+    /// Rises with everything that is said about a place in the query.
+    pub(super) fn told(&self) -> u64 {
+        self.told.get()
+    }
+
     /// Adds a warning about the expression at `span`.
     pub(super) fn warn(&self, message: &str, span: Span) {
+        self.told.set(self.told.get() + 1);
         let at = position(self.query, span.start);
         self.annotations.borrow_mut().warn(format!("PromQL warning: {message}"), Some(at));
     }
 
     /// Notes that buckets of a histogram had to be made monotonic at time `t`.
     pub(super) fn repaired(&self, for_metric: &str, repair: Repair, t: i64, span: Span) {
+        self.told.set(self.told.get() + 1);
         self.annotations.borrow_mut().repaired(for_metric, repair, t, position(self.query, span.start));
     }
 
     /// Adds an info about the expression at `span`.
     pub(super) fn info(&self, message: &str, span: Span) {
+        self.told.set(self.told.get() + 1);
         let at = position(self.query, span.start);
         self.annotations.borrow_mut().info(format!("PromQL info: {message}"), Some(at));
     }

@@ -10,7 +10,7 @@ use storage::{Columns, is_stale_nan};
 
 use super::Evaluator;
 use super::grid::Grid;
-use super::range_call::WindowFn;
+use super::range_call::PureFn;
 use super::row::ABSENT;
 use super::window::Window;
 use crate::promql::ast::{Call, Expr, ExprKind, Extension, VectorSelector};
@@ -79,7 +79,7 @@ pub(super) fn check_extension(call: &Call) -> Result<(), QueryError> {
 }
 
 /// The function of a call whose window has a modifier.
-pub(super) fn window_fn<'f>(call: &Call) -> Option<WindowFn<'f>> {
+pub(super) fn pure_fn(call: &Call) -> Option<PureFn> {
     let extension = call.args.iter().find_map(extension_of)?;
     let kind = match call.function.name {
         "rate" => Kind::Rate,
@@ -87,10 +87,10 @@ pub(super) fn window_fn<'f>(call: &Call) -> Option<WindowFn<'f>> {
         "delta" => Kind::Delta,
         name => {
             let summary = over_time::find(name)?;
-            return Some(Box::new(move |_, w| from_anchor(w).map(summary)));
+            return Some(Box::new(move |w| from_anchor(w).map(summary)));
         }
     };
-    Some(Box::new(move |_, w| difference(kind, extension, w)))
+    Some(Box::new(move |w| difference(kind, extension, w)))
 }
 
 /// The window from its anchor on: the newest sample at or before its start. `None` if no sample lies in it.

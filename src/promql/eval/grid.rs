@@ -1,7 +1,7 @@
 //! The times at which an expression is evaluated, and the times it then looks at.
 
 /// `count` times from `start` on, `step` milliseconds apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Grid {
     pub(crate) start: i64,
     pub(crate) step: i64,

@@ -63,7 +63,7 @@ impl Windows {
         let mut since_check = 0;
         let t = range.t();
         let (mut first_float, mut after_float, mut first, mut after) = (0, 0, 0, 0);
-        let mut seen = Seen::new(ctx, self.is_counted);
+        let mut seen = Seen::new(&ctx.budget, self.is_counted);
         for step in 0..self.reference.count {
             let end = self.reference.time(step);
             let start = end.saturating_sub(self.range_ms);

@@ -15,6 +15,7 @@ mod binary;
 mod buckets;
 mod budget;
 mod call;
+mod common;
 mod context;
 mod count_values;
 mod extended;
@@ -28,6 +29,7 @@ mod matching;
 mod mixed_binary;
 mod mixed_range;
 mod names;
+mod parallel;
 mod quantiles;
 mod range_call;
 mod rank;
@@ -44,12 +46,14 @@ pub(super) use annotate::short_float;
 pub(super) use budget::too_many_samples;
 pub(super) use context::Context;
 pub(super) use grid::Grid;
+pub(super) use parallel::Helpers;
 pub(super) use row::{Row, is_absent};
 pub(super) use sort::sort_while;
 pub(super) use window::Window;
 
 use super::ast::{Expr, ExprKind};
 use super::types::QueryError;
+use common::{Keeping, Kept};
 use row::Sink;
 
 /// Evaluates expressions on one grid of times; subqueries get an evaluator of their own.
@@ -108,6 +112,34 @@ impl<'a> Evaluator<'a> {
 
     /// Hands every row of an instant vector expression to `sink`, each as soon as it is ready.
     fn each_row(&self, expr: &Expr, sink: &mut Sink<'_>) -> Done {
+        match self.ctx.common.number(expr) {
+            None => self.each_own_row(expr, sink),
+            Some(number) => self.each_common_row(number, expr, sink),
+        }
+    }
+
+    /// Rows of an expression that the query has several times.
+    fn each_common_row(&self, number: usize, expr: &Expr, sink: &mut Sink<'_>) -> Done {
+        let numbers = &self.ctx.budget().control().numbers;
+        if let Some(kept) = self.ctx.common.kept(number, self.grid) {
+            numbers.saw_samples(kept.samples);
+            return kept.rows.iter().try_for_each(|row| sink(row.clone()));
+        }
+        let (told, samples) = (self.ctx.told(), numbers.samples());
+        let mut keeping = Some(Keeping::new());
+        self.each_own_row(expr, &mut |row| {
+            Keeping::add(&mut keeping, &row);
+            sink(row)
+        })?;
+        if let Some(keeping) = keeping.filter(|_| self.ctx.told() == told) {
+            let kept = Kept { rows: keeping.into_rows(), samples: numbers.samples() - samples };
+            kept.rows.iter().try_for_each(|row| self.ctx.budget().charge_row(row))?;
+            self.ctx.common.keep(number, self.grid, kept);
+        }
+        Ok(())
+    }
+
+    fn each_own_row(&self, expr: &Expr, sink: &mut Sink<'_>) -> Done {
         self.ctx.check()?;
         match &expr.kind {
             ExprKind::Paren(inner) => self.each_row(inner, sink),

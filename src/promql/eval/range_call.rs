@@ -1,20 +1,37 @@
 //! Functions of a range vector: one window of samples to one number, for each series and step.
 //!
-//! Elsewhere: series that have native histograms, too (`mixed_range`).
+//! Elsewhere: series that have native histograms, too (`mixed_range`), or start timestamps (`started`); several threads
+//! (`parallel`).
+
+use storage::{Columns, Labels};
 
 use super::annotate::invalid_quantile;
+use super::budget::Budget;
+use super::parallel::each_in_order;
 use super::row::{ABSENT, Overlap, Row, Sink, is_absent};
-use super::window::{RangeSeries, Window, Windows};
+use super::window::{RangeSeries, Window, Windows, read_floats};
 use super::{Done, Evaluator, impossible};
-use crate::promql::ast::{Call, Expr, Span, ValueType};
+use crate::promql::ast::{Call, Expr, ExprKind, Span, ValueType};
 use crate::promql::functions::native_range::HistogramRange;
 use crate::promql::functions::quantile::quantile;
 use crate::promql::functions::rate::{Kind, extrapolated, instant};
 use crate::promql::functions::{over_time, regression};
+use crate::promql::source::SeriesReader;
 use crate::promql::types::QueryError;
 
 /// A window at the step of this number to a value, if it has one.
 pub(super) type WindowFn<'f> = Box<dyn FnMut(usize, Window<'_>) -> Option<f64> + 'f>;
+
+/// One that needs nothing but the window: several threads may call it.
+pub(super) type PureFn = Box<dyn Fn(Window<'_>) -> Option<f64> + Sync>;
+
+/// What several threads make of series.
+enum Worked {
+    /// A value for each step, if any step has one.
+    Values(Option<Vec<f64>>),
+    /// It has more than floats, which is for the query's own thread.
+    Mixed,
+}
 
 impl Evaluator<'_> {
     pub(super) fn range_call(&self, call: &Call, sink: &mut Sink<'_>) -> Done {
@@ -26,9 +43,9 @@ impl Evaluator<'_> {
         let keeps_name = matches!(name, "last_over_time" | "first_over_time");
         let wants_counter = matches!(name, "rate" | "increase");
         let mut produce = |sink: &mut Sink<'_>| {
-            self.each_range_row(call, arg, &mut function, &mut |series, row| {
+            self.each_range_row(call, arg, &mut function, &mut |labels, row| {
                 if wants_counter && row.values.iter().any(|v| !is_absent(*v)) {
-                    self.hint_at_gauge(series.labels.metric_name(), arg.span);
+                    self.hint_at_gauge(labels.metric_name(), arg.span);
                 }
                 sink(row)
             })
@@ -41,54 +58,68 @@ impl Evaluator<'_> {
         call: &Call,
         arg: &Expr,
         function: &mut WindowFn<'_>,
-        emit: &mut dyn FnMut(&RangeSeries<'_>, Row) -> Done,
+        emit: &mut dyn FnMut(&Labels, Row) -> Done,
     ) -> Done {
         let windows = self.windows(arg)?;
         let uses_starts = self.uses_starts(call);
         let refused =
             if call.function.name == "double_exponential_smoothing" { self.refused(call)? } else { Vec::new() };
+        let mut columns = Columns::default();
+        let (budget, steps) = (&self.ctx.budget, self.grid.count);
+        if let (Some(function), ExprKind::Matrix(matrix)) = (pure_fn(call), &arg.unwrap_parens().kind) {
+            let work = |series: &dyn SeriesReader, columns: &mut Columns| {
+                if series.has_histograms() || (uses_starts && series.has_starts()) {
+                    return Ok(Worked::Mixed);
+                }
+                read_floats(budget, series, columns)?;
+                budget.charge(columns.len())?;
+                let values = slid(budget, windows, columns, steps, &mut |_, window| function(window))?;
+                budget.release(columns.len());
+                Ok(Worked::Values(values))
+            };
+            let selected = self.select_window(matrix)?;
+            let cores = self.ctx.options.cores;
+            return each_in_order(
+                self.ctx.helpers,
+                cores,
+                (&selected, steps),
+                &work,
+                &mut |series, worked| match worked {
+                    Worked::Values(None) => Ok(()),
+                    Worked::Values(Some(values)) => emit(series.labels(), Row::new(series.labels().clone(), values)),
+                    Worked::Mixed => self.visit_stored(matrix, series, &mut columns, &mut |series| {
+                        let row = match (series.started.filter(|_| uses_starts), series.histograms) {
+                            (Some(reader), _) => self.started_row(call, windows, &series, reader)?,
+                            (None, Some(range)) => {
+                                let function = &mut self.window_fn(call)?;
+                                self.mixed_range_row(call, windows, &series, range, function)?
+                            }
+                            (None, None) => slid(budget, windows, series.columns, steps, &mut |_, w| function(w))?
+                                .map(|values| Row::new(series.labels.clone(), values)),
+                        };
+                        row.map_or(Ok(()), |row| emit(series.labels, row))
+                    }),
+                },
+            );
+        }
         self.each_range_series(arg, &mut |series| {
-            if let Some(reader) = series.started.filter(|_| uses_starts) {
-                let row = self.started_row(call, windows, &series, reader)?;
-                return row.map_or(Ok(()), |row| emit(&series, row));
-            }
             if !refused.is_empty() {
                 self.refuse(&refused, windows, &series)?;
             }
             if let Some(range) = series.histograms {
                 let row = self.mixed_range_row(call, windows, &series, range, function)?;
-                return row.map_or(Ok(()), |row| emit(&series, row));
+                return row.map_or(Ok(()), |row| emit(series.labels, row));
             }
-            let mut values = vec![ABSENT; self.grid.count];
-            let mut any = false;
-            windows.slide(self.ctx, series.columns, &mut |step, window| {
-                if let Some(value) = function(step, window) {
-                    (values[step], any) = (value, true);
-                }
-            })?;
-            if !any {
-                return Ok(());
-            }
-            let row = Row { drop_name: series.drop_name, ..Row::new(series.labels.clone(), values) };
-            emit(&series, row)
+            let Some(values) = slid(budget, windows, series.columns, steps, function)? else { return Ok(()) };
+            emit(series.labels, Row { drop_name: series.drop_name, ..Row::new(series.labels.clone(), values) })
         })
     }
 
     fn window_fn<'f>(&'f self, call: &'f Call) -> Result<WindowFn<'f>, QueryError> {
-        let name = call.function.name;
-        if let Some(function) = super::extended::window_fn(call) {
-            return Ok(function);
+        if let Some(function) = pure_fn(call) {
+            return Ok(Box::new(move |_, w| function(w)));
         }
-        if let Some(summary) = over_time::find(name) {
-            return Ok(Box::new(move |_, w| Some(summary(w))));
-        }
-        Ok(match name {
-            "rate" => Box::new(|_, w| extrapolated(Kind::Rate, w)),
-            "increase" => Box::new(|_, w| extrapolated(Kind::Increase, w)),
-            "delta" => Box::new(|_, w| extrapolated(Kind::Delta, w)),
-            "irate" => Box::new(|_, w| instant(true, w)),
-            "idelta" => Box::new(|_, w| instant(false, w)),
-            "deriv" => Box::new(|_, w| regression::deriv(w)),
+        Ok(match call.function.name {
             "predict_linear" => {
                 let (seconds, grid) = (self.scalar(&call.args[1])?, self.grid);
                 Box::new(move |step, w| regression::predict_linear(w, grid.time(step), seconds[step]))
@@ -151,4 +182,41 @@ impl Evaluator<'_> {
         let rule = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
         self.ctx.info(&format!("{rule}: {}", crate::promql::parse::quote(metric)), span);
     }
+}
+
+/// The function, if it needs nothing but the window.
+fn pure_fn(call: &Call) -> Option<PureFn> {
+    if let Some(function) = super::extended::pure_fn(call) {
+        return Some(function);
+    }
+    if let Some(summary) = over_time::find(call.function.name) {
+        return Some(Box::new(move |w| Some(summary(w))));
+    }
+    Some(match call.function.name {
+        "rate" => Box::new(|w| extrapolated(Kind::Rate, w)),
+        "increase" => Box::new(|w| extrapolated(Kind::Increase, w)),
+        "delta" => Box::new(|w| extrapolated(Kind::Delta, w)),
+        "irate" => Box::new(|w| instant(true, w)),
+        "idelta" => Box::new(|w| instant(false, w)),
+        "deriv" => Box::new(regression::deriv),
+        _ => return None,
+    })
+}
+
+/// What the function makes of each window; `None` if it has a value for none of them.
+fn slid(
+    budget: &Budget<'_>,
+    windows: Windows,
+    columns: &Columns,
+    steps: usize,
+    function: &mut dyn FnMut(usize, Window<'_>) -> Option<f64>,
+) -> Result<Option<Vec<f64>>, QueryError> {
+    let mut values = vec![ABSENT; steps];
+    let mut any = false;
+    windows.slide(budget, columns, &mut |step, window| {
+        if let Some(value) = function(step, window) {
+            (values[step], any) = (value, true);
+        }
+    })?;
+    Ok(any.then_some(values))
 }

@@ -9,9 +9,11 @@ use storage::{Columns, TimeRange};
 use super::context::{Selected, expanding};
 use super::extended::smooth;
 use super::grid::Grid;
+use super::parallel::each_in_order;
 use super::row::{ABSENT, Row, Sink, is_absent};
 use super::{Done, Evaluator};
 use crate::promql::ast::{Extension, Span, VectorSelector};
+use crate::promql::source::SeriesReader;
 use crate::promql::types::QueryError;
 
 /// What a selector yields for the sample it finds.
@@ -29,41 +31,51 @@ impl Evaluator<'_> {
 
     pub(super) fn picked_rows(&self, selector: &VectorSelector, span: Span, pick: Pick, sink: &mut Sink<'_>) -> Done {
         let (reference, lookback_ms) = self.sight(selector, pick);
-        let mut columns = Columns::default();
-        for series in self.select_instant(selector)?.iter() {
-            self.ctx.check()?;
-            columns.clear();
-            series.read_into(&mut columns).map_err(|e| expanding(&e))?;
-            self.ctx.charge(columns.len())?;
+        let is_smoothed = pick == Pick::Value && selector.extension == Some(Extension::Smoothed);
+        let budget = &self.ctx.budget;
+        // `None` for a series with histograms, which is for the query's own thread.
+        let work = |series: &dyn SeriesReader, columns: &mut Columns| {
             if series.has_histograms() {
-                let row = match (pick, selector.extension) {
-                    (Pick::Value, Some(Extension::Smoothed)) => {
-                        self.smooth_mixed(selector, span, series.as_ref(), &mut columns, reference)?
-                    }
-                    _ => {
-                        let sight = (reference, lookback_ms);
-                        self.look_back_mixed(selector, series.as_ref(), &columns, sight, pick)?
-                    }
+                return Ok(None);
+            }
+            budget.check()?;
+            columns.clear();
+            series.read_into(columns).map_err(|e| expanding(&e))?;
+            let cost = columns.len();
+            budget.charge(cost)?;
+            let values = match is_smoothed {
+                true => smooth(columns, reference, lookback_ms),
+                false => look_back(columns, reference, lookback_ms, pick),
+            };
+            budget.release(cost);
+            Ok(Some(values))
+        };
+        let selected = self.select_instant(selector)?;
+        let (cores, steps) = (self.ctx.options.cores, self.grid.count);
+        let mut columns = Columns::default();
+        each_in_order(self.ctx.helpers, cores, (&selected, steps), &work, &mut |series, worked| {
+            let Some(values) = worked else {
+                self.ctx.check()?;
+                columns.clear();
+                series.read_into(&mut columns).map_err(|e| expanding(&e))?;
+                let cost = columns.len();
+                self.ctx.charge(cost)?;
+                let row = match is_smoothed {
+                    true => self.smooth_mixed(selector, span, series, &mut columns, reference)?,
+                    false => self.look_back_mixed(selector, series, &columns, (reference, lookback_ms), pick)?,
                 };
                 if let Some(row) = row {
                     self.count_looked_at(&row);
                     sink(row)?;
                 }
-                self.ctx.release(columns.len());
-                continue;
-            }
-            let values = match (pick, selector.extension) {
-                (Pick::Value, Some(Extension::Smoothed)) => smooth(&mut columns, reference, lookback_ms),
-                _ => look_back(&columns, reference, lookback_ms, pick),
+                self.ctx.release(cost);
+                return Ok(());
             };
-            if let Some(values) = values {
-                let row = Row::new(series.labels().clone(), values);
-                self.count_looked_at(&row);
-                sink(row)?;
-            }
-            self.ctx.release(columns.len());
-        }
-        Ok(())
+            let Some(values) = values else { return Ok(()) };
+            let row = Row::new(series.labels().clone(), values);
+            self.count_looked_at(&row);
+            sink(row)
+        })
     }
 
     /// A sample for each step that has one; a histogram counts as many as it is worth.

@@ -24,6 +24,10 @@ impl StatsOnly {
         found
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn has(&self, selector: &VectorSelector) -> bool {
         !self.0.is_empty() && self.0.contains(&address(selector))
     }

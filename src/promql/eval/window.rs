@@ -7,7 +7,8 @@
 
 use storage::{Columns, Labels, TimeRange, is_stale_nan};
 
-use super::context::{Context, Selected, expanding};
+use super::budget::Budget;
+use super::context::{Selected, expanding};
 use super::extended::{Reach, points_of};
 use super::grid::Grid;
 use super::row::is_absent;
@@ -56,11 +57,16 @@ pub(crate) struct Window<'s> {
 impl Windows {
     /// Calls `visit` with the number of each step that has samples, and its window. Wide windows at many steps are
     /// much work for one series, so the query's end is looked for on the way.
-    pub(super) fn slide(&self, ctx: &Context<'_>, columns: &Columns, visit: &mut dyn FnMut(usize, Window<'_>)) -> Done {
+    pub(super) fn slide(
+        &self,
+        budget: &Budget<'_>,
+        columns: &Columns,
+        visit: &mut dyn FnMut(usize, Window<'_>),
+    ) -> Done {
         const SAMPLES_BETWEEN_CHECKS: usize = 1 << 20;
         let mut since_check = 0;
         let (mut first, mut after) = (0, 0);
-        let mut seen = Seen::new(ctx, self.is_counted);
+        let mut seen = Seen::new(budget, self.is_counted);
         for step in 0..self.reference.count {
             let end = self.reference.time(step);
             let start = end.saturating_sub(self.range_ms);
@@ -78,7 +84,7 @@ impl Windows {
             since_check += after - first;
             if since_check > SAMPLES_BETWEEN_CHECKS {
                 since_check = 0;
-                ctx.check()?;
+                budget.check()?;
             }
         }
         Ok(())
@@ -87,20 +93,20 @@ impl Windows {
 
 /// Samples of one series that windows showed, told when it is dropped.
 pub(super) struct Seen<'c> {
-    ctx: &'c Context<'c>,
+    budget: &'c Budget<'c>,
     is_counted: bool,
     samples: u64,
     steps: Vec<(usize, u64)>,
 }
 
 impl<'c> Seen<'c> {
-    pub(super) fn new(ctx: &'c Context<'_>, is_counted: bool) -> Self {
-        Seen { ctx, is_counted, samples: 0, steps: Vec::new() }
+    pub(super) fn new(budget: &'c Budget<'_>, is_counted: bool) -> Self {
+        Seen { budget, is_counted, samples: 0, steps: Vec::new() }
     }
 
     pub(super) fn add(&mut self, step: usize, samples: usize) {
         self.samples += samples as u64;
-        if self.is_counted && self.ctx.budget.control().numbers.has_steps() {
+        if self.is_counted && self.budget.control().numbers.has_steps() {
             self.steps.push((step, samples as u64));
         }
     }
@@ -109,7 +115,7 @@ impl<'c> Seen<'c> {
 impl Drop for Seen<'_> {
     fn drop(&mut self) {
         if self.is_counted {
-            let numbers = &self.ctx.budget.control().numbers;
+            let numbers = &self.budget.control().numbers;
             numbers.saw_samples(self.samples);
             numbers.saw_at_steps(self.steps.drain(..));
         }
@@ -173,20 +179,26 @@ impl Evaluator<'_> {
 
     fn each_stored_series(&self, matrix: &MatrixSelector, visit: &mut dyn FnMut(RangeSeries<'_>) -> Done) -> Done {
         let mut columns = Columns::default();
-        for series in self.select_window(matrix)?.iter() {
-            self.ctx.check()?;
-            columns.clear();
-            series.read_into(&mut columns).map_err(|e| expanding(&e))?;
-            remove_stale(&mut columns);
-            let histograms = self.read_histograms(&matrix.selector, series.as_ref())?;
-            let cost = columns.len() + histograms.as_ref().map_or(0, HistogramRange::cost);
-            self.ctx.charge(cost)?;
-            let histograms = histograms.as_ref();
-            let started = series.has_starts().then_some(series.as_ref());
-            let labels = series.labels();
-            visit(RangeSeries { labels, drop_name: false, columns: &columns, histograms, started })?;
-            self.ctx.release(cost);
-        }
+        let selected = self.select_window(matrix)?;
+        selected.iter().try_for_each(|series| self.visit_stored(matrix, series.as_ref(), &mut columns, visit))
+    }
+
+    /// Reads one series and hands it to `visit`; `columns` is room to work in.
+    pub(super) fn visit_stored(
+        &self,
+        matrix: &MatrixSelector,
+        series: &dyn SeriesReader,
+        columns: &mut Columns,
+        visit: &mut dyn FnMut(RangeSeries<'_>) -> Done,
+    ) -> Done {
+        read_floats(&self.ctx.budget, series, columns)?;
+        let histograms = self.read_histograms(&matrix.selector, series)?;
+        let cost = columns.len() + histograms.as_ref().map_or(0, HistogramRange::cost);
+        self.ctx.charge(cost)?;
+        let histograms = histograms.as_ref();
+        let started = series.has_starts().then_some(series);
+        visit(RangeSeries { labels: series.labels(), drop_name: false, columns, histograms, started })?;
+        self.ctx.release(cost);
         Ok(())
     }
 
@@ -221,6 +233,15 @@ impl Evaluator<'_> {
             Ok(())
         })
     }
+}
+
+/// Replaces `columns` by the floats of a series, without staleness markers.
+pub(super) fn read_floats(budget: &Budget<'_>, series: &dyn SeriesReader, columns: &mut Columns) -> Done {
+    budget.check()?;
+    columns.clear();
+    series.read_into(columns).map_err(|e| expanding(&e))?;
+    remove_stale(columns);
+    Ok(())
 }
 
 fn remove_stale(columns: &mut Columns) {

@@ -1,0 +1,294 @@
+//! One query on several cores.
+//!
+//! Here: work on many series at once whose results come in the order of the series. Elsewhere: what is done with one
+//! series (`selector`, `range_call`), folding the results, which stays on the query's own thread.
+//!
+//! Invariant: results do not depend on the number of cores: each series is worked on alone, and what comes out is handed
+//! on in order. Helpers run ahead by a few portions at most, so memory does not depend on the number of series; they are
+//! joined before the call returns, and all queries together never have more of them than there are cores to spare.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use storage::Columns;
+
+use super::Done;
+use crate::promql::source::SeriesReader;
+use crate::promql::types::QueryError;
+
+/// Series that are worked on at a time.
+const PORTION: usize = 32;
+/// How many portions may be done ahead of the one that is handed on.
+const AHEAD: usize = 8;
+/// Samples and steps below which a second thread costs more than it gives.
+const WORTH: usize = 400_000;
+
+/// The threads that help queries, of one engine.
+#[derive(Debug, Default)]
+pub(in crate::promql) struct Helpers {
+    busy: AtomicUsize,
+}
+
+/// Threads that are taken; gives them back.
+struct Taken<'h>(&'h Helpers, usize);
+
+impl Helpers {
+    /// As many of `wanted` as are free, with `max` for all queries.
+    fn take(&self, wanted: usize, max: usize) -> Taken<'_> {
+        let mut taken = 0;
+        let _ = self.busy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |busy| {
+            taken = wanted.min(max.saturating_sub(busy));
+            Some(busy + taken)
+        });
+        Taken(self, taken)
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
+/// What is done with one series; the columns are room to work in.
+pub(super) trait Work<T>: Fn(&dyn SeriesReader, &mut Columns) -> Result<T, QueryError> + Sync {}
+impl<T, F: Fn(&dyn SeriesReader, &mut Columns) -> Result<T, QueryError> + Sync> Work<T> for F {}
+
+/// Does `work` for each of `series` and hands the results to `take`, in order. `steps` is how many values a series has at
+/// most; `cores` is how many threads may work, the caller's among them.
+pub(super) fn each_in_order<T: Send>(
+    helpers: &Helpers,
+    cores: usize,
+    (series, steps): (&[Box<dyn SeriesReader>], usize),
+    work: &impl Work<T>,
+    take: &mut dyn FnMut(&dyn SeriesReader, T) -> Done,
+) -> Done {
+    let spare = cores.saturating_sub(1);
+    let wanted = if is_worth(series, steps) { spare.min(series.len() / (2 * PORTION)) } else { 0 };
+    let taken = helpers.take(wanted, spare);
+    if taken.1 == 0 {
+        let mut columns = Columns::default();
+        return series.iter().try_for_each(|one| take(one.as_ref(), work(one.as_ref(), &mut columns)?));
+    }
+    let queue = Queue { series, state: Mutex::default(), changed: Condvar::new() };
+    std::thread::scope(|scope| {
+        // However this ends, helpers are told.
+        let _end = End { queue: &queue, is_caller: true };
+        for _ in 0..taken.1 {
+            scope.spawn(|| queue.help(work));
+        }
+        queue.hand_on(work, take)
+    })
+}
+
+fn is_worth(series: &[Box<dyn SeriesReader>], steps: usize) -> bool {
+    let mut cost = series.len().saturating_mul(steps);
+    let mut left = series.iter();
+    while cost < WORTH
+        && let Some(one) = left.next()
+    {
+        cost = cost.saturating_add(one.sample_count());
+    }
+    cost >= WORTH && series.len() >= 2 * PORTION
+}
+
+/// Results of one portion, up to the first failure.
+type Portion<T> = Vec<Result<T, QueryError>>;
+
+struct Queue<'s, T> {
+    series: &'s [Box<dyn SeriesReader>],
+    state: Mutex<State<T>>,
+    changed: Condvar,
+}
+
+struct State<T> {
+    /// The portion that is begun next.
+    next: usize,
+    /// Portions that were handed on.
+    handed: usize,
+    done: BTreeMap<usize, Portion<T>>,
+    is_over: bool,
+}
+
+impl<T> Default for State<T> {
+    fn default() -> Self {
+        State { next: 0, handed: 0, done: BTreeMap::new(), is_over: false }
+    }
+}
+
+/// Ends the work of all when the caller's goes, or a helper's in a panic.
+struct End<'q, 's, T: Send> {
+    queue: &'q Queue<'s, T>,
+    is_caller: bool,
+}
+
+impl<T: Send> Drop for End<'_, '_, T> {
+    fn drop(&mut self) {
+        if self.is_caller || std::thread::panicking() {
+            self.queue.lock().is_over = true;
+            self.queue.changed.notify_all();
+        }
+    }
+}
+
+impl<'s, T: Send> Queue<'s, T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn portion(&self, number: usize) -> &'s [Box<dyn SeriesReader>] {
+        let start = (number * PORTION).min(self.series.len());
+        &self.series[start..(start + PORTION).min(self.series.len())]
+    }
+
+    /// Begins a portion if one may be begun.
+    fn begin(&self, state: &mut State<T>) -> Option<usize> {
+        let may = !self.portion(state.next).is_empty() && state.next < state.handed + AHEAD;
+        may.then(|| {
+            state.next += 1;
+            state.next - 1
+        })
+    }
+
+    fn finish(&self, number: usize, work: &impl Work<T>, columns: &mut Columns) {
+        let mut results = Vec::with_capacity(PORTION);
+        for one in self.portion(number) {
+            results.push(work(one.as_ref(), columns));
+            if results.last().is_some_and(Result::is_err) {
+                break;
+            }
+        }
+        self.lock().done.insert(number, results);
+        self.changed.notify_all();
+    }
+
+    fn help(&self, work: &impl Work<T>) {
+        // A panic here must not leave the others waiting; it goes on when the threads are joined.
+        let _end = End { queue: self, is_caller: false };
+        let mut columns = Columns::default();
+        loop {
+            let mut state = self.lock();
+            let number = loop {
+                if state.is_over || self.portion(state.next).is_empty() {
+                    return;
+                }
+                match self.begin(&mut state) {
+                    Some(number) => break number,
+                    None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                }
+            };
+            drop(state);
+            self.finish(number, work, &mut columns);
+        }
+    }
+
+    fn hand_on(&self, work: &impl Work<T>, take: &mut dyn FnMut(&dyn SeriesReader, T) -> Done) -> Done {
+        let mut columns = Columns::default();
+        for number in 0..self.series.len().div_ceil(PORTION) {
+            let results = loop {
+                let mut state = self.lock();
+                if let Some(results) = state.done.remove(&number) {
+                    state.handed = number + 1;
+                    break results;
+                }
+                if let Some(own) = self.begin(&mut state) {
+                    drop(state);
+                    self.finish(own, work, &mut columns);
+                } else if state.is_over {
+                    // A helper has panicked: joining it, which comes next, goes on with that.
+                    return Ok(());
+                } else {
+                    drop(self.changed.wait(state).unwrap_or_else(PoisonError::into_inner));
+                }
+            };
+            self.changed.notify_all();
+            for (one, result) in self.portion(number).iter().zip(results) {
+                take(one.as_ref(), result?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::Labels;
+
+    use super::*;
+    use crate::promql::source::SourceError;
+
+    /// A series of so many samples.
+    struct Fake(Labels, usize);
+
+    impl SeriesReader for Fake {
+        fn labels(&self) -> &Labels {
+            &self.0
+        }
+
+        fn read_into(&self, out: &mut Columns) -> Result<(), SourceError> {
+            (0..self.1).for_each(|i| out.push(i as i64, i as f64));
+            Ok(())
+        }
+
+        fn sample_count(&self) -> usize {
+            self.1
+        }
+    }
+
+    fn fakes(count: usize) -> Vec<Box<dyn SeriesReader>> {
+        (0..count).map(|i| Box::new(Fake(Labels::empty(), i)) as Box<dyn SeriesReader>).collect()
+    }
+
+    fn work(one: &dyn SeriesReader, columns: &mut Columns) -> Result<usize, QueryError> {
+        columns.clear();
+        one.read_into(columns).map_err(|e| QueryError::Execution(e.to_string()))?;
+        Ok(columns.len())
+    }
+
+    fn run(helpers: &Helpers, cores: usize, work: &impl Work<usize>) -> (Vec<usize>, Done) {
+        let series = fakes(1000);
+        let mut found = Vec::new();
+        let done = each_in_order(helpers, cores, (&series, 1000), work, &mut |_, n| {
+            found.push(n);
+            if n == 900 { Err(QueryError::Timeout) } else { Ok(()) }
+        });
+        (found, done)
+    }
+
+    #[test]
+    fn results_come_in_order_and_end_at_the_first_failure_on_any_number_of_cores() {
+        let failing = |one: &dyn SeriesReader, columns: &mut Columns| {
+            work(one, columns).and_then(|n| if n >= 500 { Err(QueryError::Canceled) } else { Ok(n) })
+        };
+        for cores in [0, 1, 2, 3, 8] {
+            let helpers = Helpers::default();
+            let (found, done) = run(&helpers, cores, &work);
+            assert_eq!(found, (0..=900).collect::<Vec<_>>());
+            assert!(matches!(done, Err(QueryError::Timeout)));
+            let (found, done) = run(&helpers, cores, &failing);
+            assert_eq!(found, (0..500).collect::<Vec<_>>());
+            assert!(matches!(done, Err(QueryError::Canceled)));
+            assert_eq!(helpers.busy.load(Ordering::Relaxed), 0, "all are given back");
+        }
+    }
+
+    #[test]
+    fn helpers_are_shared_by_all_queries() {
+        let helpers = Helpers::default();
+        let first = helpers.take(2, 3);
+        let second = helpers.take(2, 3);
+        assert_eq!((first.1, second.1, helpers.take(2, 3).1), (2, 1, 0));
+        drop(first);
+        assert_eq!(helpers.take(5, 3).1, 2);
+    }
+
+    #[test]
+    fn a_panic_of_a_helper_is_the_callers() {
+        let helpers = Helpers::default();
+        let panicking = |_: &dyn SeriesReader, _: &mut Columns| -> Result<usize, QueryError> { panic!("on purpose") };
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&helpers, 2, &panicking)));
+        assert!(caught.is_err());
+        assert_eq!(helpers.busy.load(Ordering::Relaxed), 0);
+    }
+}
