@@ -56,6 +56,7 @@ mod starts;
 mod stats;
 mod tombstone;
 mod verify;
+mod view;
 mod wal;
 
 pub use batch::{Appended, Batch, RefuseReason, Refused};
@@ -75,3 +76,4 @@ pub use querier::{SampleKind, SelectedSeries, Selection};
 pub use sample::{Columns, STALE_NAN_BITS, Sample, SeriesId, TimeRange, is_stale_nan, stale_nan};
 pub use stats::{Cardinality, Refusal, Stats};
 pub use verify::{Verified, VerifyMode, verify};
+pub use view::View;

@@ -67,7 +67,7 @@ impl Verified {
 /// Refuses ([`OpenError::Locked`]) a directory that a server has open.
 pub fn verify(dir: &Path, mode: VerifyMode, report: &mut dyn FnMut(&str)) -> Result<Verified, OpenError> {
     RealFs.list(dir).map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
-    let fs: Arc<dyn Fs> = if mode == VerifyMode::Repair { Arc::new(RealFs) } else { Arc::new(DryFs) };
+    let fs: Arc<dyn Fs> = if mode == VerifyMode::Repair { Arc::new(RealFs) } else { Arc::new(DryFs { locks: true }) };
     let db = Db::open_with(dir, Options::default(), fs)?;
     let bad_chunks = Places::new();
     let mut run = Run { db: &db, mode, report, out: Verified::default(), has_set_aside: false, bad_chunks };
