@@ -240,7 +240,7 @@ fn write_selector(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Resu
     write!(f, "{{{}}}", texts.join(","))
 }
 
-fn matcher_text(matcher: &Matcher) -> String {
+pub(super) fn matcher_text(matcher: &Matcher) -> String {
     format!("{}{}{}", label_text(matcher.name()), matcher.op().as_str(), quote(matcher.value()))
 }
 

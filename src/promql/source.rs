@@ -3,7 +3,9 @@
 //! Here: the traits that a store implements, and their implementation for `storage::Db`.
 //! Elsewhere: unions of several tenants and remote stores (their own rooms).
 
-use storage::{Columns, Db, HistogramColumns, Labels, Matcher, SampleKind, SelectedSeries, Selection, TimeRange};
+use storage::{
+    Columns, Db, HistogramColumns, Labels, Matcher, SampleKind, SelectedSeries, Selection, TimeRange, View,
+};
 
 /// Where an engine finds series. `storage::Db` is the usual one; a union of several is how federation reads.
 pub trait Source: Send + Sync {
@@ -86,6 +88,12 @@ impl Source for Db {
 fn boxed(found: Selection) -> SourceSeries {
     let series = found.series.into_iter().map(|s| Box::new(s) as Box<dyn SeriesReader>).collect();
     SourceSeries { series, warnings: found.warnings }
+}
+
+impl Source for View {
+    fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SourceSeries, SourceError> {
+        Ok(boxed(View::select(self, matchers, range).map_err(|e| SourceError(e.to_string()))?))
+    }
 }
 
 impl SeriesReader for SelectedSeries {
