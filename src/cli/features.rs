@@ -47,13 +47,23 @@ impl Flags {
 
     /// Whether names of metrics are dropped at the end of a query rather than at once.
     pub fn delayed_name_removal(&self) -> bool {
-        has(&self.features, DELAYED_NAME_REMOVAL)
+        delayed_name_removal(&self.features)
     }
 
     /// Whether rates and resets look at stored start timestamps.
     pub fn use_start_timestamps(&self) -> bool {
-        has(&self.features, USE_START_TIMESTAMPS)
+        use_start_timestamps(&self.features)
     }
+}
+
+/// Whether rates and resets look at stored start timestamps with these features.
+pub(super) fn use_start_timestamps(names: &[String]) -> bool {
+    has(names, USE_START_TIMESTAMPS)
+}
+
+/// Whether names of metrics are dropped at the end of a query with these features.
+pub(super) fn delayed_name_removal(names: &[String]) -> bool {
+    has(names, DELAYED_NAME_REMOVAL)
 }
 
 /// What queries may use with these features.

@@ -10,6 +10,7 @@ mod check;
 mod features;
 mod flags;
 mod healthcheck;
+mod promql;
 mod verify;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use flags::{Flags, LogFormat, LogLevel, bind_candidates};
+pub use promql::{Asked, Output, Promql, Window};
 
 /// What the command line asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +61,12 @@ pub enum Command {
         repair: bool,
         /// A data directory (the one with tenants/ in it), or one tenant's.
         dir: PathBuf,
+    },
+    /// Ask a running server, or a data directory, in PromQL.
+    Promql {
+        /// What to do.
+        #[command(subcommand)]
+        what: Box<promql::Promql>,
     },
     /// Print the version.
     Version,
@@ -143,6 +151,7 @@ pub fn run(command: &Command, out: &mut dyn Write) -> io::Result<u8> {
         }
         Command::Healthcheck { url } => healthcheck::run(url, out),
         Command::Verify { repair, dir } => verify::run(dir, *repair, out),
+        Command::Promql { what } => promql::run(what, out),
         Command::Version => {
             writeln!(out, "{}", version())?;
             Ok(0)

@@ -60,7 +60,7 @@ fn conclude(found: Result<Verified, OpenError>, mode: VerifyMode, out: &mut dyn 
 }
 
 /// The databases meant by `dir`; the words if there is none.
-fn databases(dir: &Path) -> Result<Vec<PathBuf>, String> {
+pub(super) fn databases(dir: &Path) -> Result<Vec<PathBuf>, String> {
     let names = |dir: &Path| -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(dir)? {

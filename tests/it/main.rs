@@ -15,5 +15,6 @@ mod garbage;
 mod http;
 mod kill;
 mod promql;
+mod promql_cli;
 mod queries;
 mod remote_write;
