@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::Method;
+use axum::http::{HeaderMap, Method, header};
 
 use super::Connection;
 use super::answer::{Answer, ApiResult};
@@ -43,6 +43,7 @@ pub(super) async fn range(
     Extension(caller): Extension<Caller>,
     Extension(connection): Extension<Connection>,
     method: Method,
+    headers: HeaderMap,
     encoding: Encoding,
     params: Params,
 ) -> Result<QueryAnswer, ApiError> {
@@ -56,7 +57,9 @@ pub(super) async fn range(
         return Err(ApiError::parameter("step", why));
     }
     check_points(end.saturating_sub(start) / step, app.queries.limits().query_points_max)?;
-    let ask = ask(&params, When::Range { start, end, step }, connection.origin(&method, "/api/v1/query_range"))?;
+    let mut ask = ask(&params, When::Range { start, end, step }, connection.origin(&method, "/api/v1/query_range"))?;
+    // What it takes is asked about the query, not about what others have asked before.
+    ask.uses_cache = !forbids_cache(&headers, &params) && params.get("stats").is_none();
     answer(&app, &caller, ask, &params, encoding).await
 }
 
@@ -97,6 +100,13 @@ fn truncate(result: &mut QueryResult, limit: usize) {
     }
 }
 
+/// `nocache=1`, as VictoriaMetrics has it, or `Cache-Control: no-store`, as Mimir has.
+fn forbids_cache(headers: &HeaderMap, params: &Params) -> bool {
+    let values = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|v| v.to_str().ok());
+    let mut words = values.flat_map(|v| v.split(',')).map(str::trim);
+    words.any(|word| word.eq_ignore_ascii_case("no-store")) || matches!(params.text("nocache"), "1" | "true")
+}
+
 /// As Prometheus counts: the distances between points.
 fn check_points(distances: i64, max: usize) -> Result<(), ApiError> {
     if u64::try_from(distances).is_ok_and(|distances| distances <= max as u64) {
@@ -128,6 +138,7 @@ fn ask(params: &Params, when: When, origin: Origin) -> Result<Ask, ApiError> {
         timeout: duration("timeout")?,
         lookback: duration("lookback_delta")?.filter(|lookback| !lookback.is_zero()),
         counts_steps: params.get("stats") == Some("all"),
+        uses_cache: false,
         origin,
     })
 }

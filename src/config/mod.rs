@@ -305,6 +305,10 @@ pub struct Limits {
     pub query_queue_max: usize,
     /// A query that had to wait for so long is sent back.
     pub query_wait_max: Duration,
+    /// Bytes of the cache of answers to range queries; 0 is no cache.
+    pub query_cache_bytes_max: usize,
+    /// Answers about times less than this before the newest sample, and before now, are not cached.
+    pub query_cache_min_age: Duration,
     /// Largest dashboard document, in bytes: the largest public ones are near 1 MB.
     pub dashboard_bytes_max: usize,
 }
@@ -332,6 +336,8 @@ impl Default for Limits {
             query_concurrency_max: 20,
             query_queue_max: 100,
             query_wait_max: Duration::from_secs(30),
+            query_cache_bytes_max: 32 << 20,
+            query_cache_min_age: Duration::from_secs(600),
             dashboard_bytes_max: 8 << 20,
         }
     }

@@ -53,6 +53,7 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
     let push_wait_max = map.read("push_wait_max", duration).unwrap_or(default.push_wait_max);
     let query_timeout = map.read("query_timeout", duration).unwrap_or(default.query_timeout);
     let query_wait_max = map.read("query_wait_max", duration).unwrap_or(default.query_wait_max);
+    let query_cache_min_age = map.read("query_cache_min_age", duration).unwrap_or(default.query_cache_min_age);
     let compaction_bytes_per_second = map.read("compaction_bytes_per_second", Node::unsigned);
     let mut read = |key, default: usize| {
         map.read(key, Node::unsigned).map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX))
@@ -78,6 +79,8 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
         query_concurrency_max: read("query_concurrency_max", default.query_concurrency_max).max(1),
         query_queue_max: read("query_queue_max", default.query_queue_max),
         query_wait_max,
+        query_cache_bytes_max: read("query_cache_bytes_max", default.query_cache_bytes_max),
+        query_cache_min_age,
         dashboard_bytes_max: read("dashboard_bytes_max", default.dashboard_bytes_max),
         push_wait_max,
         compaction_bytes_per_second: compaction_bytes_per_second.unwrap_or(default.compaction_bytes_per_second),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::ast::{Expr, ValueType};
 use super::duration::{QueryTimes, resolved};
-use super::eval::{Context, Evaluator, Grid, Helpers, Row, is_absent, sort_while, too_many_samples};
+use super::eval::{Context, Evaluator, Grid, Helpers, Row, is_absent, sort_while, too_large, too_many_samples};
 use super::numbers::Phase;
 use super::parse::parse_with;
 use super::source::Source;
@@ -42,6 +42,18 @@ impl Engine {
         parse_with(query, self.options.syntax).map_err(|e| QueryError::Parse(e.to_string()))
     }
 
+    /// The same, counted as a part of a query's time.
+    pub fn prepare(&self, query: &str, control: &QueryControl) -> Result<Expr, QueryError> {
+        let _timer = Timer::new(control, Phase::Prepare);
+        self.parse(query)
+    }
+
+    /// Refuses an answer that was put together from several and is larger than one may be.
+    pub fn check_result(&self, result: &QueryResult) -> Result<(), QueryError> {
+        let max = self.options.result_bytes_max;
+        if result.bytes() > max { Err(too_large(max)) } else { Ok(()) }
+    }
+
     /// Evaluates `query` at `t` (milliseconds).
     pub fn instant(
         &self,
@@ -50,10 +62,7 @@ impl Engine {
         t: i64,
         control: &QueryControl,
     ) -> Result<QueryResult, QueryError> {
-        let started = Instant::now();
-        let expr = self.parse(query)?;
-        control.numbers.took(Phase::Prepare, started.elapsed());
-        self.instant_expr(source, &expr, query, t, control)
+        self.instant_expr(source, &self.prepare(query, control)?, query, t, control)
     }
 
     /// Evaluates an already parsed query at `t`; `query` is its text, for positions in warnings.
@@ -95,10 +104,7 @@ impl Engine {
         step: i64,
         control: &QueryControl,
     ) -> Result<QueryResult, QueryError> {
-        let started = Instant::now();
-        let expr = self.parse(query)?;
-        control.numbers.took(Phase::Prepare, started.elapsed());
-        self.range_expr(source, &expr, query, (start, end, step), control)
+        self.range_expr(source, &self.prepare(query, control)?, query, (start, end, step), control)
     }
 
     /// Evaluates an already parsed query at `(start, end, step)`; `query` is its text, for positions in warnings.

@@ -120,6 +120,25 @@ pub struct QueryResult {
     pub infos: Vec<String>,
 }
 
+impl QueryResult {
+    /// What it weighs: 16 bytes for a point, and the labels of its series.
+    pub fn bytes(&self) -> u64 {
+        let bytes: usize = match &self.value {
+            Value::Scalar { .. } | Value::String { .. } => 0,
+            Value::Vector(samples) => samples.iter().map(|s| s.labels.packed_bytes() + POINT_BYTES).sum(),
+            Value::Matrix(series) => {
+                let histograms = |s: &MatrixSeries| s.histograms.iter().map(|(_, h)| h.cost()).sum::<usize>();
+                let points = |s: &MatrixSeries| POINT_BYTES * (s.points.len() + histograms(s));
+                series.iter().map(|s| s.labels.packed_bytes() + points(s)).sum()
+            }
+        };
+        bytes as u64
+    }
+}
+
+/// A time and a value.
+pub(super) const POINT_BYTES: usize = 16;
+
 /// What a query evaluates to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {

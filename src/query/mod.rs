@@ -1,12 +1,14 @@
 //! The query service: everything around the evaluation of a query.
 //!
-//! Here: admission and its fair queue (`queue`), the list of running queries (`active`), what was asked (`log`), and the
+//! Here: admission and its fair queue (`queue`), the list of running queries (`active`), what was asked (`log`), answers
+//! that are known already (`cache`), and the
 //! way of a query from its arrival to its end, here on this page.
 //! Elsewhere: evaluation (`promql`), parameters and JSON (`api`), budgets of one evaluation (`promql::EngineOptions`).
 //!
 //! Invariant: a query runs on a blocking thread, behind a permit, and ends soon after nobody waits for it any more.
 
 mod active;
+mod cache;
 mod log;
 mod queue;
 mod stats;
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use active::ActiveQueries;
 pub use active::ActiveQuery;
+use cache::{Key, ResultCache, Wanted, look_back};
 use log::QueryLog;
 pub use log::{LogSettings, SlowQuery};
 use prometheus_client::collector::Collector;
@@ -29,9 +32,7 @@ use storage::{Matcher, TimeRange};
 
 use crate::clock::Clock;
 use crate::config::{Limits, TenantId, format_duration};
-use crate::promql::{
-    Engine, MatrixSeries, QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries, Used, Value,
-};
+use crate::promql::{Engine, QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries, Used};
 use crate::telemetry::{Registry, put};
 use crate::tenant::{Tenant, Tenants};
 
@@ -48,6 +49,8 @@ pub struct Ask {
     pub lookback: Option<Duration>,
     /// Whether samples are counted for each step.
     pub counts_steps: bool,
+    /// Whether a part of the answer may come from the cache, and go there.
+    pub uses_cache: bool,
     /// Who asks.
     pub origin: Origin,
 }
@@ -81,6 +84,7 @@ impl Ask {
             timeout: None,
             lookback: None,
             counts_steps: false,
+            uses_cache: true,
             origin: Origin::default(),
         }
     }
@@ -136,20 +140,6 @@ impl Drop for Sending {
     }
 }
 
-/// As the limit of an answer counts: 16 for a point, and the labels; nothing for what is small.
-fn result_bytes(result: &QueryResult) -> u64 {
-    const POINT_BYTES: usize = 16;
-    let bytes: usize = match &result.value {
-        Value::Scalar { .. } | Value::String { .. } => 0,
-        Value::Vector(samples) => samples.iter().map(|s| s.labels.packed_bytes() + POINT_BYTES).sum(),
-        Value::Matrix(series) => {
-            let points = |s: &MatrixSeries| s.points.len() + s.histograms.iter().map(|(_, h)| h.cost()).sum::<usize>();
-            series.iter().map(|s| s.labels.packed_bytes() + POINT_BYTES * points(s)).sum()
-        }
-    };
-    bytes as u64
-}
-
 /// The service. One for all tenants.
 #[derive(Debug)]
 pub struct QueryService {
@@ -160,6 +150,7 @@ pub struct QueryService {
     queue: Arc<FairQueue>,
     active: Arc<ActiveQueries>,
     log: QueryLog,
+    cache: ResultCache,
     /// Bytes of answers that are being sent.
     sending: Arc<AtomicU64>,
     refused: Counter,
@@ -175,7 +166,10 @@ impl QueryService {
             r.register("cairn_queries_refused", help, refused.clone());
             r.register_collector(Box::new(QueueCollector { queue: queue.clone(), max: limits.query_concurrency_max }));
         });
+        let min_age_ms = i64::try_from(limits.query_cache_min_age.as_millis()).unwrap_or(i64::MAX);
+        let cache = ResultCache::new(limits.query_cache_bytes_max, min_age_ms, registry);
         QueryService {
+            cache,
             engine,
             tenants,
             clock,
@@ -235,7 +229,7 @@ impl QueryService {
 
     /// Counts an answer as being sent until the guard is dropped: clients may take their time, and memory is not endless.
     pub fn begin_sending(&self, result: &QueryResult) -> Result<Sending, AskError> {
-        let bytes = result_bytes(result);
+        let bytes = result.bytes();
         let before = self.sending.fetch_add(bytes, Ordering::Relaxed);
         let guard = Sending { all: self.sending.clone(), bytes };
         let max = self.limits.query_answers_bytes_max as u64;
@@ -318,7 +312,22 @@ impl QueryService {
         };
         match ask.when {
             When::Instant(t) => engine.instant(source, &ask.query, t, control),
-            When::Range { start, end, step } => engine.range(source, &ask.query, start, end, step, control),
+            When::Range { start, end, step } => {
+                let expr = engine.prepare(&ask.query, control)?;
+                let mut evaluate =
+                    |start, end| engine.range_expr(source, &expr, &ask.query, (start, end, step), control);
+                let lookback_ms = i64::try_from(engine.options().lookback.as_millis()).unwrap_or(i64::MAX);
+                let may_cache = self.cache.is_on() && ask.uses_cache && ResultCache::is_aligned(start, step);
+                let look_back_ms = may_cache.then(|| look_back(&expr, lookback_ms)).flatten();
+                let (Some(tenant), Some(look_back_ms)) = (tenant, look_back_ms) else { return evaluate(start, end) };
+                let key = Key { tenant: tenant.id.clone(), query: ask.query.clone(), step, lookback_ms };
+                let now = self.clock.now_ms();
+                let wanted = Wanted { key, db: &tenant.db, start, end, look_back_ms, now };
+                let result = self.cache.answer(wanted, &mut evaluate)?;
+                // Each part was within its limit; that does not yet say that all of it is.
+                engine.check_result(&result)?;
+                Ok(result)
+            }
         }
     }
 

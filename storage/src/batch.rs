@@ -61,6 +61,11 @@ impl Batch {
         Self::default()
     }
 
+    /// Times of all its samples and histograms.
+    pub(crate) fn times(&self) -> impl Iterator<Item = i64> + Clone {
+        self.samples.iter().map(|s| s.t).chain(self.histograms.iter().map(|h| h.t))
+    }
+
     /// Adds a sample of the series with these labels, creating the series at append if need be. Several samples of one
     /// series cost least one after the other.
     pub fn push(&mut self, labels: Labels, t: i64, v: f64) {

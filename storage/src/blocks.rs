@@ -191,16 +191,19 @@ impl Blocks {
         self.fs.sync_dir(&self.dir).at(&self.dir)
     }
 
-    /// Sets blocks aside whose index was found damaged.
-    pub(crate) fn quarantine(&self, damage: &DamageLog) {
+    /// Sets blocks aside whose index was found damaged; their ranges.
+    pub(crate) fn quarantine(&self, damage: &DamageLog) -> Vec<TimeRange> {
+        let mut gone = Vec::new();
         for block in self.list().iter() {
             if let Some(what) = block.index_damage() {
                 self.replace(&[block.meta().id], Vec::new());
                 let name = block.dir().file_name().and_then(|n| n.to_str()).unwrap_or("block");
                 block.uncount_damage(damage);
                 set_aside(damage, block.dir(), name, block.meta().range, what);
+                gone.push(block.meta().range);
             }
         }
+        gone
     }
 
     /// Numbers of the blocks, of those that went into them, and of those that are gone on purpose.

@@ -67,7 +67,8 @@ impl Db {
 
     pub(crate) fn cut(&self, state: &mut MaintainState, now: i64, cut_t: i64, advances: bool) -> Result<(), IoAt> {
         let ranges = self.take(cut_t);
-        let blocks = match self.write_blocks(&ranges, state.retain_t).and_then(|blocks| self.list_blocks(blocks)) {
+        let oldest = lock(&self.retention).ms.map_or(i64::MIN, |ms| state.retain_t.saturating_sub(ms));
+        let blocks = match self.write_blocks(&ranges, oldest).and_then(|blocks| self.list_blocks(blocks)) {
             Ok(blocks) => blocks,
             Err(e) => {
                 self.end_take(false, false, cut_t);
@@ -78,6 +79,9 @@ impl Db {
         // A series is forgotten only when both kept snapshots are from after its samples: else a deletion that does not know
         // it any more would not be repeated when they come back.
         self.end_take(true, advances && snapshot.is_ok(), cut_t);
+        // What was not written is not seen any more.
+        let unwritten = ranges.keys().map(|&start| self.cut_range(start)).filter(|range| range.max_t <= oldest);
+        unwritten.for_each(|range| self.touched.note(range));
         snapshot
     }
 
@@ -135,12 +139,15 @@ impl Db {
         }
     }
 
-    /// Writes one block for each range that retention still wants. After an error none of them is left.
-    fn write_blocks(&self, ranges: &Ranges, retain_t: i64) -> Result<Vec<BlockId>, IoAt> {
-        let oldest = lock(&self.retention).ms.map_or(i64::MIN, |ms| retain_t.saturating_sub(ms));
+    fn cut_range(&self, start: i64) -> TimeRange {
+        TimeRange::new(start, start + self.options.block_ms)
+    }
+
+    /// Writes one block for each range that does not end before `oldest`. After an error none of them is left.
+    fn write_blocks(&self, ranges: &Ranges, oldest: i64) -> Result<Vec<BlockId>, IoAt> {
         let mut written = Vec::new();
         for (&start, series) in ranges {
-            let range = TimeRange::new(start, start + self.options.block_ms);
+            let range = self.cut_range(start);
             if range.max_t <= oldest {
                 continue;
             }

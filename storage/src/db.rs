@@ -26,6 +26,7 @@ use crate::recover::RefusalCell;
 use crate::retention::{Anchor, STEP_MS};
 use crate::snapshot::load::load;
 use crate::snapshot::{HEAD_DIR, SnapshotNumbers, Snapshots};
+use crate::touched::Touched;
 use crate::wal::Wal;
 use crate::wal::replay::{Start, list_segments, replay};
 use crate::{
@@ -98,6 +99,8 @@ pub struct Db {
     pub(crate) head: RwLock<Head>,
     pub(crate) blocks: Blocks,
     pub(crate) damage: DamageLog,
+    /// Changes of what somebody has looked at.
+    pub(crate) touched: Touched,
     /// A merge that runs should end soon.
     pub(crate) stopping: AtomicBool,
     /// Bytes of the WAL's segments when somebody last looked.
@@ -200,6 +203,7 @@ impl Db {
             head: RwLock::new(head),
             blocks,
             damage,
+            touched: Touched::new(),
             stopping: AtomicBool::new(false),
             segment_bytes: AtomicU64::new(segment_bytes),
             snapshot: Mutex::new(loaded.numbers),
@@ -250,7 +254,12 @@ impl Db {
         // Senders whose clock is right are not refused while ours is ahead.
         let believed_t = self.believed_t.load(Ordering::Relaxed).saturating_add(STEP_MS);
         window.min_t = window.min_t.min(Window::new(believed_t, retention_ms, 0).min_t);
-        let (done, lsn) = lock(&self.writer).append(&self.wal, &self.head, batch, window)?;
+        let appended = lock(&self.writer).append(&self.wal, &self.head, batch, window);
+        // After an error, too: a part may be seen already.
+        if appended.as_ref().map_or(true, |(done, _)| done.accepted > 0) {
+            self.touched.note_times(batch.times());
+        }
+        let (done, lsn) = appended?;
         self.appended.fetch_add(done.accepted, Ordering::Relaxed);
         if durability == Durability::Synced {
             self.wal.sync_to(lsn)?;
@@ -273,7 +282,7 @@ impl Db {
     pub fn maintain(&self, now: i64) -> Result<(), OpenError> {
         let mut state = self.maintaining();
         state.now = now;
-        self.blocks.quarantine(&self.damage);
+        self.blocks.quarantine(&self.damage).into_iter().for_each(|range| self.touched.note(range));
         let retain_t = state.anchor.advance(now, self.newest_t(), self.options.future_ms_max);
         state.retain_t = retain_t;
         self.believed_t.store(retain_t, Ordering::Relaxed);

@@ -51,6 +51,13 @@ impl Db {
         if range.is_empty() {
             return Ok(DeleteOutcome::default());
         }
+        let done = self.delete_in(matchers, range);
+        // After an error, too: a part may be gone.
+        self.touched.note(range);
+        done
+    }
+
+    fn delete_in(&self, matchers: &[Matcher], range: TimeRange) -> Result<DeleteOutcome, DeleteError> {
         let mut found = Found::new();
         for block in self.blocks_in(range) {
             // A damaged index is counted at its first use, and the block is set aside by the next `maintain`.

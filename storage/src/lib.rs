@@ -55,6 +55,7 @@ mod snapshot;
 mod starts;
 mod stats;
 mod tombstone;
+mod touched;
 mod verify;
 mod view;
 mod wal;

@@ -48,8 +48,8 @@ impl Anchor {
 }
 
 impl Db {
-    /// Newest sample anywhere.
-    pub(crate) fn newest_t(&self) -> Option<i64> {
+    /// Time of the newest sample anywhere; of blocks only their end is known. Cheap.
+    pub fn newest_t(&self) -> Option<i64> {
         let blocks = self.blocks.list();
         let in_blocks = blocks.iter().map(|b| b.meta().range.max_t.saturating_sub(1));
         in_blocks.chain(self.head().range().map(|(_, max_t)| max_t)).max()
@@ -61,7 +61,9 @@ impl Db {
         if let Some(ms) = limits.ms {
             let oldest = now.saturating_sub(ms);
             for block in self.blocks.list().iter().filter(|b| b.meta().range.max_t <= oldest) {
-                self.blocks.remove(block)?;
+                let removed = self.blocks.remove(block);
+                self.touched.note(block.meta().range);
+                removed?;
             }
         }
         self.make_room(0)
@@ -92,7 +94,9 @@ impl Db {
             if bytes <= bytes_max {
                 break;
             }
-            self.blocks.remove(&block)?;
+            let removed = self.blocks.remove(&block);
+            self.touched.note(block.meta().range);
+            removed?;
             bytes = bytes.saturating_sub(block.bytes());
         }
         Ok(())

@@ -184,6 +184,45 @@ async fn what_was_asked_is_logged_and_what_was_slow_is_listed() {
 }
 
 #[tokio::test]
+async fn range_queries_are_answered_from_the_cache_unless_forbidden() {
+    let dir = tempfile::tempdir().unwrap();
+    let cairn = Cairn::start(dir.path(), &["--no-collector.host"]);
+    let now = cairn::clock::Clock::system().now_ms() / 60_000 * 60_000;
+    for minute in (0..60).rev() {
+        let sent = cairn.post("/api/v1/write").body(body("m", 0..2, now - minute * 60_000, minute as f64)).send();
+        assert_eq!(sent.await.unwrap().status(), 204);
+    }
+    let path = format!("/api/v1/query_range?query=sum(m)&start={}&end={}&step=60", now / 1000 - 3000, now / 1000);
+    let count = async |result: &str| {
+        let metrics = cairn.get("/metrics").send().await.unwrap().text().await.unwrap();
+        let line = metrics
+            .lines()
+            .find(|l| l.starts_with(&format!("cairn_query_cache_requests_total{{result=\"{result}\"}}")));
+        line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+    };
+    let first = cairn.data(&path).await;
+    assert_eq!(first["result"][0]["values"].as_array().unwrap().len(), 51);
+    assert_eq!((count("miss").await, count("hit").await), (1, 0));
+    assert_eq!(cairn.data(&path).await, first);
+    assert_eq!((count("miss").await, count("hit").await), (1, 1));
+    // A sample that came late is seen at once.
+    let late = cairn.post("/api/v1/write").body(body("m", 2..3, now - 1_800_000, 1000.0)).send().await.unwrap();
+    assert_eq!(late.status(), 204);
+    let second = cairn.data(&path).await;
+    assert_ne!(second, first);
+    let asked = count("miss").await + count("hit").await + count("partial").await;
+    assert_eq!(cairn.data(&format!("{path}&nocache=1")).await, second);
+    assert_eq!(cairn.data(&format!("{path}&stats=all")).await["result"], second["result"]);
+    let around = cairn.get(&path).header("cache-control", "no-store").send().await.unwrap();
+    assert_eq!(around.status(), 200);
+    assert_eq!(
+        count("miss").await + count("hit").await + count("partial").await,
+        asked,
+        "none of these looked into it"
+    );
+}
+
+#[tokio::test]
 async fn a_message_names_the_limit_and_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("prometheus.yml");

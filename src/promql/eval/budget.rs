@@ -12,10 +12,9 @@ use storage::Labels;
 
 use super::row::Row;
 use crate::promql::source::SeriesReader;
-use crate::promql::types::{EngineOptions, QueryControl, QueryError};
+use crate::promql::types::{EngineOptions, POINT_BYTES, QueryControl, QueryError};
 
-/// Bytes of a sample: a time and a value.
-const SAMPLE_BYTES: u64 = 16;
+const SAMPLE_BYTES: u64 = POINT_BYTES as u64;
 /// Bytes of a selected series beside its labels: its handle and the list of its chunks.
 const SERIES_BYTES: u64 = 256;
 /// Bytes of a row beside its labels and values.
@@ -117,14 +116,19 @@ impl<'a> Budget<'a> {
             let values = row.cost() as u64 * SAMPLE_BYTES;
             bytes = bytes.saturating_add(values + packed_bytes(&row.labels));
             if bytes > max {
-                return Err(QueryError::Execution(format!(
-                    "the answer has more than {max} bytes ({SAMPLE_BYTES} for a point, and the labels); ask for fewer series \
-                     or a longer step, or raise cairn.limits.query_result_bytes_max"
-                )));
+                return Err(too_large(max));
             }
         }
         Ok(())
     }
+}
+
+/// An answer of more bytes than it may have.
+pub(crate) fn too_large(max: u64) -> QueryError {
+    QueryError::Execution(format!(
+        "the answer has more than {max} bytes ({SAMPLE_BYTES} for a point, and the labels); ask for fewer series or a longer \
+         step, or raise cairn.limits.query_result_bytes_max"
+    ))
 }
 
 /// Prometheus' words for a query over its budget of samples, and what to do.

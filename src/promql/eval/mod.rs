@@ -43,7 +43,7 @@ mod stats_only;
 mod window;
 
 pub(super) use annotate::short_float;
-pub(super) use budget::too_many_samples;
+pub(super) use budget::{too_large, too_many_samples};
 pub(super) use context::Context;
 pub(super) use grid::Grid;
 pub(super) use parallel::Helpers;
