@@ -157,9 +157,16 @@ pub struct QueryService {
 }
 
 impl QueryService {
-    /// A service over these tenants; `limits` are those on queries.
-    pub fn new(engine: Engine, tenants: Arc<Tenants>, clock: Clock, limits: Limits, registry: &Registry) -> Self {
-        let queue = Arc::new(FairQueue::new(limits.query_concurrency_max, limits.query_queue_max));
+    /// A service over these tenants; `limits` are those on queries, `has_tenants` says that there may be several.
+    pub fn new(
+        engine: Engine,
+        tenants: Arc<Tenants>,
+        clock: Clock,
+        (limits, has_tenants): (Limits, bool),
+        registry: &Registry,
+    ) -> Self {
+        let queue = FairQueue::new(limits.query_concurrency_max, limits.query_queue_max, has_tenants);
+        let queue = Arc::new(queue);
         let refused = Counter::default();
         registry.with(|r| {
             let help = "Queries that were sent back because too many waited, or after waiting for too long";

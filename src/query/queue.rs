@@ -3,9 +3,10 @@
 //! Here: a line for each tenant and the choice among them. Elsewhere: what a query does once it runs (the service).
 //!
 //! A free place goes to the tenant with the fewest queries running, among those to the one that was served longest ago,
-//! and within a tenant to the query that came first: a tenant's own line is the only one that it makes longer.
+//! and within a tenant to the query that came first: a tenant's own line is the only one that it makes longer. Where there
+//! are several tenants, the last place is kept for one that has nothing running: long queries of one do not shut out others.
 //!
-//! Invariant: somebody waits only while all places are taken.
+//! Invariant: somebody waits only while there is no place that it may take.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,8 @@ use crate::config::TenantId;
 pub(super) struct FairQueue {
     state: Mutex<State>,
     running_max: usize,
+    /// As many may run if their tenants have others running.
+    crowd_max: usize,
     /// In the line of one tenant.
     waiting_max: usize,
 }
@@ -72,15 +75,19 @@ struct Place<'q> {
 }
 
 impl FairQueue {
-    pub(super) fn new(running_max: usize, waiting_max: usize) -> Self {
-        FairQueue { state: Mutex::default(), running_max: running_max.max(1), waiting_max }
+    /// `keeps_place`: for a tenant that has nothing running; of a single place none is kept.
+    pub(super) fn new(running_max: usize, waiting_max: usize, keeps_place: bool) -> Self {
+        let running_max = running_max.max(1);
+        let crowd_max = if keeps_place { (running_max - 1).max(1) } else { running_max };
+        FairQueue { state: Mutex::default(), running_max, crowd_max, waiting_max }
     }
 
     /// Waits for a place, but no longer than `wait_max`. Who stops waiting leaves the line.
     pub(super) async fn enter(self: &Arc<Self>, tenant: &TenantId, wait_max: Duration) -> Result<Permit, Refused> {
         let (id, called) = {
             let mut state = self.lock();
-            if state.running < self.running_max {
+            let has_running = state.lines.get(tenant).is_some_and(|line| line.running > 0);
+            if state.running < self.places(has_running) {
                 state.let_in(tenant);
                 return Ok(Permit { queue: self.clone(), tenant: tenant.clone() });
             }
@@ -110,6 +117,11 @@ impl FairQueue {
         (state.running, state.waiting)
     }
 
+    /// Places for a tenant.
+    fn places(&self, has_running: bool) -> usize {
+        if has_running { self.crowd_max } else { self.running_max }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -125,8 +137,10 @@ impl State {
     }
 
     /// The one whose turn it is, let in already.
-    fn call_next(&mut self) -> Option<(TenantId, Waiter)> {
-        let waiting = self.lines.iter_mut().filter(|(_, line)| !line.waiting.is_empty());
+    fn call_next(&mut self, queue: &FairQueue) -> Option<(TenantId, Waiter)> {
+        let running = self.running;
+        let may_enter = |line: &Line| !line.waiting.is_empty() && running < queue.places(line.running > 0);
+        let waiting = self.lines.iter_mut().filter(|(_, line)| may_enter(line));
         let (tenant, line) = waiting.min_by_key(|(_, line)| (line.running, line.served))?;
         let (tenant, waiter) = (tenant.clone(), line.waiting.pop_front()?);
         self.waiting -= 1;
@@ -149,7 +163,7 @@ impl Drop for Permit {
             if let Some(line) = state.lines.get_mut(&self.tenant) {
                 line.running -= 1;
             }
-            let next = state.call_next();
+            let next = state.call_next(&self.queue);
             state.forget_idle(&self.tenant);
             next
         };
@@ -193,7 +207,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_free_place_goes_to_who_has_least() {
-        let queue = Arc::new(FairQueue::new(2, 100));
+        let queue = Arc::new(FairQueue::new(2, 100, false));
         let (loud, quiet) = (tenant("loud"), tenant("quiet"));
         let mut running = vec![queue.enter(&loud, LONG).await.unwrap(), queue.enter(&loud, LONG).await.unwrap()];
         let mut crowd: Vec<Entering<'_>> =
@@ -212,8 +226,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn long_queries_of_one_do_not_shut_out_others() {
+        let queue = Arc::new(FairQueue::new(3, 100, true));
+        let (loud, quiet) = (tenant("loud"), tenant("quiet"));
+        let mut running = vec![queue.enter(&loud, LONG).await.unwrap(), queue.enter(&loud, LONG).await.unwrap()];
+        let mut third: Entering<'_> = Box::pin(queue.enter(&loud, LONG));
+        assert!(poll(&mut third).is_pending());
+        let other = queue.enter(&quiet, Duration::ZERO).await.unwrap();
+        let mut fourth: Entering<'_> = Box::pin(queue.enter(&quiet, LONG));
+        assert!(poll(&mut fourth).is_pending());
+        // The place that is kept stays free, however many wait.
+        drop(other);
+        assert!(poll(&mut third).is_pending());
+        let Poll::Ready(Ok(_permit)) = poll(&mut fourth) else { panic!("quiet has nothing running") };
+        running.pop();
+        assert!(poll(&mut third).is_pending(), "two run already");
+        running.pop();
+        assert!(poll(&mut third).is_ready());
+    }
+
+    #[tokio::test]
     async fn who_leaves_the_line_costs_nothing() {
-        let queue = Arc::new(FairQueue::new(1, 2));
+        let queue = Arc::new(FairQueue::new(1, 2, false));
         let a = tenant("a");
         let running = queue.enter(&a, LONG).await.unwrap();
         let (mut first, mut second): (Entering<'_>, Entering<'_>) =
@@ -232,7 +266,7 @@ mod tests {
 
     #[tokio::test]
     async fn lines_are_bounded_for_each_tenant() {
-        let queue = Arc::new(FairQueue::new(1, 0));
+        let queue = Arc::new(FairQueue::new(1, 0, true));
         let permit = queue.enter(&tenant("a"), LONG).await.unwrap();
         assert_eq!(queue.enter(&tenant("b"), LONG).await.err(), Some(Refused::Full));
         drop(permit);

@@ -77,7 +77,8 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
     let external = external(&external_url, &addresses);
     let scrape = Arc::new(ScrapeManager::new(clock.clone(), &registry, sink, external, seed));
     let dashboards = Arc::new(Dashboards::new(meta, clock.clone(), live.config.cairn.dashboard_dirs.clone()));
-    let queries = QueryService::new(engine, tenants.clone(), clock.clone(), limits.clone(), &registry);
+    let has_tenants = live.config.cairn.multitenancy;
+    let queries = QueryService::new(engine, tenants.clone(), clock.clone(), (limits.clone(), has_tenants), &registry);
     Ok(App::new(Parts {
         clock,
         registry,
