@@ -9,7 +9,7 @@ mod counting;
 
 use std::sync::Arc;
 
-use cairn::ingest::{Ingester, WriteLimits};
+use cairn::ingest::{Ingester, Protocol, WriteLimits};
 use counting::allocations;
 use storage::{Db, Durability, Options};
 
@@ -49,7 +49,7 @@ fn a_push_of_known_series_allocates_nothing() {
     let ingester = Ingester::new(WriteLimits::default());
     let push = |body: &[u8]| {
         let before = allocations();
-        let outcome = ingester.write("t", &db, body, 1000, Durability::Written).unwrap();
+        let outcome = ingester.write("t", &db, (Protocol::V1, body), 1000, Durability::Written).unwrap();
         (allocations() - before, outcome.accepted)
     };
     assert_eq!(push(&body(SERIES, 0)).1, u64::from(SERIES));

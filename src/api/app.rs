@@ -98,6 +98,8 @@ pub struct Parts {
     pub rules: Arc<RuleManager>,
     pub notifier: Arc<Notifier>,
     pub push_limits: WriteLimits,
+    /// Whether start timestamps that are pushed are stored.
+    pub stores_starts: bool,
     pub about: About,
     pub reload: mpsc::Sender<oneshot::Sender<Result<(), String>>>,
     pub live: Live,
@@ -114,7 +116,7 @@ impl App {
             scrape: parts.scrape,
             rules: parts.rules,
             notifier: parts.notifier,
-            ingester: Ingester::new(parts.push_limits),
+            ingester: Ingester::new(parts.push_limits).with_starts(parts.stores_starts),
             push_gate: PushGate::new(&parts.live.config.cairn.limits),
             push_metrics: PushMetrics::register(&parts.registry),
             metrics: ApiMetrics::register(&parts.registry),

@@ -86,7 +86,7 @@ pub const ROUTES: &[Route] = &[
     route!("GET", "/api/v1/rules", Read, rules::rules, "Rule groups with state, health and alerts."),
     route!("GET", "/api/v1/alerts", Read, rules::alerts, "Pending and firing alerts."),
     // Pushes.
-    route!("POST", "/api/v1/write", Push, write::push, "Prometheus remote write 1.0 (protobuf, snappy)."),
+    route!("POST", "/api/v1/write", Push, write::push, "Prometheus remote write 1.0 and 2.0 (protobuf, snappy)."),
     route!("POST", "/api/v1/push", Push, write::push, "The same under Mimir's name."),
     // Prometheus: administration of the store.
     route!("POST PUT", "/api/v1/admin/tsdb/delete_series", Change, admin_tsdb::delete_series, "Delete the samples of the series that `match[]` selects, from `start` to `end`."),

@@ -1,7 +1,7 @@
-//! `POST /api/v1/write` and `/api/v1/push`: remote write 1.0.
+//! `POST /api/v1/write` and `/api/v1/push`: remote write 1.0 and 2.0, as the content type says.
 //!
 //! 204: all is stored and, unless configured otherwise, fsynced. 400: the request or some of its samples are wrong, the good
-//! ones are stored, sending again does not help. 503: nothing is wrong with the request, send again.
+//! ones are stored, sending again does not help. 415: another content type. 503: nothing is wrong with the request, send again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -22,7 +22,7 @@ use super::error::ApiError;
 use super::params::read_body;
 use crate::auth::Caller;
 use crate::config::{Limits, format_duration};
-use crate::ingest::{IngestError, WriteOutcome, check_headers, unpacked_bytes};
+use crate::ingest::{IngestError, Protocol, WriteOutcome, check_headers, unpacked_bytes};
 use crate::telemetry::Registry;
 use crate::tenant::TenantError;
 
@@ -31,6 +31,8 @@ const RETRY_AFTER_S: u32 = 5;
 
 /// Bytes that a push takes for each byte that its body unpacks to: the body itself and its batch.
 const MEMORY_PER_BYTE: usize = 2;
+/// The same of remote write 2.0, where a text that many series share stands once.
+const MEMORY_PER_BYTE_2: usize = 16;
 
 /// Bounds what pushes take at one moment.
 #[derive(Debug)]
@@ -56,8 +58,9 @@ impl PushGate {
     }
 
     /// Waits until a body that unpacks to so many bytes may be worked on, but not for ever.
-    async fn enter(&self, bytes: usize) -> Result<[OwnedSemaphorePermit; 2], ApiError> {
-        let kib = u32::try_from(bytes.saturating_mul(MEMORY_PER_BYTE) >> 10).unwrap_or(u32::MAX);
+    async fn enter(&self, protocol: Protocol, bytes: usize) -> Result<[OwnedSemaphorePermit; 2], ApiError> {
+        let memory_per_byte = if protocol == Protocol::V1 { MEMORY_PER_BYTE } else { MEMORY_PER_BYTE_2 };
+        let kib = u32::try_from(bytes.saturating_mul(memory_per_byte) >> 10).unwrap_or(u32::MAX);
         let kib = kib.clamp(1, self.memory_kib_max);
         let end = tokio::time::Instant::now() + self.wait_max;
         let push = tokio::time::timeout_at(end, self.pushes.clone().acquire_owned()).await;
@@ -148,13 +151,19 @@ pub(super) async fn push(
     body: Body,
 ) -> Response {
     match store(&app, &caller, &headers, body).await {
-        Ok(outcome) => match outcome.message() {
-            None => StatusCode::NO_CONTENT.into_response(),
-            Some(message) => {
-                tracing::warn!(component = "remote_write", tenant = %caller.tenant, "{message}");
-                ApiError::BadData(message).into_text()
+        Ok((protocol, outcome)) => {
+            let mut response = match outcome.message() {
+                None => StatusCode::NO_CONTENT.into_response(),
+                Some(message) => {
+                    tracing::warn!(component = "remote_write", tenant = %caller.tenant, "{message}");
+                    ApiError::BadData(message).into_text()
+                }
+            };
+            if protocol == Protocol::V2 {
+                tell_written(response.headers_mut(), &outcome);
             }
-        },
+            response
+        }
         // Said once by the tenant's keeper: a full disk refuses every push.
         Err(e @ ApiError::Unavailable { .. }) => e.into_text(),
         Err(e) => {
@@ -164,25 +173,44 @@ pub(super) async fn push(
     }
 }
 
-async fn store(app: &Arc<App>, caller: &Caller, headers: &HeaderMap, body: Body) -> Result<WriteOutcome, ApiError> {
+/// What a sender of version 2.0 compares with what it sent.
+fn tell_written(headers: &mut HeaderMap, outcome: &WriteOutcome) {
+    let samples = (outcome.accepted + outcome.duplicates).saturating_sub(outcome.histograms);
+    let written = [
+        ("x-prometheus-remote-write-samples-written", samples),
+        ("x-prometheus-remote-write-histograms-written", outcome.histograms),
+        ("x-prometheus-remote-write-exemplars-written", outcome.exemplars.accepted),
+    ];
+    for (name, count) in written {
+        headers.insert(name, HeaderValue::from(count));
+    }
+}
+
+async fn store(
+    app: &Arc<App>,
+    caller: &Caller,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Protocol, WriteOutcome), ApiError> {
     let text = |name| headers.get(name).and_then(|v| v.to_str().ok());
-    check_headers(text(header::CONTENT_TYPE), text(header::CONTENT_ENCODING))?;
+    let protocol = check_headers(text(header::CONTENT_TYPE), text(header::CONTENT_ENCODING))?;
     let config = app.live().config;
     let body = read_body(body, config.cairn.limits.push_body_bytes_max, "push_body_bytes_max").await?;
     let durability = if config.cairn.durability_interval { Durability::Written } else { Durability::Synced };
     // Before the tenant: what is no push must not create one.
-    let permits = app.push_gate.enter(unpacked_bytes(&body, app.ingester.limits())?).await?;
+    let permits = app.push_gate.enter(protocol, unpacked_bytes(&body, app.ingester.limits())?).await?;
     let (work_app, tenant) = (app.clone(), caller.tenant.clone());
     let work = tokio::task::spawn_blocking(move || {
         // Given back when the work is done, even if the sender has gone by then.
         let _permits = permits;
         let tenant = work_app.tenants.get_or_create(&tenant)?;
         let now = work_app.clock.now_ms();
-        Ok::<_, ApiError>(work_app.ingester.write(tenant.id.as_str(), &tenant.db, &body, now, durability)?)
+        let body = (protocol, body.as_ref());
+        Ok::<_, ApiError>(work_app.ingester.write(tenant.id.as_str(), &tenant.db, body, now, durability)?)
     });
     let outcome: WriteOutcome = work.await.map_err(|e| ApiError::Internal(format!("the push ended early: {e}")))??;
     app.push_metrics.count(&outcome);
-    Ok(outcome)
+    Ok((protocol, outcome))
 }
 
 impl From<IngestError> for ApiError {
@@ -191,7 +219,9 @@ impl From<IngestError> for ApiError {
         match e {
             IngestError::Empty | IngestError::Snappy(_) | IngestError::Decode(_) => ApiError::BadData(text),
             IngestError::ContentType(_) | IngestError::ContentEncoding(_) => ApiError::UnsupportedMedia(text),
-            IngestError::TooLarge { .. } | IngestError::TooManySamples { .. } => ApiError::TooLarge(text),
+            IngestError::TooLarge { .. } | IngestError::TooManySamples { .. } | IngestError::TooManySymbols { .. } => {
+                ApiError::TooLarge(text)
+            }
             IngestError::Append(_) => ApiError::Unavailable { message: text, retry_after_s: RETRY_AFTER_S },
         }
     }
@@ -212,7 +242,7 @@ mod tests {
     use super::*;
 
     async fn refusal(gate: &PushGate) -> String {
-        match gate.enter(1).await {
+        match gate.enter(Protocol::V1, 1).await {
             Err(ApiError::Unavailable { message, .. }) => message,
             other => panic!("there is no room: {other:?}"),
         }
@@ -227,7 +257,7 @@ mod tests {
             ..Limits::default()
         };
         let gate = PushGate::new(&limits);
-        let whole = gate.enter(usize::MAX).await.unwrap();
+        let whole = gate.enter(Protocol::V1, usize::MAX).await.unwrap();
         let words = "more is pushed at once than can be stored: this push has waited for 1ms \
             (cairn.limits.push_wait_max), and at most ";
         let memory = "pushes of 1024 KiB, unpacked, are worked on at one moment; send it again or raise cairn.limits.push_memory_bytes_max";
@@ -235,11 +265,11 @@ mod tests {
         drop(whole);
         let mut inside = Vec::new();
         for _ in 0..3 {
-            inside.push(gate.enter(100 << 10).await.unwrap());
+            inside.push(gate.enter(Protocol::V1, 100 << 10).await.unwrap());
         }
         let pushes = "3 pushes are worked on at one moment; send it again or raise cairn.limits.pushes_max";
         assert_eq!(refusal(&gate).await, format!("{words}{pushes}"));
         inside.pop();
-        assert!(gate.enter(1).await.is_ok());
+        assert!(gate.enter(Protocol::V1, 1).await.is_ok());
     }
 }

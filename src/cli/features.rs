@@ -9,13 +9,14 @@ const EXPERIMENTAL_FUNCTIONS: &str = "promql-experimental-functions";
 const EXTENDED_RANGE_SELECTORS: &str = "promql-extended-range-selectors";
 const BINOP_FILL_MODIFIERS: &str = "promql-binop-fill-modifiers";
 const DELAYED_NAME_REMOVAL: &str = "promql-delayed-name-removal";
+const ST_STORAGE: &str = "st-storage";
 const USE_START_TIMESTAMPS: &str = "use-start-timestamps";
 
 /// Once features, now part of Prometheus and of Cairn.
 const ALWAYS_ON: [&str; 2] = ["promql-duration-expr", "promql-per-step-stats"];
 
 /// Other names that Prometheus 3.14 knows.
-const WITHOUT_EFFECT: [&str; 21] = [
+const WITHOUT_EFFECT: [&str; 20] = [
     "auto-reload-config",
     "concurrent-rule-eval",
     "created-timestamp-zero-ingestion",
@@ -32,7 +33,6 @@ const WITHOUT_EFFECT: [&str; 21] = [
     "otlp-deltatocumulative",
     "otlp-native-delta-ingestion",
     "search-api",
-    "st-storage",
     "st-synthesis",
     "type-and-unit-labels",
     "use-uncached-io",
@@ -48,6 +48,11 @@ impl Flags {
     /// Whether names of metrics are dropped at the end of a query rather than at once.
     pub fn delayed_name_removal(&self) -> bool {
         delayed_name_removal(&self.features)
+    }
+
+    /// Whether start timestamps that senders tell are stored.
+    pub fn stores_starts(&self) -> bool {
+        has(&self.features, ST_STORAGE)
     }
 
     /// Whether rates and resets look at stored start timestamps.
@@ -87,6 +92,7 @@ pub(super) fn warnings(names: &[String]) -> Vec<String> {
         EXTENDED_RANGE_SELECTORS,
         BINOP_FILL_MODIFIERS,
         DELAYED_NAME_REMOVAL,
+        ST_STORAGE,
         USE_START_TIMESTAMPS,
     ];
     let idle = names.iter().map(String::as_str).filter(|name| !effective.contains(name));

@@ -99,7 +99,8 @@ pub struct Flags {
     pub query_concurrency_max: Option<usize>,
 
     /// Names of features that are off by default, with commas between: promql-experimental-functions,
-    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, use-start-timestamps.
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, st-storage,
+    /// use-start-timestamps.
     #[arg(long = "enable-feature", env = "CAIRN_ENABLE_FEATURE", value_name = "NAMES", value_delimiter = ',')]
     pub features: Vec<String>,
 

@@ -1,7 +1,7 @@
 //! What a remote write request has besides floats: native histograms, exemplars, metadata.
 //!
 //! Here: a second walk over the body, made only if the first one met any of them, so that pushes of floats pay nothing.
-//! Elsewhere: floats (`remote_write`), the fields of a histogram (`histogram`), storing all of it (`ingester`).
+//! Elsewhere: the same of version 2.0 (`extras_2`), floats (`remote_write`), the fields of a histogram (`histogram`), storing all of it (`ingester`).
 //!
 //! Invariant: as for floats - what is damaged stops the whole request before anything is stored, what breaks a rule is
 //! left out alone and counted.
@@ -22,7 +22,7 @@ const BUCKETS_PER_SAMPLE: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Extras {
     /// Sound ones.
-    pub(super) histograms: Vec<(Labels, i64, Histogram)>,
+    pub(super) histograms: Vec<PushedHistogram>,
     /// Of any length and order: the database has rules for them.
     pub(super) exemplars: Vec<(Labels, Exemplar)>,
     /// Metric and what it means.
@@ -30,6 +30,16 @@ pub(super) struct Extras {
     /// Exemplars and metadata that are no text.
     pub(super) invalid: u64,
     weight: usize,
+}
+
+/// A native histogram of a series.
+#[derive(Debug)]
+pub(super) struct PushedHistogram {
+    pub(super) labels: Labels,
+    pub(super) t: i64,
+    /// 0 if it does not say.
+    pub(super) start: i64,
+    pub(super) histogram: Histogram,
 }
 
 impl Extras {
@@ -85,7 +95,7 @@ impl Extras {
                 let (t, histogram) = read_histogram(reader.message("a histogram")?)?;
                 self.weigh(1 + histogram.bucket_count() / BUCKETS_PER_SAMPLE, limits)?;
                 match labels {
-                    Ok(labels) => self.take_histogram(labels, t, histogram, outcome),
+                    Ok(labels) => self.take_histogram(labels, (t, 0), histogram, outcome),
                     Err((reason, example)) => outcome.discard(*reason, 1, || example.clone()),
                 }
             }
@@ -94,7 +104,7 @@ impl Extras {
     }
 
     /// Bounds the memory of a request: a few bytes on the wire can be a structure of hundreds.
-    fn weigh(&mut self, samples: usize, limits: &WriteLimits) -> Result<(), IngestError> {
+    pub(super) fn weigh(&mut self, samples: usize, limits: &WriteLimits) -> Result<(), IngestError> {
         self.weight += samples;
         if self.weight > limits.request_samples_max {
             return Err(IngestError::TooManySamples { max: limits.request_samples_max });
@@ -102,9 +112,15 @@ impl Extras {
         Ok(())
     }
 
-    fn take_histogram(&mut self, labels: &Labels, t: i64, mut histogram: Histogram, outcome: &mut WriteOutcome) {
+    pub(super) fn take_histogram(
+        &mut self,
+        labels: &Labels,
+        (t, start): (i64, i64),
+        mut histogram: Histogram,
+        outcome: &mut WriteOutcome,
+    ) {
         match make_storable(&mut histogram) {
-            Ok(()) => self.histograms.push((labels.clone(), t, histogram)),
+            Ok(()) => self.histograms.push(PushedHistogram { labels: labels.clone(), t, start, histogram }),
             Err(error) => {
                 let example = || format!("{error}: series {}", Excerpt(&labels.to_string()));
                 outcome.discard(Reason::InvalidHistogram, 1, example);
@@ -139,12 +155,13 @@ fn read_exemplar(mut message: Reader<'_>) -> Result<Option<Exemplar>, DecodeErro
             _ => message.skip(number, wire)?,
         }
     }
-    let texts: Option<Vec<(&str, &str)>> = pairs
-        .into_iter()
-        .map(|(name, value)| Some((str::from_utf8(name).ok()?, str::from_utf8(value).ok()?)))
-        .collect();
-    let labels = texts.and_then(|texts| Labels::from_pairs(texts).ok());
-    Ok(labels.map(|labels| Exemplar { labels, t, v }))
+    Ok(exemplar_labels(&pairs).map(|labels| Exemplar { labels, t, v }))
+}
+
+/// `None` if they are no label set.
+pub(super) fn exemplar_labels(pairs: &[(&[u8], &[u8])]) -> Option<Labels> {
+    let texts = pairs.iter().map(|(name, value)| Some((str::from_utf8(name).ok()?, str::from_utf8(value).ok()?)));
+    Labels::from_pairs(texts.collect::<Option<Vec<(&str, &str)>>>()?).ok()
 }
 
 /// `None` if it is no text or has no name.
@@ -170,7 +187,7 @@ fn read_metadata(mut message: Reader<'_>) -> Result<Option<(String, MetricMetada
 }
 
 /// `MetricMetadata.MetricType`, in the words of `/api/v1/metadata`.
-fn kind_of(number: u64) -> &'static str {
+pub(super) fn kind_of(number: u64) -> &'static str {
     match number {
         1 => "counter",
         2 => "gauge",
@@ -329,7 +346,7 @@ mod tests {
     #[test]
     fn finer_schemas_are_made_coarser() {
         let (found, _) = read(&with_histogram(20, 2));
-        assert!(found.unwrap().histograms.iter().all(|(_, _, h)| h.schema == SCHEMA_MAX));
+        assert!(found.unwrap().histograms.iter().all(|h| h.histogram.schema == SCHEMA_MAX));
         let (found, outcome) = read(&with_histogram(53, 2));
         assert_eq!((found.unwrap().histograms.len(), outcome.discarded_samples()), (0, 2));
     }

@@ -1,4 +1,5 @@
-//! A native histogram of remote write 1.0 (`prometheus.Histogram`) as the storage has it.
+//! A native histogram of remote write as the storage has it: `prometheus.Histogram`, and that of version 2.0, which says
+//! when it began.
 //!
 //! Here: its fields, whole or fractional. Elsewhere: who asks for it (`extras`), which histograms are sound (`storage`).
 //!
@@ -19,6 +20,7 @@ enum Count {
 #[derive(Debug)]
 struct Parts {
     t: i64,
+    start: i64,
     histogram: Histogram,
     count: Count,
     zero_count: Count,
@@ -29,9 +31,15 @@ struct Parts {
 }
 
 /// Reads one message: its time and the histogram, which may break the rules of [`Histogram::validate`].
-pub(super) fn read_histogram(mut reader: Reader<'_>) -> Result<(i64, Histogram), DecodeError> {
+pub(super) fn read_histogram(reader: Reader<'_>) -> Result<(i64, Histogram), DecodeError> {
+    read_started_histogram(reader).map(|(t, _, histogram)| (t, histogram))
+}
+
+/// The same of version 2.0: time, start timestamp, histogram.
+pub(super) fn read_started_histogram(mut reader: Reader<'_>) -> Result<(i64, i64, Histogram), DecodeError> {
     let mut parts = Parts {
         t: 0,
+        start: 0,
         histogram: Histogram::default(),
         count: Count::Int(0),
         zero_count: Count::Int(0),
@@ -66,12 +74,13 @@ impl Parts {
             14 => histogram.counter_reset_hint = hint_of(varint(reader, wire)?),
             15 => self.t = varint(reader, wire)?.cast_signed(),
             16 => read_doubles(reader, wire, &mut histogram.custom_values)?,
+            17 if wire == Wire::Varint => self.start = reader.varint()?.cast_signed(),
             _ => reader.skip(number, wire)?,
         }
         Ok(())
     }
 
-    fn finish(self) -> (i64, Histogram) {
+    fn finish(self) -> (i64, i64, Histogram) {
         let counts = match self.count {
             Count::Int(count) => HistogramCounts::Int {
                 count,
@@ -86,7 +95,7 @@ impl Parts {
                 negative: self.negative_counts,
             },
         };
-        (self.t, Histogram { counts, ..self.histogram })
+        (self.t, self.start, Histogram { counts, ..self.histogram })
     }
 }
 

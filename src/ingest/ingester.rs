@@ -15,7 +15,8 @@ use super::cache::{Cursor, LabelHash, SeriesCache};
 use super::extras::Extras;
 use super::labels::label_set;
 use super::outcome::{Excerpt, Reason, WriteOutcome};
-use super::remote_write::{Series, decode_write_request, decompress};
+use super::remote_write::{Protocol, Series, WriteRequestReader, decode_write_request, decompress};
+use super::remote_write_2::{WriteRequest2Reader, decode_write_request_2};
 use super::{IngestError, WriteLimits};
 
 /// Takes pushes for all tenants. One for the process, shared; it blocks on disk, so call it off the async threads.
@@ -28,6 +29,8 @@ pub struct Ingester {
     /// Key of the label hash, so that nobody can look for collisions.
     secret: [u8; SECRET_BYTES],
     caches: Mutex<HashMap<String, Arc<RwLock<SeriesCache>>>>,
+    /// Whether start timestamps are stored.
+    has_starts: bool,
     /// Memory of finished requests, for the next ones.
     spare: Mutex<Vec<Scratch>>,
 }
@@ -43,12 +46,15 @@ const LOOKUPS_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
 struct Scratch {
+    protocol: Protocol,
     /// The unpacked body is at its beginning.
     room: Vec<u8>,
     body_len: usize,
     batch: Batch,
     /// Of the series at hand.
     samples: Vec<Sample>,
+    /// Their start timestamps.
+    starts: Vec<i64>,
     /// For each series of the request, the place of its first sample in the batch. It has none there if the next one
     /// begins at the same place.
     firsts: Vec<usize>,
@@ -65,6 +71,54 @@ struct Fresh {
     hash: Option<LabelHash>,
     /// Length of its labels' bytes.
     length: usize,
+}
+
+/// A request of either version.
+enum Request<'a> {
+    V1(WriteRequestReader<'a>),
+    V2(WriteRequest2Reader<'a>),
+}
+
+impl<'a> Request<'a> {
+    fn new(protocol: Protocol, body: &'a [u8], limits: &WriteLimits) -> Result<Self, IngestError> {
+        Ok(match protocol {
+            Protocol::V1 => Request::V1(decode_write_request(body)),
+            Protocol::V2 => Request::V2(decode_write_request_2(body, limits)?),
+        })
+    }
+
+    #[inline]
+    fn next<'s>(
+        &'s mut self,
+        samples: &'s mut Vec<Sample>,
+        starts: &'s mut Vec<i64>,
+    ) -> Result<Option<Series<'s, 's>>, IngestError> {
+        match self {
+            Request::V1(request) => Ok(request.next(samples)?),
+            Request::V2(request) => request.next(samples, starts),
+        }
+    }
+
+    /// As [`WriteRequestReader::next_known`]; what is known of version 2 saves no reading.
+    #[inline]
+    fn next_known<'s>(
+        &'s mut self,
+        samples: &'s mut Vec<Sample>,
+        starts: &'s mut Vec<i64>,
+        known: impl FnOnce(&[u8]) -> Option<usize>,
+    ) -> Result<Option<Series<'s, 's>>, IngestError> {
+        match self {
+            Request::V1(request) => Ok(request.next_known(samples, known)?),
+            Request::V2(request) => request.next(samples, starts),
+        }
+    }
+
+    fn metadata_count(&self) -> u64 {
+        match self {
+            Request::V1(request) => request.metadata_count(),
+            Request::V2(request) => request.metadata_count(),
+        }
+    }
 }
 
 impl Scratch {
@@ -98,7 +152,12 @@ impl Ingester {
         for (n, bytes) in secret.chunks_exact_mut(8).enumerate() {
             bytes.copy_from_slice(&random.hash_one(n).to_le_bytes());
         }
-        Ingester { limits, secret, caches: Mutex::default(), spare: Mutex::default() }
+        Ingester { limits, secret, caches: Mutex::default(), has_starts: false, spare: Mutex::default() }
+    }
+
+    /// The same, storing start timestamps if `has_starts`.
+    pub fn with_starts(self, has_starts: bool) -> Self {
+        Ingester { has_starts, ..self }
     }
 
     /// The limits.
@@ -106,18 +165,19 @@ impl Ingester {
         &self.limits
     }
 
-    /// Stores a remote write 1.0 body (a snappy block) for `tenant`, whose database is `db`. `now` is milliseconds
+    /// Stores a remote write body (a snappy block) for `tenant`, whose database is `db`. `now` is milliseconds
     /// since the epoch. On `Ok` the good samples are durable as `durability` says; on `Err` nothing was stored, except
     /// for [`IngestError::Append`] with a disk that failed half-way, where a part may have been.
     pub fn write(
         &self,
         tenant: &str,
         db: &Arc<Db>,
-        body: &[u8],
+        (protocol, body): (Protocol, &[u8]),
         now: i64,
         durability: Durability,
     ) -> Result<WriteOutcome, IngestError> {
         let mut scratch = lock(&self.spare).pop().unwrap_or_default();
+        scratch.protocol = protocol;
         let written = self.write_with(&mut scratch, tenant, db, body, now, durability);
         scratch.begin_batch();
         let mut spare = lock(&self.spare);
@@ -153,13 +213,20 @@ impl Ingester {
             self.append(scratch, &cache, db, now, durability, &mut outcome)?;
             return Ok(outcome);
         }
-        let mut extras = Extras::read(scratch.body(), &self.limits, &mut outcome)?;
-        let owners: Vec<Labels> = extras.histograms.iter().map(|(labels, ..)| labels.clone()).collect();
-        for (labels, t, histogram) in extras.histograms.drain(..) {
-            scratch.batch.push_histogram(labels, t, histogram);
+        let mut extras = match scratch.protocol {
+            Protocol::V1 => Extras::read(scratch.body(), &self.limits, &mut outcome)?,
+            Protocol::V2 => Extras::read_2(scratch.body(), &self.limits, &mut outcome)?,
+        };
+        let owners: Vec<Labels> = extras.histograms.iter().map(|pushed| pushed.labels.clone()).collect();
+        for pushed in extras.histograms.drain(..) {
+            scratch.batch.push_histogram(pushed.labels, pushed.t, pushed.histogram);
+            if self.has_starts {
+                scratch.batch.set_histogram_start(pushed.start);
+            }
         }
         // One sync at the end is for all of it.
         let refused = self.append(scratch, &cache, db, now, Durability::Written, &mut outcome)?;
+        outcome.histograms = (owners.len() - refused.len()) as u64;
         for refused in refused {
             let labels = owners.get(refused.index).map(Labels::to_string).unwrap_or_default();
             let example = || format!("{}: series {}", refused.reason, Excerpt(&labels));
@@ -215,8 +282,8 @@ impl Ingester {
         outcome: &mut WriteOutcome,
     ) -> Result<bool, IngestError> {
         scratch.begin_batch();
-        let Scratch { room, body_len, batch, samples, firsts, fresh } = scratch;
-        let mut request = decode_write_request(&room[..*body_len]);
+        let Scratch { protocol, room, body_len, batch, samples, starts, firsts, fresh } = scratch;
+        let mut request = Request::new(*protocol, &room[..*body_len], &self.limits)?;
         let (mut cursor, mut room) = (Cursor::default(), LabelRoom::default());
         let mut has_extras = false;
         loop {
@@ -224,13 +291,13 @@ impl Ingester {
             let tick = cache.tick();
             for _ in 0..LOOKUPS_MAX {
                 // Labels of the same hash as those of the series that is expected are not read, only gone past.
-                let mut foreseen = cache.expected(&cursor);
+                let (expected, mut foreseen) = (cache.expected(&cursor), None);
                 let length = |bytes: &[u8]| {
                     foreseen =
-                        foreseen.filter(|&(hash, length)| bytes.get(..length).is_some_and(|b| self.hash(b) == hash));
+                        expected.filter(|&(hash, length)| bytes.get(..length).is_some_and(|b| self.hash(b) == hash));
                     foreseen.map(|(_, length)| length)
                 };
-                let Some(series) = request.next_known(samples, length)? else {
+                let Some(series) = request.next_known(samples, starts, length)? else {
                     return Ok(has_extras || request.metadata_count() > 0);
                 };
                 if batch.len() + series.samples.len() > self.limits.request_samples_max {
@@ -246,9 +313,15 @@ impl Ingester {
                     _ => labels.map(|bytes| self.hash(bytes)),
                 };
                 match hash.and_then(|hash| cache.get(hash, &mut cursor, tick)) {
-                    Some(id) => series.samples.iter().for_each(|sample| batch.push_known(id, sample.t, sample.v)),
+                    Some(id) if series.starts.is_empty() || !self.has_starts => {
+                        series.samples.iter().for_each(|sample| batch.push_known(id, sample.t, sample.v));
+                    }
+                    Some(id) => series.samples.iter().zip(series.starts).for_each(|(sample, start)| {
+                        batch.push_known(id, sample.t, sample.v);
+                        batch.set_start(*start);
+                    }),
                     None => {
-                        self.push_new(batch, &series, series.samples, &mut room, outcome)?;
+                        self.push_new(batch, &series, 0..series.samples.len(), &mut room, outcome)?;
                         fresh.push(Fresh { series_index, hash, length });
                     }
                 }
@@ -262,20 +335,26 @@ impl Ingester {
     }
 
     /// The slow lane: decode and check; a bad series is counted and left out.
-    fn push_new<'a>(
+    fn push_new(
         &self,
         batch: &mut Batch,
-        series: &Series<'a, '_>,
-        samples: &[Sample],
-        room: &mut LabelRoom<'a>,
+        series: &Series<'_, '_>,
+        places: impl ExactSizeIterator<Item = usize>,
+        room: &mut LabelRoom,
         outcome: &mut WriteOutcome,
     ) -> Result<(), IngestError> {
-        room.pairs.clear();
-        series.read_labels(&mut room.pairs)?;
-        match label_set(&room.pairs, &self.limits, &mut room.texts) {
-            Ok(labels) => samples.iter().for_each(|sample| batch.push(labels.clone(), sample.t, sample.v)),
-            Err((reason, example)) => outcome.discard(reason, samples.len() as u64, || example),
+        let (mut pairs, mut texts) =
+            (emptied(std::mem::take(&mut room.pairs)), emptied(std::mem::take(&mut room.texts)));
+        series.read_labels(&mut pairs)?;
+        match label_set(&pairs, &self.limits, &mut texts) {
+            Ok(labels) => places.for_each(|place| {
+                let sample = series.samples[place];
+                batch.push(labels.clone(), sample.t, sample.v);
+                batch.set_start(series.starts.get(place).copied().filter(|_| self.has_starts).unwrap_or(0));
+            }),
+            Err((reason, example)) => outcome.discard(reason, places.len() as u64, || example),
         }
+        *room = LabelRoom { pairs: emptied(pairs), texts: emptied(texts) };
         Ok(())
     }
 
@@ -316,12 +395,12 @@ impl Ingester {
 
     /// The labels of a series of the request, decoded again.
     fn labels_of(&self, scratch: &Scratch, series_index: usize) -> Option<Labels> {
-        let (mut samples, mut pairs) = (Vec::new(), Vec::new());
-        let mut request = decode_write_request(scratch.body());
+        let (mut samples, mut starts, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+        let mut request = Request::new(scratch.protocol, scratch.body(), &self.limits).ok()?;
         for _ in 0..series_index {
-            request.next(&mut samples).ok()??;
+            request.next(&mut samples, &mut starts).ok()??;
         }
-        request.next(&mut samples).ok()??.read_labels(&mut pairs).ok()?;
+        request.next(&mut samples, &mut starts).ok()??.read_labels(&mut pairs).ok()?;
         label_set(&pairs, &self.limits, &mut Vec::new()).ok()
     }
 
@@ -340,10 +419,10 @@ impl Ingester {
         let old_firsts = std::mem::take(&mut scratch.firsts);
         let old_len = scratch.batch.len();
         scratch.begin_batch();
-        let Scratch { room, body_len, batch, samples, firsts, fresh } = &mut *scratch;
-        let mut request = decode_write_request(&room[..*body_len]);
+        let Scratch { protocol, room, body_len, batch, samples, starts, firsts, fresh } = &mut *scratch;
+        let mut request = Request::new(*protocol, &room[..*body_len], &self.limits)?;
         let (mut left, mut room) = (forgotten, LabelRoom::default());
-        while let Some(series) = request.next(samples)? {
+        while let Some(series) = request.next(samples, starts)? {
             let series_index = firsts.len();
             firsts.push(batch.len());
             let Some(&first) = old_firsts.get(series_index).filter(|_| !left.is_empty()) else { break };
@@ -351,9 +430,9 @@ impl Ingester {
             let (mine, others) = left.split_at(left.partition_point(|index| *index < end));
             left = others;
             if !mine.is_empty() {
-                let again: Vec<Sample> =
-                    mine.iter().filter_map(|index| series.samples.get(index - first).copied()).collect();
-                self.push_new(batch, &series, &again, &mut room, outcome)?;
+                // Reading the same bytes again gives as many samples.
+                let again = mine.iter().map(|index| index - first);
+                self.push_new(batch, &series, again, &mut room, outcome)?;
                 let hash = series.label_bytes.map(|bytes| self.hash(bytes));
                 fresh.push(Fresh { series_index, hash, length: series.label_bytes.map_or(0, <[u8]>::len) });
             }
@@ -371,9 +450,15 @@ impl Ingester {
 
 /// Memory to decode the labels of one series after the other.
 #[derive(Default)]
-struct LabelRoom<'a> {
-    pairs: Vec<(&'a [u8], &'a [u8])>,
-    texts: Vec<(&'a str, &'a str)>,
+struct LabelRoom {
+    pairs: Vec<(&'static [u8], &'static [u8])>,
+    texts: Vec<(&'static str, &'static str)>,
+}
+
+/// The memory of a list, for another one with items of the same size.
+fn emptied<A, B>(mut list: Vec<A>) -> Vec<B> {
+    list.clear();
+    list.into_iter().filter_map(|_| None).collect()
 }
 
 /// The cache, for looking up ids of `db`.

@@ -1,23 +1,29 @@
 //! Ingest: what others push becomes samples in a tenant's database.
 //!
-//! Here: remote write 1.0 (floats, native histograms, exemplars, metadata) and the ingester behind it. Elsewhere: who may push for which tenant (`tenant`, `api`), HTTP
-//! (`api`), what scrapes bring (`scrape`).
+//! Here: remote write 1.0 and 2.0 (floats, native histograms, exemplars, metadata; 2.0 start timestamps, too) and the
+//! ingester behind them. Elsewhere: who may push for which tenant (`tenant`, `api`), HTTP (`api`), what scrapes bring
+//! (`scrape`).
 //!
 //! Invariant: a body that is damaged anywhere stores nothing; a body that is sound stores all of its good samples, and what is
 //! left out is counted with a reason.
 
 mod cache;
 mod extras;
+mod extras_2;
 mod histogram;
 mod ingester;
 mod labels;
 mod outcome;
 mod remote_write;
+mod remote_write_2;
 mod wire;
 
 pub use ingester::Ingester;
 pub use outcome::{Discarded, Reason, WriteOutcome};
-pub use remote_write::{Series, WriteRequestReader, check_headers, decode_write_request, decompress, unpacked_bytes};
+pub use remote_write::{
+    Protocol, Series, WriteRequestReader, check_headers, decode_write_request, decompress, unpacked_bytes,
+};
+pub use remote_write_2::{WriteRequest2Reader, decode_write_request_2};
 pub use wire::DecodeError;
 
 /// Limits of one push. Names and numbers are Mimir's where it has them.
@@ -27,6 +33,8 @@ pub struct WriteLimits {
     pub body_bytes_max: usize,
     /// Samples of a request. A sample of zeros has two bytes on the wire, so the limit on bytes alone would not bound memory.
     pub request_samples_max: usize,
+    /// Texts in the table of a request of remote write 2.0. An empty one has two bytes on the wire.
+    pub request_symbols_max: usize,
     /// Labels of a series, its name included (`max_label_names_per_series`).
     pub label_names_max: usize,
     /// Bytes of a label's name (`max_label_name_length`).
@@ -42,6 +50,7 @@ impl Default for WriteLimits {
         WriteLimits {
             body_bytes_max: 100 << 20,
             request_samples_max: 2_000_000,
+            request_symbols_max: 4_000_000,
             label_names_max: 60,
             label_name_bytes_max: 1024,
             label_value_bytes_max: 2048,
@@ -58,7 +67,8 @@ pub enum IngestError {
     Empty,
     /// 415
     #[error(
-        "content type {0:?} is not supported; send application/x-protobuf with proto=prometheus.WriteRequest (remote write 1.0)"
+        "content type {0:?} is not supported; send application/x-protobuf with proto=prometheus.WriteRequest (remote write \
+         1.0) or proto=io.prometheus.write.v2.Request (2.0)"
     )]
     ContentType(String),
     /// 415
@@ -80,6 +90,12 @@ pub enum IngestError {
         /// The limit.
         max: usize,
     },
+    /// 413
+    #[error("the request has more than {max} symbols; send smaller batches")]
+    TooManySymbols {
+        /// The limit.
+        max: usize,
+    },
     /// 400
     #[error("the body is no snappy block: {0}")]
     Snappy(String),
@@ -93,3 +109,5 @@ pub enum IngestError {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_2;

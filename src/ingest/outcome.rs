@@ -97,6 +97,8 @@ pub struct WriteOutcome {
     pub accepted: u64,
     /// Samples that were there already with the same value; success.
     pub duplicates: u64,
+    /// Of the samples stored or there already, those that are native histograms.
+    pub histograms: u64,
     /// Series created.
     pub series_created: u64,
     /// Samples left out: the sender made a mistake, and repeating it does not help (400).

@@ -1,7 +1,7 @@
 //! Remote write 1.0: from a request's body to series, without copying.
 //!
 //! Here: which headers it may have, its snappy block, and its protobuf messages (`prometheus.WriteRequest`).
-//! Elsewhere: the bytes of protobuf (`wire`), what becomes of the series (`ingester`), status codes (`api`).
+//! Elsewhere: version 2.0 (`remote_write_2`), the bytes of protobuf (`wire`), what becomes of the series (`ingester`), status codes (`api`).
 //!
 //! A series' labels are not decoded unless someone asks: the ingester knows most of them by their bytes.
 
@@ -10,16 +10,28 @@ use storage::Sample;
 use super::wire::{DecodeError, Reader, Wire};
 use super::{IngestError, WriteLimits};
 
-/// Refuses what is not remote write 1.0 in a snappy block. Absent headers are taken for that, as Prometheus does.
-pub fn check_headers(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<(), IngestError> {
+/// Version of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// `prometheus.WriteRequest`, remote write 1.0.
+    #[default]
+    V1,
+    /// `io.prometheus.write.v2.Request`, remote write 2.0.
+    V2,
+}
+
+/// Refuses what is not remote write in a snappy block. Absent headers are taken for version 1.0, as Prometheus does.
+pub fn check_headers(content_type: Option<&str>, content_encoding: Option<&str>) -> Result<Protocol, IngestError> {
     let mut parts = content_type.unwrap_or("application/x-protobuf").split(';').map(str::trim);
     let is_protobuf = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/x-protobuf"));
     let message = parts.find_map(|part| part.strip_prefix("proto=")).unwrap_or("prometheus.WriteRequest");
-    if !is_protobuf || message != "prometheus.WriteRequest" {
-        return Err(IngestError::ContentType(content_type.unwrap_or_default().to_owned()));
-    }
+    let protocol = match message {
+        "prometheus.WriteRequest" if is_protobuf => Protocol::V1,
+        "io.prometheus.write.v2.Request" if is_protobuf => Protocol::V2,
+        _ => return Err(IngestError::ContentType(content_type.unwrap_or_default().to_owned())),
+    };
     match content_encoding.map(str::trim) {
-        None | Some("" | "snappy") => Ok(()),
+        None | Some("" | "snappy") => Ok(protocol),
         Some(other) => Err(IngestError::ContentEncoding(other.to_owned())),
     }
 }
@@ -70,12 +82,14 @@ pub struct WriteRequestReader<'a> {
 /// One series of a request.
 #[derive(Debug)]
 pub struct Series<'a, 's> {
-    message: Reader<'a>,
+    pub(super) message: Reader<'a>,
     /// The bytes of all label fields, if they stand together (every known sender writes them so): equal bytes are equal
     /// labels.
     pub label_bytes: Option<&'a [u8]>,
     /// In the request's order.
     pub samples: &'s [Sample],
+    /// Their start timestamps, 0 where one has none; or nothing, as version 1.0 has none.
+    pub starts: &'s [i64],
     /// How many exemplars it has; they are not read.
     pub exemplars: u64,
     /// How many native histograms it has; they are not read.
@@ -168,7 +182,7 @@ fn read_series<'a, 's>(
     }
     let bytes_of = |(start, end)| reader.since(start).get(..end - start).unwrap_or(&[]);
     let label_bytes = is_together.then(|| span.map_or(&[][..], bytes_of));
-    Ok(Series { message, label_bytes, samples, exemplars, histograms })
+    Ok(Series { message, label_bytes, samples, starts: &[], exemplars, histograms })
 }
 
 #[inline]

@@ -193,15 +193,18 @@ fn label_bytes_stand_together_or_are_not_given() {
 }
 
 #[test]
-fn headers_of_version_one_pass() {
+fn headers_of_both_versions_pass() {
     let check = |content_type, encoding| check_headers(content_type, encoding).map_err(|e| e.to_string());
     assert!(check(None, None).is_ok());
     assert!(check(Some("application/x-protobuf"), Some("snappy")).is_ok());
     assert!(check(Some("application/x-protobuf;proto=prometheus.WriteRequest"), Some("snappy")).is_ok());
+    let found = check(Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"), Some("snappy"));
+    assert_eq!((found, check(None, None)), (Ok(Protocol::V2), Ok(Protocol::V1)));
     assert_eq!(
-        check(Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"), Some("snappy")).unwrap_err(),
-        "content type \"application/x-protobuf;proto=io.prometheus.write.v2.Request\" is not supported; send \
-         application/x-protobuf with proto=prometheus.WriteRequest (remote write 1.0)"
+        check(Some("application/x-protobuf;proto=io.prometheus.write.v3.Request"), Some("snappy")).unwrap_err(),
+        "content type \"application/x-protobuf;proto=io.prometheus.write.v3.Request\" is not supported; send \
+         application/x-protobuf with proto=prometheus.WriteRequest (remote write 1.0) or \
+         proto=io.prometheus.write.v2.Request (2.0)"
     );
     assert!(check(Some("application/json"), None).is_err());
     assert_eq!(check(None, Some("gzip")).unwrap_err(), "content encoding \"gzip\" is not supported; send snappy");
@@ -280,7 +283,7 @@ const NOW: i64 = 1_000_000;
 
 impl Site {
     fn push(&self, body: &[u8]) -> Result<WriteOutcome, IngestError> {
-        self.ingester.write("t", &self.db, body, NOW, Durability::Synced)
+        self.ingester.write("t", &self.db, (Protocol::V1, body), NOW, Durability::Synced)
     }
 
     /// `up{job="x"} 1@2 …`, one line for each series.
@@ -496,7 +499,7 @@ fn tenants_do_not_share_ids() {
     let other = Arc::new(Db::open(dir.path(), Options::default()).unwrap());
     let body = pack(&[(&[("__name__", "a")], &[(1, 1.0)])]);
     site.push(&body).unwrap();
-    let outcome = site.ingester.write("other", &other, &body, NOW, Durability::Synced).unwrap();
+    let outcome = site.ingester.write("other", &other, (Protocol::V1, &body), NOW, Durability::Synced).unwrap();
     assert_eq!((outcome.accepted, outcome.series_created), (1, 1));
 }
 
@@ -517,7 +520,7 @@ fn what_prometheus_sends_is_stored() {
 
     let site = site();
     for accepted in [sent, 0] {
-        let outcome = site.ingester.write("t", &site.db, &body, now, Durability::Synced).unwrap();
+        let outcome = site.ingester.write("t", &site.db, (Protocol::V1, &body), now, Durability::Synced).unwrap();
         assert_eq!((outcome.accepted, outcome.accepted + outcome.duplicates), (accepted, sent));
         assert_eq!(outcome.message(), None);
     }

@@ -3,9 +3,7 @@
 //! Here: the traits that a store implements, and their implementation for `storage::Db`.
 //! Elsewhere: unions of several tenants and remote stores (their own rooms).
 
-use storage::{
-    Columns, Db, HistogramColumns, Labels, Matcher, SampleKind, SelectedSeries, Selection, TimeRange, View,
-};
+use storage::{Columns, Db, HistogramColumns, Labels, Matcher, SampleKind, SelectedSeries, Selection, TimeRange, View};
 
 /// Where an engine finds series. `storage::Db` is the usual one; a union of several is how federation reads.
 pub trait Source: Send + Sync {

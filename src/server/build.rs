@@ -89,6 +89,7 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
         rules,
         notifier,
         push_limits: push_limits(&live),
+        stores_starts: flags.stores_starts(),
         about: About {
             started_ms,
             flags: flags.as_map(&live.config.cairn.limits),

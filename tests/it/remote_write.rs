@@ -118,6 +118,69 @@ async fn bodies_that_are_no_write_requests_are_refused() {
     assert!(cairn.is_up());
 }
 
+/// A request of remote write 2.0 with a counter's two samples, which began at `start`.
+fn body_2(t: i64, start: i64) -> Vec<u8> {
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Request {
+        #[prost(string, repeated, tag = "4")]
+        symbols: Vec<String>,
+        #[prost(message, repeated, tag = "5")]
+        timeseries: Vec<TimeSeries>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct TimeSeries {
+        #[prost(uint32, repeated, tag = "1")]
+        labels_refs: Vec<u32>,
+        #[prost(message, repeated, tag = "2")]
+        samples: Vec<Sample>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Sample {
+        #[prost(double, tag = "1")]
+        value: f64,
+        #[prost(int64, tag = "2")]
+        timestamp: i64,
+        #[prost(int64, tag = "3")]
+        start_timestamp: i64,
+    }
+    let symbols = ["", "__name__", "jobs_total"].map(str::to_owned).to_vec();
+    let sample = |timestamp, value| Sample { value, timestamp, start_timestamp: start };
+    let samples = vec![sample(t - 1000, 5.0), sample(t, 7.0)];
+    let request = Request { symbols, timeseries: vec![TimeSeries { labels_refs: vec![1, 2], samples }] };
+    snap::raw::Encoder::new().compress_vec(&prost::Message::encode_to_vec(&request)).unwrap()
+}
+
+#[tokio::test]
+async fn version_two_says_what_was_written_and_brings_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let features = "--enable-feature=st-storage,use-start-timestamps,promql-experimental-functions";
+    let cairn = Cairn::start(dir.path(), &[features]);
+    let now = cairn::clock::Clock::system().now_ms();
+    let push = async |proto: &str| {
+        let content_type = format!("application/x-protobuf;proto={proto}");
+        let request = cairn.post("/api/v1/write").header("content-type", content_type).body(body_2(now, now - 2000));
+        request.send().await.unwrap()
+    };
+    for _ in 0..2 {
+        let answer = push("io.prometheus.write.v2.Request").await;
+        assert_eq!(answer.status(), 204);
+        let written = ["samples", "histograms", "exemplars"].map(|kind| {
+            let name = format!("x-prometheus-remote-write-{kind}-written");
+            answer.headers()[name].to_str().unwrap().to_owned()
+        });
+        assert_eq!(written, ["2", "0", "0"]);
+    }
+    assert_eq!(push("io.prometheus.write.v9.Request").await.status(), 415);
+    let at = now as f64 / 1000.0;
+    let value = async |query: &str| {
+        let found = cairn.json(&format!("/api/v1/query?time={at}&query={query}")).await;
+        found["data"]["result"][0]["value"][1].as_str().map(|text| text.parse::<f64>().unwrap())
+    };
+    assert_eq!(value("start_timestamp(jobs_total)").await, Some((now - 2000) as f64 / 1000.0));
+    // From the start on, nothing extrapolated: all seven.
+    assert_eq!(value("increase(jobs_total[1h])").await, Some(7.0));
+}
+
 #[tokio::test]
 async fn with_credentials_a_push_without_one_is_refused_before_its_body_is_read() {
     let dir = tempfile::tempdir().unwrap();
