@@ -173,7 +173,7 @@ mod tests {
         check(
             "rate(up[step() * 2] smoothed)",
             (1_000_000, 1_000_000, 30_000),
-            &["rate vector", " up[1m] smoothed matrix (640, 1300]"],
+            &["rate vector", " up[step() * 2] smoothed matrix (640, 1300]"],
         );
     }
 }
