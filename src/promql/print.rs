@@ -74,7 +74,7 @@ fn even_of_two(value: f64, text: &str) -> Option<String> {
     let place = text.rfind(|c: char| c.is_ascii_digit() && c != '0')?;
     let digit = text.as_bytes()[place] - b'0';
     // Shorter texts are exact, or far from the next.
-    if digit % 2 == 0 || place < 14 {
+    if digit.is_multiple_of(2) || place < 14 {
         return None;
     }
     let lower = format!("{}{}", &text[..place], digit - 1);
@@ -264,11 +264,12 @@ mod tests {
 
     #[test]
     fn floats_in_the_middle_of_two_texts_are_as_go_writes_them() {
+        let large = 22_874_923_173_017.0;
         for (value, text) in [
-            (22_874_923_173_017.562_5, "22874923173017.562"),
-            (22_874_923_173_017.687_5, "22874923173017.688"),
-            (-22_874_923_173_017.562_5, "-22874923173017.562"),
-            (9_007_199_254_740_993.0, "9007199254740992"),
+            (large + 0.5625, "22874923173017.562"),
+            (large + 0.6875, "22874923173017.688"),
+            (-large - 0.5625, "-22874923173017.562"),
+            (9_007_199_254_740_992.0, "9007199254740992"),
             (0.1, "0.1"),
             (1e300, &format!("1{}", "0".repeat(300))),
             (1_152_921_504_606_846_976.0, "1152921504606847000"),

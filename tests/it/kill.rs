@@ -13,12 +13,8 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use crate::durability::push::{Label, Sample, TimeSeries, pack};
+use crate::support::random::Random;
 use crate::support::{Cairn, http};
-
-#[path = "../../storage/tests/support/random.rs"]
-mod random;
-
-use random::Random;
 
 const KILLS: u64 = 6;
 const SEED: u64 = 1;

@@ -267,11 +267,11 @@ pub(super) fn difference(kind: Kind, w: MixedWindow<'_>, tell: &mut Tell<'_>) ->
             reconciled.1 |= sum.add(&histograms[i - 1])?.is_reconciled;
         }
     }
-    if is_counter && histograms.iter().any(|h| is_gauge(h)) {
-        tell(Note::NotCounter);
-    }
-    if !is_counter && !(is_gauge(first) && is_gauge(last)) {
-        tell(Note::NotGauge);
+    let (any_gauge, gauges_at_ends) = (histograms.iter().any(|h| is_gauge(h)), is_gauge(first) && is_gauge(last));
+    match is_counter {
+        true if any_gauge => tell(Note::NotCounter),
+        false if !gauges_at_ends => tell(Note::NotGauge),
+        _ => {}
     }
     if reconciled.0 {
         tell(Note::ReconciledSubtracting);

@@ -118,7 +118,7 @@ fn compare_series(theirs: &[Value], ours: &[Value]) -> Option<Difference> {
 fn points(series: &Value) -> Vec<(i64, &Value)> {
     let one = [&series["value"], &series["histogram"]];
     let many = [&series["values"], &series["histograms"]];
-    let all = one.into_iter().filter(|p| p.is_array()).chain(many.into_iter().flat_map(|points| list(points)));
+    let all = one.into_iter().filter(|p| p.is_array()).chain(many.into_iter().flat_map(list));
     let mut points: Vec<(i64, &Value)> =
         all.map(|p| ((p[0].as_f64().unwrap_or(f64::NAN) * 1000.0).round() as i64, &p[1])).collect();
     points.sort_by_key(|p| p.0);

@@ -11,8 +11,6 @@ mod compare;
 mod data;
 mod generate;
 mod known;
-#[path = "../../../storage/tests/support/random.rs"]
-mod random;
 mod write;
 
 use std::collections::BTreeMap;
@@ -20,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Cairn, Peer, free_port, http, peer, wait_for};
+use crate::support::{Cairn, Peer, free_port, http, peer, random, wait_for};
 use compare::{Difference, compare};
 use generate::{Generator, Language, Times};
 

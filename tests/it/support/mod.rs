@@ -2,6 +2,8 @@
 
 mod cairn;
 mod peer;
+#[path = "../../../storage/tests/support/random.rs"]
+pub mod random;
 mod server;
 
 use std::time::{Duration, Instant};
