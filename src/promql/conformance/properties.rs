@@ -1,8 +1,8 @@
 //! What holds of every answer, whatever the query: asked of random queries over the awkward samples of the differential
 //! test.
 //!
-//! Here: a range query is many instant queries, and in two parts the whole; where samples lie and in which order
-//! series were made changes nothing. Elsewhere: what the right answer is (`slow`, the scripts, the differential test).
+//! Here: a range query is many instant queries, and in two parts the whole; where samples lie, in which order
+//! series were made and how many cores evaluate changes nothing. Elsewhere: what the right answer is (`slow`, the scripts, the differential test).
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -123,6 +123,18 @@ fn answers_do_not_depend_on_where_samples_lie() {
         let expected = head.answer(engine, query, times);
         for other in &others {
             assert_eq!(other.answer(engine, query, times), expected, "{query} {times:?}");
+        }
+    });
+}
+
+#[test]
+fn answers_do_not_depend_on_how_many_cores_evaluate() {
+    let stored = Stored::in_head();
+    each_query(25, 300, |engine, query, times| {
+        let with = |cores: usize| Engine::new(EngineOptions { cores, ..engine.options().clone() });
+        let expected = stored.answer(&with(1), query, times);
+        for cores in [2, 5] {
+            assert_eq!(stored.answer(&with(cores), query, times), expected, "{query} {times:?} on {cores} cores");
         }
     });
 }
