@@ -76,7 +76,7 @@ async fn answer(
         truncate(&mut result, limit);
     }
     let stats = params.get("stats").map(|_| stats_json(&cost, when));
-    let sending = app.queries.begin_sending(&result)?;
+    let sending = app.queries.begin_sending(result.bytes())?;
     Ok(QueryAnswer { result, stats, encoding, sending })
 }
 

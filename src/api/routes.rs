@@ -64,8 +64,8 @@ fn build<H: Handler<T, Arc<App>>, T: 'static>(methods: MethodFilter, handler: H)
 #[rustfmt::skip]
 pub const ROUTES: &[Route] = &[
     // Prometheus: queries.
-    route!("GET POST", "/api/v1/query", Read, query::instant, "Evaluate a PromQL expression at one time."),
-    route!("GET POST", "/api/v1/query_range", Read, query::range, "Evaluate a PromQL expression over a range of time."),
+    route!("GET POST", "/api/v1/query", Read, query::instant, "Evaluate a PromQL expression at one time; `timeout`, `lookback_delta`, `limit`, `stats` (`all`: for each step)."),
+    route!("GET POST", "/api/v1/query_range", Read, query::range, "Evaluate a PromQL expression over a range of time; the same options, and `nocache=1`."),
     route!("GET POST", "/api/v1/query_exemplars", Read, exemplars::exemplars, "Exemplars of the series that a PromQL expression selects."),
     route!("GET POST", "/api/v1/format_query", Read, query::format, "Print a PromQL expression in its usual form."),
     route!("GET POST", "/api/v1/parse_query", Read, query::parse, "The tree of a PromQL expression."),

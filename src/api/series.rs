@@ -10,8 +10,10 @@ use storage::{Labels, Matcher, ReadError, TimeRange};
 
 use super::answer::{Answer, ApiResult};
 use super::app::App;
+use super::compress::Encoding;
 use super::error::ApiError;
 use super::params::Params;
+use super::stream::SeriesAnswer;
 use crate::auth::Caller;
 use crate::promql::{self, QueryControl, QueryError};
 use crate::query::Ask;
@@ -23,8 +25,9 @@ pub(super) const TRUNCATED: &str = "results truncated due to limit";
 pub(super) async fn series(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    encoding: Encoding,
     params: Params,
-) -> ApiResult {
+) -> Result<SeriesAnswer, ApiError> {
     let selectors = selectors(&params)?;
     if selectors.is_empty() {
         return Err(ApiError::BadData("no match[] parameter provided".to_owned()));
@@ -47,8 +50,9 @@ pub(super) async fn series(
         Ok(found)
     })
     .await?;
-    let objects = found.iter().map(labels_object).collect();
-    list(objects, limit)
+    let (found, warnings) = limited(found.into_iter().collect(), limit);
+    let sending = app.queries.begin_sending(found.iter().map(|labels: &Labels| labels.packed_bytes() as u64).sum())?;
+    Ok(SeriesAnswer { found, warnings, encoding, sending })
 }
 
 pub(super) async fn labels(
@@ -112,7 +116,8 @@ where
         Ok(found)
     })
     .await?;
-    list(found.into_iter().map(Value::from).collect(), limit)
+    let (found, warnings) = limited(found.into_iter().collect::<Vec<String>>(), limit);
+    Ok(Answer::of(&found)?.with_warnings(warnings))
 }
 
 /// Runs `work` on the caller's tenant, in its turn; a tenant that does not exist has nothing.
@@ -136,11 +141,12 @@ fn unread(e: ReadError) -> QueryError {
     QueryError::Execution(e.to_string())
 }
 
-fn list(mut items: Vec<Value>, limit: Option<usize>) -> ApiResult {
+/// As many as are wanted, and a word about it if there are more.
+fn limited<T>(mut items: Vec<T>, limit: Option<usize>) -> (Vec<T>, Vec<String>) {
     let limit = limit.unwrap_or(usize::MAX);
     let warnings = if items.len() > limit { vec![TRUNCATED.to_owned()] } else { Vec::new() };
     items.truncate(limit);
-    Ok(Answer::of(&items)?.with_warnings(warnings))
+    (items, warnings)
 }
 
 /// The `match[]` parameters, parsed.

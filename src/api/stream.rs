@@ -1,30 +1,23 @@
-//! Answers to queries, in pieces: a large one is written, and packed, only as fast as its client takes it.
+//! Answers in pieces: a large one is written, and packed, only as fast as its client takes it.
 //!
-//! Here: [`QueryAnswer`], its text piece by piece, and the body that hands the pieces on.
-//! Elsewhere: the JSON of one sample (`json`), choosing the encoding (`compress`).
+//! Here: [`QueryAnswer`], [`SeriesAnswer`] and their texts piece by piece. Elsewhere: the body that hands the pieces on
+//! (`pieces`), the JSON of one sample (`json`), choosing the encoding (`compress`).
 //!
-//! Invariant: at most one piece of text is in memory for each answer, and no thread waits for a client.
+//! Invariant: at most one piece of text is in memory for each answer.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use hyper::body::Frame;
 use serde_json::Value as Json;
-use tokio::task::JoinHandle;
+use storage::Labels;
 
 use super::answer::{HEAD, JSON, push_tail};
-use super::compress::{Encoding, Packer};
+use super::compress::Encoding;
 use super::json::{push_histogram, push_items, push_labels, push_sample, push_text, push_time};
+use super::pieces::Pieces;
 use crate::promql::{MatrixSeries, QueryResult, Value, VectorSample};
 use crate::query::Sending;
 
-/// Text is handed on in pieces of about this size.
-const PIECE_BYTES: usize = 128 << 10;
 /// So many points of a series are written at a stretch.
 const POINTS: usize = 1024;
 /// An answer of fewer points is written at once: it is cheaper than handing it to another thread.
@@ -61,25 +54,85 @@ impl QueryAnswer {
 impl IntoResponse for QueryAnswer {
     fn into_response(self) -> Response {
         let is_small = self.is_small();
-        let mut text = Text::new(self.result, self.stats);
-        if is_small {
-            let mut out = String::new();
-            while text.write(&mut out) {}
-            return ([(header::CONTENT_TYPE, JSON)], out).into_response();
-        }
-        let maker = Maker { text, buffer: String::new(), packer: self.encoding.packer(), _sending: self.sending };
-        let mut response = Body::new(Pieces::Idle(Box::new(maker))).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, JSON);
-        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-        if let Some(name) = self.encoding.name() {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
-        }
-        response
+        let text = Text::new(self.result, self.stats);
+        if is_small { whole(text) } else { in_pieces(text, self.encoding, self.sending) }
     }
 }
 
-/// The text of an answer, written as far as somebody asks.
+/// Label sets on their way out: what `/api/v1/series` answers.
+#[derive(Debug)]
+pub(super) struct SeriesAnswer {
+    /// Sorted.
+    pub(super) found: Vec<Labels>,
+    /// What else there is to say.
+    pub(super) warnings: Vec<String>,
+    /// What the client takes.
+    pub(super) encoding: Encoding,
+    /// Counts the answer until it is sent.
+    pub(super) sending: Sending,
+}
+
+impl IntoResponse for SeriesAnswer {
+    fn into_response(self) -> Response {
+        const SMALL: usize = 200;
+        let is_small = self.found.len() <= SMALL;
+        let text = SeriesText { found: self.found.into_iter(), written: 0, warnings: self.warnings };
+        if is_small { whole(text) } else { in_pieces(text, self.encoding, self.sending) }
+    }
+}
+
+/// A text that is written as far as somebody asks.
+pub(super) trait Source: Send {
+    /// Writes some more; false once all is written.
+    fn write(&mut self, out: &mut String) -> bool;
+}
+
+fn whole(mut text: impl Source) -> Response {
+    let mut out = String::new();
+    while text.write(&mut out) {}
+    ([(header::CONTENT_TYPE, JSON)], out).into_response()
+}
+
+fn in_pieces(text: impl Source + 'static, encoding: Encoding, sending: Sending) -> Response {
+    let mut response = Body::new(Pieces::new(Box::new(text), encoding, sending)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, JSON);
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if let Some(name) = encoding.name() {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+    }
+    response
+}
+
+struct SeriesText {
+    found: std::vec::IntoIter<Labels>,
+    written: usize,
+    warnings: Vec<String>,
+}
+
+impl Source for SeriesText {
+    fn write(&mut self, out: &mut String) -> bool {
+        if self.written == 0 {
+            out.push_str(HEAD);
+            out.push('[');
+        }
+        match self.found.next() {
+            Some(labels) => {
+                push_comma(out, self.written == 0);
+                push_labels(out, &labels);
+                self.written += 1;
+                true
+            }
+            None => {
+                out.push(']');
+                push_tail(out, &self.warnings, &[]);
+                false
+            }
+        }
+    }
+}
+
+/// The text of a query's answer.
 #[derive(Debug)]
 struct Text {
     place: Place,
@@ -103,8 +156,9 @@ impl Text {
         let QueryResult { value, warnings, infos } = result;
         Text { place: Place::Start(value), stats, warnings, infos }
     }
+}
 
-    /// Writes some more; false once all is written.
+impl Source for Text {
     fn write(&mut self, out: &mut String) -> bool {
         self.place = match std::mem::replace(&mut self.place, Place::End) {
             Place::Start(value) => start(value, out),
@@ -233,75 +287,8 @@ fn push_points(out: &mut String, series: MatrixSeries, written: usize) -> Option
     None
 }
 
-/// Makes the pieces of one answer, one after the other.
-struct Maker {
-    text: Text,
-    buffer: String,
-    packer: Packer,
-    _sending: Sending,
-}
-
-impl Maker {
-    /// The next piece; the last one is empty.
-    fn next(&mut self) -> std::io::Result<Vec<u8>> {
-        loop {
-            self.buffer.clear();
-            let mut is_more = true;
-            while is_more && self.buffer.len() < PIECE_BYTES {
-                is_more = self.text.write(&mut self.buffer);
-            }
-            let piece = self.packer.pack(self.buffer.as_bytes(), !is_more)?;
-            // A packer may keep some input for itself.
-            if !piece.is_empty() || !is_more {
-                return Ok(piece);
-            }
-        }
-    }
-}
-
-/// The body: the next piece is made, off the async threads, when it is asked for.
-enum Pieces {
-    Idle(Box<Maker>),
-    Making(JoinHandle<(Box<Maker>, std::io::Result<Vec<u8>>)>),
-    End,
-}
-
-impl HttpBody for Pieces {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        let pieces = self.get_mut();
-        if let Pieces::Idle(_) = pieces
-            && let Pieces::Idle(mut maker) = std::mem::replace(pieces, Pieces::End)
-        {
-            *pieces = Pieces::Making(tokio::task::spawn_blocking(move || {
-                let piece = maker.next();
-                (maker, piece)
-            }));
-        }
-        let Pieces::Making(making) = pieces else { return Poll::Ready(None) };
-        let made = ready!(Pin::new(making).poll(context));
-        *pieces = Pieces::End;
-        Poll::Ready(match made {
-            Ok((maker, Ok(piece))) if !piece.is_empty() => {
-                *pieces = Pieces::Idle(maker);
-                Some(Ok(Frame::data(Bytes::from(piece))))
-            }
-            Ok((_, Ok(_))) => None,
-            Ok((_, Err(e))) => Some(Err(e)),
-            Err(e) => Some(Err(std::io::Error::other(e))),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use storage::Labels;
-
     use super::*;
     use crate::promql::histogram::FloatHistogram;
 

@@ -79,7 +79,10 @@ impl QueryNumbers {
     }
 
     pub(super) fn saw_peak(&self, held: u64) {
-        self.samples_peak.fetch_max(held, Ordering::Relaxed);
+        // Mostly it is no peak, and looking costs less than writing.
+        if held > self.samples_peak.load(Ordering::Relaxed) {
+            self.samples_peak.fetch_max(held, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn saw_series(&self, count: u64) {

@@ -235,8 +235,8 @@ impl QueryService {
     }
 
     /// Counts an answer as being sent until the guard is dropped: clients may take their time, and memory is not endless.
-    pub fn begin_sending(&self, result: &QueryResult) -> Result<Sending, AskError> {
-        let bytes = result.bytes();
+    /// `bytes` are counted as [`QueryResult::bytes`] does.
+    pub fn begin_sending(&self, bytes: u64) -> Result<Sending, AskError> {
         let before = self.sending.fetch_add(bytes, Ordering::Relaxed);
         let guard = Sending { all: self.sending.clone(), bytes };
         let max = self.limits.query_answers_bytes_max as u64;
@@ -386,5 +386,32 @@ impl Collector for QueueCollector {
         let help = "The max number of concurrent queries.";
         put(&mut encoder, "prometheus_engine_queries_concurrent_max", help, &ConstGauge::new(self.max as i64))?;
         put(&mut encoder, "cairn_queries_waiting", "Queries that wait.", &ConstGauge::new(waiting as i64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promql::EngineOptions;
+    use crate::tenant::TenantOptions;
+
+    #[test]
+    fn answers_that_are_being_sent_have_a_limit_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let options =
+            TenantOptions { data_dir: dir.path().to_owned(), db: storage::Options::default(), tenants_max: 1 };
+        let clock = Clock::manual(0);
+        let tenants = Arc::new(Tenants::open(options, clock.clone()).unwrap());
+        let limits = Limits { query_answers_bytes_max: 100, ..Limits::default() };
+        let engine = Engine::new(EngineOptions::default());
+        let service = QueryService::new(engine, tenants, clock, (limits, false), &Registry::new());
+        let first = service.begin_sending(500).expect("one alone may always go");
+        let Err(AskError::Full(words)) = service.begin_sending(1) else { panic!("there is no room") };
+        assert!(words.contains("cairn.limits.query_answers_bytes_max"), "{words}");
+        drop(first);
+        let both = [service.begin_sending(60).unwrap(), service.begin_sending(40).unwrap()];
+        assert!(service.begin_sending(1).is_err());
+        drop(both);
+        assert!(service.begin_sending(100).is_ok());
     }
 }

@@ -177,6 +177,15 @@ async fn large_answers_come_packed_and_whole() {
     std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut unpacked).unwrap();
     assert_eq!((gzip.as_deref(), unpacked == plain), (Some("gzip"), true));
     assert!(packed.len() < plain.len() / 3);
+    let sent = cairn.post("/api/v1/write").body(body("n", 0..3000, now, 1.0)).send().await.unwrap();
+    assert_eq!(sent.status(), 204);
+    let series = cairn.get("/api/v1/series?match[]=n").header("accept-encoding", "zstd").send().await.unwrap();
+    assert_eq!(series.headers()["content-encoding"], "zstd");
+    let plain = zstd::decode_all(&series.bytes().await.unwrap()[..]).unwrap();
+    let read: Value = serde_json::from_slice(&plain).unwrap();
+    assert_eq!((read["data"].as_array().unwrap().len(), &read["data"][0]), (3000, &json!({"__name__": "n", "i": "0"})));
+    let limited = cairn.json("/api/v1/series?match[]=n&limit=2000").await;
+    assert_eq!((limited["data"].as_array().unwrap().len(), keys(&limited).len()), (2000, 3));
 }
 
 #[tokio::test]

@@ -44,8 +44,12 @@ impl Evaluator<'_> {
             let cost = columns.len();
             budget.charge(cost)?;
             let values = match is_smoothed {
-                true => smooth(columns, reference, lookback_ms),
-                false => look_back(columns, reference, lookback_ms, pick),
+                true => {
+                    let values = smooth(columns, reference, lookback_ms);
+                    let found = values.iter().flatten().filter(|v| !is_absent(**v)).count();
+                    (values, found)
+                }
+                false => look_back_counting(columns, reference, lookback_ms, pick),
             };
             budget.release(cost);
             Ok(Some(values))
@@ -65,30 +69,34 @@ impl Evaluator<'_> {
                     false => self.look_back_mixed(selector, series, &columns, (reference, lookback_ms), pick)?,
                 };
                 if let Some(row) = row {
-                    self.count_looked_at(&row);
+                    let floats = row.values.iter().filter(|v| !is_absent(**v)).count();
+                    let histograms: usize = row.each_histogram().map(|(_, h)| h.cost()).sum();
+                    self.count_looked_at(floats + histograms, Some(&row.values));
+                    if !self.is_inner {
+                        let worth = row.each_histogram().map(|(step, h)| (step, h.cost() as u64));
+                        self.ctx.budget.control().numbers.saw_at_steps(worth);
+                    }
                     sink(row)?;
                 }
                 self.ctx.release(cost);
                 return Ok(());
             };
-            let Some(values) = values else { return Ok(()) };
-            let row = Row::new(series.labels().clone(), values);
-            self.count_looked_at(&row);
-            sink(row)
+            let (values, found) = values;
+            self.count_looked_at(found, values.as_deref());
+            values.map_or(Ok(()), |values| sink(Row::new(series.labels().clone(), values)))
         })
     }
 
-    /// A sample for each step that has one; a histogram counts as many as it is worth.
-    fn count_looked_at(&self, row: &Row) {
-        if self.is_inner {
+    /// A sample for each step that has one; histograms count as many as they are worth, and see to their steps themselves.
+    fn count_looked_at(&self, found: usize, values: Option<&[f64]>) {
+        if self.is_inner || found == 0 {
             return;
         }
         let numbers = &self.ctx.budget.control().numbers;
-        let floats = row.values.iter().filter(|v| !is_absent(**v)).count() as u64;
-        numbers.saw_samples(floats + row.each_histogram().map(|(_, h)| h.cost() as u64).sum::<u64>());
+        numbers.saw_samples(found as u64);
         if numbers.has_steps() {
-            let floats = row.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)).map(|(step, _)| (step, 1));
-            numbers.saw_at_steps(floats.chain(row.each_histogram().map(|(step, h)| (step, h.cost() as u64))));
+            let floats = values.unwrap_or_default().iter().enumerate().filter(|(_, v)| !is_absent(**v));
+            numbers.saw_at_steps(floats.map(|(step, _)| (step, 1)));
         }
     }
 
@@ -119,8 +127,13 @@ impl Evaluator<'_> {
 
 /// The newest sample at each reference time; `None` if there is none at all.
 pub(super) fn look_back(columns: &Columns, reference: Grid, lookback_ms: i64, pick: Pick) -> Option<Vec<f64>> {
+    look_back_counting(columns, reference, lookback_ms, pick).0
+}
+
+/// The same, and at how many times there is one.
+fn look_back_counting(columns: &Columns, reference: Grid, lookback_ms: i64, pick: Pick) -> (Option<Vec<f64>>, usize) {
     let mut values = vec![ABSENT; reference.count];
-    let (mut next, mut any) = (0, false);
+    let (mut next, mut found) = (0, 0);
     for (step, value) in values.iter_mut().enumerate() {
         let t = reference.time(step);
         while columns.t.get(next).is_some_and(|&sample_t| sample_t <= t) {
@@ -129,14 +142,14 @@ pub(super) fn look_back(columns: &Columns, reference: Grid, lookback_ms: i64, pi
         let Some(newest) = next.checked_sub(1) else { continue };
         let is_recent = columns.t[newest] > t.saturating_sub(lookback_ms);
         if is_recent && !storage::is_stale_nan(columns.v[newest]) {
-            any = true;
+            found += 1;
             *value = match pick {
                 Pick::Value => columns.v[newest],
                 Pick::Time => columns.t[newest] as f64 / 1000.0,
             };
         }
     }
-    any.then_some(values)
+    ((found > 0).then_some(values), found)
 }
 
 #[cfg(test)]

@@ -95,18 +95,20 @@ impl Windows {
 pub(super) struct Seen<'c> {
     budget: &'c Budget<'c>,
     is_counted: bool,
+    counts_steps: bool,
     samples: u64,
     steps: Vec<(usize, u64)>,
 }
 
 impl<'c> Seen<'c> {
     pub(super) fn new(budget: &'c Budget<'_>, is_counted: bool) -> Self {
-        Seen { budget, is_counted, samples: 0, steps: Vec::new() }
+        let counts_steps = is_counted && budget.control().numbers.has_steps();
+        Seen { budget, is_counted, counts_steps, samples: 0, steps: Vec::new() }
     }
 
     pub(super) fn add(&mut self, step: usize, samples: usize) {
         self.samples += samples as u64;
-        if self.is_counted && self.budget.control().numbers.has_steps() {
+        if self.counts_steps {
             self.steps.push((step, samples as u64));
         }
     }
@@ -117,7 +119,9 @@ impl Drop for Seen<'_> {
         if self.is_counted {
             let numbers = &self.budget.control().numbers;
             numbers.saw_samples(self.samples);
-            numbers.saw_at_steps(self.steps.drain(..));
+            if self.counts_steps {
+                numbers.saw_at_steps(self.steps.drain(..));
+            }
         }
     }
 }

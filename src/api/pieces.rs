@@ -1,0 +1,98 @@
+//! The body of an answer that comes in pieces.
+//!
+//! Here: making the next piece, off the async threads, when the client has taken the one before.
+//! Elsewhere: the texts (`stream`), packing (`compress`).
+//!
+//! Invariant: no thread waits for a client.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::HttpBody;
+use bytes::Bytes;
+use hyper::body::Frame;
+use tokio::task::JoinHandle;
+
+use super::compress::{Encoding, Packer};
+use super::stream::Source;
+use crate::query::Sending;
+
+/// Text is handed on in pieces of about this size.
+const PIECE_BYTES: usize = 128 << 10;
+
+/// Makes the pieces of one answer, one after the other.
+struct Maker {
+    text: Box<dyn Source>,
+    buffer: String,
+    packer: Packer,
+    /// All is written; a source is not asked again then.
+    is_done: bool,
+    _sending: Sending,
+}
+
+impl Maker {
+    /// The next piece; the last one is empty.
+    fn next(&mut self) -> std::io::Result<Vec<u8>> {
+        while !self.is_done {
+            self.buffer.clear();
+            while !self.is_done && self.buffer.len() < PIECE_BYTES {
+                self.is_done = !self.text.write(&mut self.buffer);
+            }
+            let piece = self.packer.pack(self.buffer.as_bytes(), self.is_done)?;
+            // A packer may keep some input for itself.
+            if !piece.is_empty() {
+                return Ok(piece);
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// The body: the next piece is made, off the async threads, when it is asked for.
+pub(super) struct Pieces(State);
+
+enum State {
+    Idle(Box<Maker>),
+    Making(JoinHandle<(Box<Maker>, std::io::Result<Vec<u8>>)>),
+    End,
+}
+
+impl Pieces {
+    pub(super) fn new(text: Box<dyn Source>, encoding: Encoding, sending: Sending) -> Self {
+        let maker = Maker { text, buffer: String::new(), packer: encoding.packer(), is_done: false, _sending: sending };
+        Pieces(State::Idle(Box::new(maker)))
+    }
+}
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        let pieces = &mut self.get_mut().0;
+        if let State::Idle(_) = pieces
+            && let State::Idle(mut maker) = std::mem::replace(pieces, State::End)
+        {
+            *pieces = State::Making(tokio::task::spawn_blocking(move || {
+                let piece = maker.next();
+                (maker, piece)
+            }));
+        }
+        let State::Making(making) = pieces else { return Poll::Ready(None) };
+        let made = ready!(Pin::new(making).poll(context));
+        *pieces = State::End;
+        Poll::Ready(match made {
+            Ok((maker, Ok(piece))) if !piece.is_empty() => {
+                *pieces = State::Idle(maker);
+                Some(Ok(Frame::data(Bytes::from(piece))))
+            }
+            Ok((_, Ok(_))) => None,
+            Ok((_, Err(e))) => Some(Err(e)),
+            Err(e) => Some(Err(std::io::Error::other(e))),
+        })
+    }
+}
