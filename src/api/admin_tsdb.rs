@@ -27,7 +27,7 @@ pub(super) async fn delete_series(
     Extension(caller): Extension<Caller>,
     params: Params,
 ) -> Result<StatusCode, ApiError> {
-    let selectors = selectors(&params)?;
+    let selectors = selectors(&params).await?;
     if selectors.is_empty() {
         return Err(ApiError::BadData("no match[] parameter provided".to_owned()));
     }

@@ -45,6 +45,14 @@ impl IntoResponse for Answer {
     }
 }
 
+/// Runs work that may take a while, such as parsing a query of a megabyte, off the async threads.
+pub(super) async fn computed<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| ApiError::Internal(format!("the request ended early: {e}")))?
+}
+
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What stands before the data.

@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde_json::{Map, Value};
 use storage::{Exemplar, Labels, Matcher, TimeRange};
 
-use super::answer::{Answer, ApiResult};
+use super::answer::{Answer, ApiResult, computed};
 use super::app::App;
 use super::error::ApiError;
 use super::json::format_float;
@@ -29,9 +29,13 @@ pub(super) async fn exemplars(
     }
     let mut ask = Ask::instant(params.text("query"), end);
     ask.origin.path = "/api/v1/query_exemplars";
-    let expr = app.queries.engine().parse(&ask.query)?;
-    let mut sets = Vec::new();
-    collect_selectors(&expr, &mut sets);
+    let (service, query) = (app.queries.clone(), ask.query.clone());
+    let sets = computed(move || {
+        let mut sets = Vec::new();
+        collect_selectors(&service.engine().parse(&query)?, &mut sets);
+        Ok(sets)
+    })
+    .await?;
     let range = TimeRange::new(start, end + 1);
     let work = move |tenant: &crate::tenant::Tenant, _: &_| Ok(tenant.db.exemplars(&sets, range));
     let found = app.queries.read(&caller.tenant, ask, work).await?;

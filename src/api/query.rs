@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, header};
 
 use super::Connection;
-use super::answer::{Answer, ApiResult};
+use super::answer::{Answer, ApiResult, computed};
 use super::app::App;
 use super::compress::Encoding;
 use super::error::ApiError;
@@ -120,11 +120,11 @@ fn check_points(distances: i64, max: usize) -> Result<(), ApiError> {
 }
 
 pub(super) async fn format(State(app): State<Arc<App>>, params: Params) -> ApiResult {
-    Answer::of(&layout(&app.queries.engine().parse(params.text("query"))?))
+    computed(move || Answer::of(&layout(&app.queries.engine().parse(params.text("query"))?))).await
 }
 
 pub(super) async fn parse(State(app): State<Arc<App>>, params: Params) -> ApiResult {
-    Answer::of(&tree(&app.queries.engine().parse(params.text("query"))?))
+    computed(move || Answer::of(&tree(&app.queries.engine().parse(params.text("query"))?))).await
 }
 
 fn ask(params: &Params, when: When, origin: Origin) -> Result<Ask, ApiError> {

@@ -78,7 +78,7 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn read(params: &'a Params) -> Result<Self, ApiError> {
+    async fn read(params: &'a Params) -> Result<Self, ApiError> {
         let kind = params.text("type").to_lowercase();
         if !matches!(&*kind, "" | "alert" | "record") {
             return Err(ApiError::parameter("type", format!("not supported value {kind:?}")));
@@ -94,7 +94,7 @@ impl<'a> Wanted<'a> {
             names: params.all("rule_name[]").collect(),
             groups: params.all("rule_group[]").collect(),
             files: params.all("file[]").collect(),
-            selectors: selectors(params)?,
+            selectors: selectors(params).await?,
         })
     }
 
@@ -152,7 +152,7 @@ pub(super) async fn rules(
     Extension(caller): Extension<Caller>,
     params: Params,
 ) -> ApiResult {
-    let wanted = Wanted::read(&params)?;
+    let wanted = Wanted::read(&params).await?;
     let groups = if sees_rules(&caller) { app.rules.groups() } else { Vec::new() };
     let mut shown = Vec::new();
     for group in groups.into_iter().filter(|g| wanted.has_group(g)) {

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use serde_json::{Map, Value, json};
 use storage::{Labels, Matcher, ReadError, TimeRange};
 
-use super::answer::{Answer, ApiResult};
+use super::answer::{Answer, ApiResult, computed};
 use super::app::App;
 use super::compress::Encoding;
 use super::error::ApiError;
@@ -28,7 +28,7 @@ pub(super) async fn series(
     encoding: Encoding,
     params: Params,
 ) -> Result<SeriesAnswer, ApiError> {
-    let selectors = selectors(&params)?;
+    let selectors = selectors(&params).await?;
     if selectors.is_empty() {
         return Err(ApiError::BadData("no match[] parameter provided".to_owned()));
     }
@@ -103,7 +103,7 @@ where
     F: Fn(&Tenant, &[Matcher], TimeRange) -> Result<Vec<String>, ReadError> + Send + 'static,
 {
     let (range, limit) = (params.range()?, params.limit("limit")?);
-    let mut selectors = selectors(params)?;
+    let mut selectors = selectors(params).await?;
     if selectors.is_empty() {
         selectors.push(Vec::new());
     }
@@ -150,15 +150,16 @@ fn limited<T>(mut items: Vec<T>, limit: Option<usize>) -> (Vec<T>, Vec<String>) 
 }
 
 /// The `match[]` parameters, parsed.
-pub(super) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
-    let parse = |text| {
+pub(super) async fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
+    let parse = |text: &String| {
         let matchers = promql::parse_selector(text).map_err(|e| ApiError::parameter("match[]", e))?;
         match matchers.iter().all(Matcher::matches_empty) {
             true => Err(ApiError::parameter("match[]", "match[] must contain at least one non-empty matcher")),
             false => Ok(matchers),
         }
     };
-    params.all("match[]").map(parse).collect()
+    let texts: Vec<String> = params.all("match[]").map(str::to_owned).collect();
+    computed(move || texts.iter().map(parse).collect()).await
 }
 
 pub(super) fn labels_object(labels: &Labels) -> Value {
