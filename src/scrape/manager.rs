@@ -49,6 +49,8 @@ pub struct LocalTarget {
 pub struct ScrapeManager {
     shared: Arc<Shared>,
     external: External,
+    /// Whether `_created` lines are start timestamps.
+    has_starts: bool,
     runtime: Handle,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -108,11 +110,17 @@ impl ScrapeManager {
         ScrapeManager {
             shared: Arc::new(Shared { clock, sink, metrics, seed }),
             external,
+            has_starts: false,
             runtime: Handle::current(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             state: Mutex::default(),
         }
+    }
+
+    /// The same, taking `_created` lines for start timestamps if `has_starts`.
+    pub fn with_starts(self, has_starts: bool) -> Self {
+        ScrapeManager { has_starts, ..self }
     }
 
     /// Makes the running targets those of `configs` and `locals`; for start and reload. A target whose settings stay
@@ -208,6 +216,7 @@ impl ScrapeManager {
                     track_timestamps_staleness: config.track_timestamps_staleness,
                     metric_relabel: Arc::clone(&metric_relabel),
                     limits: config.limits.clone(),
+                    has_starts: self.has_starts,
                 };
                 let source = Source::Http { client: client.clone(), rules: request_rules.clone() };
                 pool.targets.push(Wanted { target, fingerprint: String::new(), rules, source });
@@ -338,6 +347,7 @@ fn wanted_local(local: &LocalTarget) -> Wanted {
         track_timestamps_staleness: false,
         metric_relabel: Arc::from([]),
         limits: ScrapeLimits::default(),
+        has_starts: false,
     };
     let target = Target {
         job_name: local.job_name.clone(),

@@ -75,7 +75,8 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
     let sink = glue::TenantSink::new(home);
     let seed = glue::scrape_seed(&live.config);
     let external = external(&external_url, &addresses);
-    let scrape = Arc::new(ScrapeManager::new(clock.clone(), &registry, sink, external, seed));
+    let scrape = ScrapeManager::new(clock.clone(), &registry, sink, external, seed);
+    let scrape = Arc::new(scrape.with_starts(flags.stores_starts()));
     let dashboards = Arc::new(Dashboards::new(meta, clock.clone(), live.config.cairn.dashboard_dirs.clone()));
     let has_tenants = live.config.cairn.multitenancy;
     let queries = QueryService::new(engine, tenants.clone(), clock.clone(), (limits.clone(), has_tenants), &registry);

@@ -101,6 +101,23 @@ impl Batch {
         }
     }
 
+    /// The same of the sample at `index`, whatever was pushed since. Cheapest for the last one that has a start.
+    pub fn set_start_of(&mut self, index: usize, start: i64) {
+        if start == 0 || index >= self.samples.len() {
+            return;
+        }
+        match self.starts.binary_search_by_key(&index, |(there, _)| *there) {
+            Ok(at) => self.starts[at].1 = start,
+            Err(at) => self.starts.insert(at, (index, start)),
+        }
+    }
+
+    /// The start of the sample at `index`, 0 if it has none.
+    pub fn start_of(&self, index: usize) -> i64 {
+        let found = self.starts.binary_search_by_key(&index, |(there, _)| *there);
+        found.map_or(0, |at| self.starts[at].1)
+    }
+
     /// The same of the native histogram that was pushed last.
     pub fn set_histogram_start(&mut self, start: i64) {
         if let Some(last) = self.histograms.last_mut() {

@@ -2,7 +2,7 @@
 //!
 //! Here: labels of samples (`honor_labels`, metric relabelling), times (`honor_timestamps`), limits, duplicates,
 //! metadata.
-//! Elsewhere: the format (`exposition`), what is known of each series (`cache`), the series about the scrape
+//! Elsewhere: `_created` lines (`created`), the format (`exposition`), what is known of each series (`cache`), the series about the scrape
 //! (`report`).
 //!
 //! The very same series twice on one page, without times that differ, makes the page bad, with line and byte.
@@ -12,10 +12,13 @@
 //!
 //! Invariant: a page is stored whole or, but for the markers of what ended, not at all.
 
+mod created;
+
 use std::sync::Arc;
 
 use storage::{Appended, Batch, Labels, LabelsBuilder, RefuseReason, SeriesId, stale_nan};
 
+use self::created::CreatedLines;
 use super::cache::{Fate, Seen, SeriesCache, Slot};
 use super::metadata::MetadataCache;
 use super::relabel::{Verdict, relabel};
@@ -33,6 +36,8 @@ pub(crate) struct PageRules {
     pub(crate) track_timestamps_staleness: bool,
     pub(crate) metric_relabel: Arc<[RelabelConfig]>,
     pub(crate) limits: ScrapeLimits,
+    /// Whether `_created` lines are start timestamps rather than samples.
+    pub(crate) has_starts: bool,
 }
 
 /// Numbers about a page, as the `scrape_*` series tell them.
@@ -159,13 +164,33 @@ impl PageReader {
     ) -> Result<(), PageError> {
         self.metadata.begin();
         let mut scratch = Scratch::default();
+        let mut created = (self.rules.has_starts && format == Format::OpenMetrics).then(CreatedLines::default);
         for entry in Parser::new(body, format) {
-            match entry? {
-                Entry::Type { family, kind } => self.metadata.set_kind(&family, kind),
+            let entry = entry?;
+            if let Some(created) = &mut created
+                && let Entry::Type { family, .. } | Entry::Help { family, .. } | Entry::Unit { family, .. } = &entry
+            {
+                created.enter(family, batch)?;
+            }
+            match entry {
+                Entry::Type { family, kind } => {
+                    created.iter_mut().for_each(|created| created.set_kind(kind));
+                    self.metadata.set_kind(&family, kind);
+                }
                 Entry::Help { family, help } => self.metadata.set_help(&family, &help),
                 Entry::Unit { family, unit } => self.metadata.set_unit(&family, unit),
-                Entry::Sample(sample) => self.sample(&sample, t, batch, counts, &mut scratch)?,
+                Entry::Sample(sample) if created.as_mut().is_some_and(|created| created.takes(&sample)) => {}
+                Entry::Sample(sample) => {
+                    let place = batch.len();
+                    self.sample(&sample, t, batch, counts, &mut scratch)?;
+                    if batch.len() > place {
+                        created.iter_mut().for_each(|created| created.note(place, sample.series));
+                    }
+                }
             }
+        }
+        if let Some(mut created) = created {
+            created.end_family(batch)?;
         }
         self.metadata.finish();
         let limit = self.rules.limits.samples;
@@ -311,6 +336,7 @@ impl PageReader {
                     self.cache.set_fate(placed.slot, Fate::Fresh);
                     if let Some(labels) = self.labels_at(body, format, placed) {
                         again.push(labels, placed.t, placed.v);
+                        again.set_start(batch.start_of(refused.index));
                     }
                 }
                 _ => refusals.out_of_bounds += 1,

@@ -9,14 +9,14 @@ use super::*;
 use crate::config::RelabelAction;
 
 /// A reader with a store behind it, as the loop drives them.
-struct Site {
+pub(super) struct Site {
     reader: PageReader,
     db: Db,
     refusals: Refusals,
     _dir: tempfile::TempDir,
 }
 
-fn rules() -> PageRules {
+pub(super) fn rules() -> PageRules {
     PageRules {
         target_labels: Labels::from_pairs([("job", "j"), ("instance", "h:1")]).unwrap(),
         honor_labels: false,
@@ -24,6 +24,7 @@ fn rules() -> PageRules {
         track_timestamps_staleness: false,
         metric_relabel: Arc::from([]),
         limits: ScrapeLimits::default(),
+        has_starts: false,
     }
 }
 
@@ -40,7 +41,7 @@ fn drop_label(name: &str) -> RelabelConfig {
 }
 
 impl Site {
-    fn new(rules: PageRules) -> Self {
+    pub(super) fn new(rules: PageRules) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let db = Db::open(dir.path(), Options::default()).unwrap();
         let reader = PageReader::new(rules, SeriesCache::new());
@@ -52,10 +53,18 @@ impl Site {
     }
 
     fn scrape(&mut self, t: i64, body: &str) -> (PageCounts, Result<(), PageError>) {
+        self.scrape_as(Format::Text, t, body)
+    }
+
+    pub(super) fn scrape_open_metrics(&mut self, t: i64, body: &str) -> (PageCounts, Result<(), PageError>) {
+        self.scrape_as(Format::OpenMetrics, t, body)
+    }
+
+    fn scrape_as(&mut self, format: Format, t: i64, body: &str) -> (PageCounts, Result<(), PageError>) {
         let (mut batch, mut again) = (Batch::new(), Batch::new());
-        let answer = self.reader.read(body.as_bytes(), Format::Text, t, &mut batch);
+        let answer = self.reader.read(body.as_bytes(), format, t, &mut batch);
         let done = self.append(&mut batch, t);
-        self.refusals = self.reader.settle(body.as_bytes(), Format::Text, t, &batch, &done, &mut again);
+        self.refusals = self.reader.settle(body.as_bytes(), format, t, &batch, &done, &mut again);
         self.append(&mut again, t);
         answer
     }
@@ -64,6 +73,21 @@ impl Site {
         let mut batch = Batch::new();
         self.reader.fail(t, &mut batch);
         self.append(&mut batch, t);
+    }
+
+    /// `t=start` of each series, by the labels beside job and instance.
+    pub(super) fn starts(&self) -> Vec<(String, String)> {
+        let found = self.db.select(&[], TimeRange::ALL).unwrap();
+        let of_one = |series: &storage::SelectedSeries| {
+            let (mut columns, mut starts) = (Columns::default(), Vec::new());
+            series.read_into(&mut columns).unwrap();
+            series.read_starts(storage::SampleKind::Float, &columns.t, &mut starts);
+            let points: Vec<String> = columns.t.iter().zip(starts).map(|(t, start)| format!("{t}={start}")).collect();
+            let mut labels = LabelsBuilder::from_labels(series.labels());
+            labels.remove("job").remove("instance");
+            (labels.build().to_string(), points.join(" "))
+        };
+        found.series.iter().map(of_one).collect()
     }
 
     /// `t=v` of each series, markers as `stale`; by the labels beside job and instance.
