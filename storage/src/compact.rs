@@ -323,6 +323,35 @@ mod tests {
         db
     }
 
+    /// Four days that come in order: how often the samples of each block were written, at most.
+    #[test]
+    fn no_sample_is_written_more_than_four_times() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { compaction_bytes_per_second: None, ..Options::default() };
+        let db = Db::open(dir.path(), options).unwrap();
+        let (block_ms, mut written) = (db.options.block_ms, BTreeMap::<BlockId, usize>::new());
+        for block in 0..48 {
+            let start = block * block_ms;
+            fill_with_noise(&db, (start..start + block_ms).step_by(600_000));
+            let mut state = db.maintaining();
+            db.cut(&mut state, start + block_ms, start + block_ms, true).unwrap();
+            for step in 0..2 {
+                if step == 1 {
+                    db.compact(&mut state).unwrap();
+                }
+                for block in db.blocks.list().iter() {
+                    // Sources that were never listed have come and gone within one call: one more time.
+                    let meta = block.meta();
+                    let unseen = usize::from(meta.sources.iter().any(|source| !written.contains_key(source)));
+                    let before = meta.sources.iter().filter_map(|source| written.get(source)).max().copied();
+                    written.entry(meta.id).or_insert(1 + unseen + before.unwrap_or(0));
+                }
+            }
+        }
+        assert_eq!(db.blocks.list().len(), 4, "a block a day");
+        assert_eq!(written.values().max(), Some(&3));
+    }
+
     #[test]
     fn a_merge_is_as_fast_as_the_option_says() {
         for (rate, written, ms) in [(Some(1 << 20), 3 << 20, 3000), (Some(0), 5, 5_000), (None, u64::MAX, 0)] {

@@ -21,7 +21,7 @@ use crate::fs::{AtPath, Fs, RealFs};
 use crate::head::series::Sealed;
 use crate::head::{self, Head};
 use crate::index::{Damage, SeriesRef};
-use crate::querier::{self, Piece};
+use crate::querier::{self, FoundSeries, Piece};
 use crate::recover::RefusalCell;
 use crate::retention::{Anchor, STEP_MS};
 use crate::snapshot::load::load;
@@ -30,8 +30,7 @@ use crate::touched::Touched;
 use crate::wal::Wal;
 use crate::wal::replay::{Start, list_segments, replay};
 use crate::{
-    AppendError, Appended, Batch, Cardinality, Labels, Matcher, OpenError, ReadError, Refusal, Selection, Stats,
-    TimeRange,
+    AppendError, Appended, Batch, Cardinality, Matcher, OpenError, ReadError, Refusal, Selection, Stats, TimeRange,
 };
 
 const LOCK_FILE: &str = "lock";
@@ -364,7 +363,7 @@ impl Db {
         matchers: &[Matcher],
         range: TimeRange,
         each_bad: impl FnMut(SeriesRef, &Sealed),
-    ) -> Vec<(Labels, Vec<Piece>)> {
+    ) -> Vec<FoundSeries> {
         self.select_head_while(matchers, range, &|_| true, each_bad).unwrap_or_default()
     }
 
@@ -375,7 +374,7 @@ impl Db {
         range: TimeRange,
         go_on: &dyn Fn(usize) -> bool,
         mut each_bad: impl FnMut(SeriesRef, &Sealed),
-    ) -> Option<Vec<(Labels, Vec<Piece>)>> {
+    ) -> Option<Vec<FoundSeries>> {
         let refs = head::select::select(&self.head, matchers);
         let mut found = Vec::new();
         for portion in refs.chunks(SNAPSHOT_SERIES) {

@@ -46,6 +46,9 @@ pub enum SampleKind {
     Histogram,
 }
 
+/// A series that one source found.
+pub(crate) type FoundSeries = (Labels, Vec<Piece>);
+
 /// A chunk, wherever it is.
 #[derive(Debug, Clone)]
 pub(crate) enum Piece {
@@ -352,13 +355,13 @@ fn is_disjoint(order: &[&Piece]) -> bool {
 }
 
 /// Joins what several sources found. `found` comes by rank of source, and sorted by labels within each source.
-pub(crate) fn join(found: Vec<(Labels, Vec<Piece>)>, range: TimeRange) -> Vec<SelectedSeries> {
+pub(crate) fn join(found: Vec<FoundSeries>, range: TimeRange) -> Vec<SelectedSeries> {
     join_while(found, range, &|_| true).unwrap_or_default()
 }
 
 /// The same; `None` once `go_on` says no: chunks that only touch the range are decoded here.
 pub(crate) fn join_while(
-    mut found: Vec<(Labels, Vec<Piece>)>,
+    mut found: Vec<FoundSeries>,
     range: TimeRange,
     go_on: &dyn Fn(usize) -> bool,
 ) -> Option<Vec<SelectedSeries>> {

@@ -17,12 +17,12 @@ use super::Done;
 use crate::promql::source::SeriesReader;
 use crate::promql::types::QueryError;
 
-/// Series that are worked on at a time.
-const PORTION: usize = 32;
+/// Series that are worked on at a time. Tests have few: theirs are small, so that helpers have something to do.
+const PORTION: usize = if cfg!(test) { 2 } else { 32 };
 /// How many portions may be done ahead of the one that is handed on.
 const AHEAD: usize = 8;
 /// Samples and steps below which a second thread costs more than it gives.
-const WORTH: usize = 400_000;
+const WORTH: usize = if cfg!(test) { 1 } else { 400_000 };
 
 /// The threads that help queries, of one engine.
 #[derive(Debug, Default)]

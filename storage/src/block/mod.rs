@@ -28,7 +28,7 @@ use crate::fs::Fs;
 use crate::histogram::blobs;
 use crate::index::{Damage, SeriesRef};
 use crate::mmap::Mapped;
-use crate::querier::Piece;
+use crate::querier::{FoundSeries, Piece};
 use crate::starts::Changes;
 use crate::tombstone::{TombstoneError, Tombstones, is_gone, strip};
 use crate::{Columns, Histogram, HistogramColumns, Labels, Matcher, ReadError, TimeRange};
@@ -258,7 +258,7 @@ impl Block {
         damage: &DamageLog,
         warnings: &mut Vec<String>,
         go_on: &dyn Fn(usize) -> bool,
-    ) -> Result<Option<Vec<(Labels, Vec<Piece>)>>, Damage> {
+    ) -> Result<Option<Vec<FoundSeries>>, Damage> {
         let tombstones = self.tombstones();
         let (mut bad, mut bad_starts) = (BTreeMap::new(), BTreeMap::new());
         let mut found = Vec::new();
