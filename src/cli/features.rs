@@ -50,7 +50,7 @@ impl Flags {
         delayed_name_removal(&self.features)
     }
 
-    /// Whether start timestamps that senders tell are stored.
+    /// Whether start timestamps that senders and targets tell are stored.
     pub fn stores_starts(&self) -> bool {
         has(&self.features, ST_STORAGE)
     }

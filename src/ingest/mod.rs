@@ -91,7 +91,7 @@ pub enum IngestError {
         max: usize,
     },
     /// 413
-    #[error("the request has more than {max} symbols; send smaller batches")]
+    #[error("the request has more than {max} symbols; send smaller batches or raise cairn.limits.push_samples_max")]
     TooManySymbols {
         /// The limit.
         max: usize,

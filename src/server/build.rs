@@ -110,6 +110,8 @@ fn push_limits(live: &Live) -> WriteLimits {
     WriteLimits {
         body_bytes_max: limits.push_decoded_bytes_max,
         request_samples_max: limits.push_samples_max,
+        // A new series has some texts of its own: its values of labels, help of a new metric.
+        request_symbols_max: limits.push_samples_max.saturating_mul(2),
         ..WriteLimits::default()
     }
 }

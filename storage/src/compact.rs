@@ -334,7 +334,8 @@ mod tests {
             let start = block * block_ms;
             fill_with_noise(&db, (start..start + block_ms).step_by(600_000));
             let mut state = db.maintaining();
-            db.cut(&mut state, start + block_ms, start + block_ms, true).unwrap();
+            // Half a block later it is due.
+            db.cut_if_due(&mut state, start + block_ms * 3 / 2).unwrap();
             for step in 0..2 {
                 if step == 1 {
                     db.compact(&mut state).unwrap();

@@ -21,6 +21,7 @@ fn fill(dir: &Path) -> Db {
             let number = i.to_string();
             let labels = [("__name__", "m"), ("i", number.as_str())];
             batch.push(Labels::from_pairs(labels).unwrap(), t, (minute * i) as f64 / 3.0);
+            batch.set_start(if i % 3 == 0 { T0 - i } else { 0 });
         }
         db.append(&mut batch, t, Durability::Written).unwrap();
         if minute % 60 == 0 {
@@ -68,6 +69,26 @@ fn a_whole_directory_is_clean_and_untouched() {
     assert!(found.is_clean() && said.is_empty(), "{said:?}");
     assert_eq!(found.samples, 400 * 200);
     assert_eq!(files(dir.path()), before);
+}
+
+#[test]
+fn damage_to_starts_costs_no_sample() {
+    // A page, the directory, all of it.
+    for (at, words) in [(40, "lost: start timestamps of up to 200 series"), (1_000_000, "directory is damaged")] {
+        let dir = tempfile::tempdir().unwrap();
+        filled(dir.path());
+        let path = block_file(dir.path(), "starts");
+        flip(&path, at.min(std::fs::read(&path).unwrap().len() - 5));
+        let db = Db::open(dir.path(), Options::default()).unwrap();
+        let found = db.select(&[], TimeRange::ALL).unwrap();
+        assert!(found.warnings.iter().any(|w| w.contains("start timestamps")), "{:?}", found.warnings);
+        drop(db);
+        check(dir.path(), words, 400 * 200);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path());
+    std::fs::remove_file(block_file(dir.path(), "starts")).unwrap();
+    check(dir.path(), "start timestamps are missing", 400 * 200);
 }
 
 #[test]
