@@ -38,6 +38,10 @@ pub trait SeriesReader: Send + Sync {
     fn labels(&self) -> &Labels;
     /// Appends its samples that are floats in the selected range to `out`, oldest first; staleness markers included.
     fn read_into(&self, out: &mut Columns) -> Result<(), SourceError>;
+    /// The newest sample in the selected range, if it is a float and known without reading.
+    fn newest(&self) -> Option<(i64, f64)> {
+        None
+    }
     /// How many floats [`SeriesReader::read_into`] appends, about; 0 if that is not known without reading.
     fn sample_count(&self) -> usize {
         0
@@ -101,6 +105,10 @@ impl SeriesReader for SelectedSeries {
 
     fn read_into(&self, out: &mut Columns) -> Result<(), SourceError> {
         SelectedSeries::read_into(self, out).map_err(|e| SourceError(e.to_string()))
+    }
+
+    fn newest(&self) -> Option<(i64, f64)> {
+        SelectedSeries::newest(self)
     }
 
     fn sample_count(&self) -> usize {

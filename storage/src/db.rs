@@ -395,7 +395,12 @@ impl Db {
                     is_whole
                 });
                 let histograms = s.histograms.into_iter().map(Piece::Histograms);
-                let pieces = s.chunks.into_iter().map(Piece::Head).chain(histograms);
+                let newest = s.newest;
+                let chunks = s.chunks.into_iter().map(|chunk| {
+                    let last = newest.filter(|&(t, _)| t == chunk.max_t).map(|(_, bits)| bits);
+                    Piece::Head(chunk, last)
+                });
+                let pieces = chunks.chain(histograms);
                 found.push((s.labels, pieces.map(|piece| piece.started(s.starts.as_ref())).collect()));
             }
         }

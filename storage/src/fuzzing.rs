@@ -7,12 +7,24 @@ pub use crate::block::fuzz::{
     fuzz_index as block_index, fuzz_meta as block_meta, fuzz_page as block_page, fuzz_starts as block_starts,
     fuzz_times as block_times, fuzz_values as block_values,
 };
-use crate::chunk;
 pub use crate::wal::fuzzing::{WalProbe, fuzz_payload as wal_payload, fuzz_segment as wal_segment};
+use crate::{Columns, chunk};
 
 /// A chunk of the head; its first two bytes say how many samples the snapshot promises.
 pub fn head_chunk(bytes: &[u8]) {
     if let Some((count, chunk)) = bytes.split_first_chunk::<2>() {
-        let _ = chunk::decode(chunk, u32::from(u16::from_le_bytes(*count)), |_, _| true);
+        let count = u32::from(u16::from_le_bytes(*count));
+        let mut walked = 0;
+        let whole = chunk::decode(chunk, count, |t, _| {
+            walked += usize::from(t < i64::MAX);
+            true
+        });
+        let mut columns = Columns::default();
+        let filled = chunk::decode_into(chunk, count, i64::MIN, i64::MAX, &mut columns);
+        assert_eq!(
+            (filled, columns.len()),
+            (whole, if whole.is_some() { walked } else { 0 }),
+            "both ways say the same"
+        );
     }
 }

@@ -52,8 +52,8 @@ pub(crate) type FoundSeries = (Labels, Vec<Piece>);
 /// A chunk, wherever it is.
 #[derive(Debug, Clone)]
 pub(crate) enum Piece {
-    /// In the head.
-    Head(Sealed),
+    /// In the head; with the bits of its last value, where they are known without decoding.
+    Head(Sealed, Option<u64>),
     /// Native histograms in the head.
     Histograms(HistogramChunk),
     /// In a block.
@@ -107,7 +107,7 @@ impl Piece {
     /// First and last sample; of one with deletions, as before them.
     pub(crate) fn span(&self) -> (i64, i64) {
         match self {
-            Piece::Head(chunk) => (chunk.min_t, chunk.max_t),
+            Piece::Head(chunk, _) => (chunk.min_t, chunk.max_t),
             Piece::Histograms(chunk) => (chunk.min_t, chunk.max_t),
             Piece::Block(_, chunk) => (chunk.min_t, chunk.max_t),
             Piece::Without(piece, _) | Piece::Started(piece, _) => piece.span(),
@@ -116,7 +116,7 @@ impl Piece {
 
     fn read_into(&self, range: TimeRange, out: &mut Columns) -> Result<(), ReadError> {
         match self {
-            Piece::Head(c) => {
+            Piece::Head(c, _) => {
                 chunk::decode_into(&c.bytes, c.count, range.min_t, range.max_t, out).ok_or_else(|| c.bytes.error())
             }
             Piece::Histograms(_) => Ok(()),
@@ -133,7 +133,7 @@ impl Piece {
 
     fn read_histograms_into(&self, range: TimeRange, out: &mut HistogramColumns) -> Result<(), ReadError> {
         match self {
-            Piece::Head(_) => {}
+            Piece::Head(..) => {}
             Piece::Histograms(c) => c.read_into(range, out).expect("a chunk in memory is as it was encoded"),
             Piece::Block(block, chunk) => block.read_histograms(chunk, range, out)?,
             Piece::Without(piece, gone) => {
@@ -150,7 +150,7 @@ impl Piece {
     /// Samples of the whole chunk.
     fn sample_count(&self) -> usize {
         match self {
-            Piece::Head(chunk) => chunk.count as usize,
+            Piece::Head(chunk, _) => chunk.count as usize,
             Piece::Histograms(chunk) => chunk.count as usize,
             Piece::Block(_, chunk) => chunk.count as usize,
             Piece::Without(piece, _) | Piece::Started(piece, _) => piece.sample_count(),
@@ -159,7 +159,7 @@ impl Piece {
 
     fn is_histograms(&self) -> bool {
         match self {
-            Piece::Head(_) => false,
+            Piece::Head(..) => false,
             Piece::Histograms(_) => true,
             Piece::Block(_, chunk) => chunk.is_blobs(),
             Piece::Without(piece, _) | Piece::Started(piece, _) => piece.is_histograms(),
@@ -213,6 +213,18 @@ impl SelectedSeries {
             out.push(t, h);
         }
         failed.map_or(Ok(()), |(_, e)| Err(e))
+    }
+
+    /// The newest sample of the selected range, where it is a float and known without decoding: that of a series which
+    /// still gets samples, if the range reaches beyond it.
+    pub fn newest(&self) -> Option<(i64, f64)> {
+        let open = self.pieces.iter().enumerate().find_map(|(at, piece)| match piece {
+            Piece::Head(chunk, Some(bits)) => Some((at, chunk.max_t, *bits)),
+            _ => None,
+        });
+        let (at, t, bits) = open?;
+        let is_last = self.pieces.iter().enumerate().all(|(other, piece)| other == at || piece.span().1 < t);
+        (is_last && self.range.contains(t)).then(|| (t, f64::from_bits(bits)))
     }
 
     /// How many samples the chunks hold that are to be read: at least as many as [`SelectedSeries::read_into`] appends.

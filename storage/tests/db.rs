@@ -29,7 +29,11 @@ fn read(db: &Db, name: &str, range: TimeRange) -> Vec<(i64, f64)> {
     let found = db.select(&[Matcher::equal("__name__", name)], range).unwrap();
     assert_eq!(found.warnings, [] as [String; 0]);
     let mut out = Columns::default();
-    found.series.iter().for_each(|s| s.read_into(&mut out).unwrap());
+    for s in &found.series {
+        s.read_into(&mut out).unwrap();
+        let last = out.t.last().zip(out.v.last()).map(|(&t, v)| (t, v.to_bits()));
+        assert!(s.newest().is_none_or(|(t, v)| Some((t, v.to_bits())) == last), "{:?} {last:?}", s.newest());
+    }
     out.t.into_iter().zip(out.v).collect()
 }
 
@@ -109,6 +113,22 @@ fn label_queries_see_head_and_blocks() {
     let regex = Matcher::new(MatchOp::Regex, "job", "[ab]").unwrap();
     assert_eq!(db.select(&[regex], TimeRange::ALL).unwrap().series.len(), 2);
     assert_eq!(db.select(&[], TimeRange::new(T0 + 1, T0 + 2)).unwrap().series.len(), 0, "no sample in between");
+}
+
+#[test]
+fn the_newest_sample_is_known_without_reading_where_nothing_can_be_newer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (db, m) = (open(dir.path()), labels("m", "x"));
+    let newest = |range| db.select(&[Matcher::equal("__name__", "m")], range).unwrap().series[0].newest();
+    (0..5).for_each(|i| drop(put(&db, &m, T0 + i * 10, i as f64).unwrap()));
+    assert_eq!(newest(TimeRange::ALL), Some((T0 + 40, 4.0)));
+    assert_eq!(newest(TimeRange::new(T0, T0 + 41)), Some((T0 + 40, 4.0)));
+    assert_eq!(newest(TimeRange::new(T0, T0 + 40)), None, "it lies behind the range");
+    // One that comes late is older.
+    put(&db, &m, T0 + 15, 9.0).unwrap();
+    assert_eq!((newest(TimeRange::ALL), read(&db, "m", TimeRange::ALL).len()), (Some((T0 + 40, 4.0)), 6));
+    db.delete_series(&[Matcher::equal("__name__", "m")], TimeRange::new(T0 + 35, T0 + 45)).unwrap();
+    assert!(newest(TimeRange::ALL).is_none_or(|found| found == (T0 + 30, 3.0)));
 }
 
 #[test]

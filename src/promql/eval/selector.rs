@@ -32,6 +32,8 @@ impl Evaluator<'_> {
     pub(super) fn picked_rows(&self, selector: &VectorSelector, span: Span, pick: Pick, sink: &mut Sink<'_>) -> Done {
         let (reference, lookback_ms) = self.sight(selector, pick);
         let is_smoothed = pick == Pick::Value && selector.extension == Some(Extension::Smoothed);
+        // What is selected ends at the one time that is asked for: only the newest sample can be what is found there.
+        let is_newest_wanted = reference.count == 1 && selector.extension.is_none();
         let budget = &self.ctx.budget;
         // `None` for a series with histograms, which is for the query's own thread.
         let work = |series: &dyn SeriesReader, columns: &mut Columns| {
@@ -40,7 +42,10 @@ impl Evaluator<'_> {
             }
             budget.check()?;
             columns.clear();
-            series.read_into(columns).map_err(|e| expanding(&e))?;
+            match series.newest().filter(|_| is_newest_wanted) {
+                Some((t, v)) => columns.push(t, v),
+                None => series.read_into(columns).map_err(|e| expanding(&e))?,
+            }
             let cost = columns.len();
             budget.charge(cost)?;
             let values = match is_smoothed {

@@ -102,6 +102,8 @@ pub(crate) struct HeadSeries {
     pub(crate) labels: Labels,
     /// Chunks that overlap the query's range, in no order.
     pub(crate) chunks: Vec<Sealed>,
+    /// Time and bits of the last sample of the open chunk, if that is one of them.
+    pub(crate) newest: Option<(i64, u64)>,
     /// Histograms likewise.
     pub(crate) histograms: Vec<HistogramChunk>,
     /// Start timestamps of both, if there are any.
@@ -317,11 +319,11 @@ impl Head {
     pub(crate) fn snapshot(&self, series: SeriesRef, range: TimeRange) -> Option<HeadSeries> {
         let s = self.pages.get(series)?;
         let mut chunks = Vec::new();
-        s.snapshot(range.min_t, range.max_t, &mut chunks);
+        let newest = s.snapshot(range.min_t, range.max_t, &mut chunks);
         let histograms = self.extras.histograms.snapshot(series, range);
         let is_empty = chunks.is_empty() && histograms.is_empty();
         let starts = || self.starts_of(series, range).map(Arc::new);
-        (!is_empty).then(|| HeadSeries { labels: self.labels_of(series), chunks, histograms, starts: starts() })
+        (!is_empty).then(|| HeadSeries { labels: self.labels_of(series), chunks, newest, histograms, starts: starts() })
     }
 
     /// The labels of a series.

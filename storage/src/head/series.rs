@@ -246,18 +246,19 @@ impl Series {
         sealed.chain(open).chain(late).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
-    /// The chunks that overlap `[min_t, max_t)`, the open one and the late samples as copies.
-    pub(crate) fn snapshot(&self, min_t: i64, max_t: i64, out: &mut Vec<Sealed>) {
+    /// The chunks that overlap `[min_t, max_t)`, the open one and the late samples as copies. Time and bits of the open
+    /// one's last sample, if it is among them.
+    pub(crate) fn snapshot(&self, min_t: i64, max_t: i64, out: &mut Vec<Sealed>) -> Option<(i64, u64)> {
         if let Some(more) = &self.more {
             out.extend(more.sealed.iter().filter(|s| s.min_t < max_t && min_t <= s.max_t).cloned());
         }
-        if let Some(open) = self.open().filter(|o| o.first_t() < max_t && min_t <= o.last_t()) {
-            out.push(seal(open));
-        }
+        let open = self.open().filter(|o| o.first_t() < max_t && min_t <= o.last_t());
+        out.extend(open.map(seal));
         let late = self.late();
         let from = late.partition_point(|&(t, _)| t < min_t);
         let to = late.partition_point(|&(t, _)| t < max_t);
         out.extend(encode_run(late.get(from..to).unwrap_or_default()));
+        open.map(|open| (open.last_t(), open.last_bits()))
     }
 
     /// Marks everything before `cut_t` as taken by a cut: the open chunk is sealed if it ends before it, and late
