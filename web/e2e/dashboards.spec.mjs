@@ -179,7 +179,7 @@ test('an imported dashboard opens; what is unknown shows its data and its name',
   await page.getByRole('dialog').getByRole('button', { name: 'Import' }).click();
   await page.waitForURL(/\/d\/e2e-imported/);
   await page.getByText('Not shown as written: panel type candlestick').waitFor();
-  await page.getByRole('cell', { name: '42' }).waitFor();
+  await page.getByRole('cell', { name: '42', exact: true }).waitFor();
   page.assertClean();
   await page.done();
 });
