@@ -122,21 +122,29 @@ impl Evaluator<'_> {
         range: &HistogramRange,
         function: &mut WindowFn<'_>,
     ) -> Result<Option<Row>, QueryError> {
-        let mut values = vec![ABSENT; self.grid.count];
-        let mut column = empty_column(self.grid.count);
         let told = Told { metric: series.labels.metric_name(), span: call.args[0].span };
         let extension = call.args.iter().find_map(extension_of);
-        windows.slide_mixed(self.ctx, series.columns, range, &mut |step, w| {
-            let name = call.function.name;
-            let found = match extension {
-                None => self.mixed_value(name, told, step, w, function),
-                Some(extension) => self.extended_value(name, extension, told, step, w, function),
-            };
-            match found {
-                Some(Found::Float(v)) => values[step] = v,
-                Some(Found::Histogram(histogram)) => column[step] = Some(histogram),
-                None => {}
-            }
+        let name = call.function.name;
+        self.row_of_windows(windows, series, range, &mut |step, w| match extension {
+            None => self.mixed_value(name, told, step, w, function),
+            Some(extension) => self.extended_value(name, extension, told, step, w, function),
+        })
+    }
+
+    /// The row of what `find` finds in each window, if that is anything.
+    pub(super) fn row_of_windows(
+        &self,
+        windows: Windows,
+        series: &RangeSeries<'_>,
+        range: &HistogramRange,
+        find: &mut dyn FnMut(usize, MixedWindow<'_>) -> Option<Found>,
+    ) -> Result<Option<Row>, QueryError> {
+        let mut values = vec![ABSENT; self.grid.count];
+        let mut column = empty_column(self.grid.count);
+        windows.slide_mixed(self.ctx, series.columns, range, &mut |step, w| match find(step, w) {
+            Some(Found::Float(v)) => values[step] = v,
+            Some(Found::Histogram(histogram)) => column[step] = Some(histogram),
+            None => {}
         })?;
         let histograms = column.iter().any(Option::is_some).then_some(column);
         let row = Row { labels: series.labels.clone(), drop_name: series.drop_name, values, histograms };

@@ -66,14 +66,14 @@ impl Evaluator<'_> {
             if call.function.name == "double_exponential_smoothing" { self.refused(call)? } else { Vec::new() };
         let mut columns = Columns::default();
         let (budget, steps) = (&self.ctx.budget, self.grid.count);
-        if let (Some(function), ExprKind::Matrix(matrix)) = (pure_fn(call), &arg.unwrap_parens().kind) {
+        if let (Some(pure), ExprKind::Matrix(matrix)) = (pure_fn(call), &arg.unwrap_parens().kind) {
             let work = |series: &dyn SeriesReader, columns: &mut Columns| {
                 if series.has_histograms() || (uses_starts && series.has_starts()) {
                     return Ok(Worked::Mixed);
                 }
                 read_floats(budget, series, columns)?;
                 budget.charge(columns.len())?;
-                let values = slid(budget, windows, columns, steps, &mut |_, window| function(window))?;
+                let values = slid(budget, windows, columns, steps, &mut |_, window| pure(window))?;
                 budget.release(columns.len());
                 Ok(Worked::Values(values))
             };
@@ -90,11 +90,8 @@ impl Evaluator<'_> {
                     Worked::Mixed => self.visit_stored(matrix, series, &mut columns, &mut |series| {
                         let row = match (series.started.filter(|_| uses_starts), series.histograms) {
                             (Some(reader), _) => self.started_row(call, windows, &series, reader)?,
-                            (None, Some(range)) => {
-                                let function = &mut self.window_fn(call)?;
-                                self.mixed_range_row(call, windows, &series, range, function)?
-                            }
-                            (None, None) => slid(budget, windows, series.columns, steps, &mut |_, w| function(w))?
+                            (None, Some(range)) => self.mixed_range_row(call, windows, &series, range, function)?,
+                            (None, None) => slid(budget, windows, series.columns, steps, function)?
                                 .map(|values| Row::new(series.labels.clone(), values)),
                         };
                         row.map_or(Ok(()), |row| emit(series.labels, row))

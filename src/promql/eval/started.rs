@@ -41,22 +41,13 @@ impl Evaluator<'_> {
         reader.read_starts(SampleKind::Float, &series.columns.t, &mut float_starts);
         reader.read_starts(SampleKind::Histogram, range.t(), &mut starts);
         let range = &range.with_starts(&starts);
-        let mut values = vec![ABSENT; self.grid.count];
-        let mut column = super::row::empty_column(self.grid.count);
         let told = Told { metric: series.labels.metric_name(), span: call.args[0].span };
-        windows.slide_mixed(self.ctx, series.columns, range, &mut |step, w| {
+        self.row_of_windows(windows, series, range, &mut |_, w| {
             let first = w.floats.t.first().map_or(0, |first| series.columns.t.partition_point(|t| t < first));
             let floats = &float_starts[first..first + w.floats.t.len()];
             let window = StartedWindow { w, floats, histograms: &starts[w.first..w.after] };
-            match self.started_value(call.function.name, told, window) {
-                Some(Found::Float(v)) => values[step] = v,
-                Some(Found::Histogram(histogram)) => column[step] = Some(histogram),
-                None => {}
-            }
-        })?;
-        let histograms = column.iter().any(Option::is_some).then_some(column);
-        let row = Row { labels: series.labels.clone(), drop_name: series.drop_name, values, histograms };
-        Ok((row.present_count() > 0).then_some(row))
+            self.started_value(call.function.name, told, window)
+        })
     }
 
     fn started_value(&self, name: &str, told: Told<'_>, window: StartedWindow<'_>) -> Option<Found> {
