@@ -84,18 +84,8 @@ pub(super) fn push_time(out: &mut String, t: i64) {
     }
 }
 
-fn push_digits(out: &mut String, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    digits[at..].iter().for_each(|digit| out.push(char::from(*digit)));
+fn push_digits(out: &mut String, number: u64) {
+    out.push_str(itoa::Buffer::new().format(number));
 }
 
 /// The shortest decimal that reads back equal, with an exponent below 1e-6 and from 1e21 on, as Prometheus and browsers write
@@ -103,6 +93,8 @@ fn push_digits(out: &mut String, mut number: u64) {
 pub(super) fn push_float(out: &mut String, v: f64) {
     use std::fmt::Write as _;
     const WHOLE_MAX: f64 = 1e15;
+    /// Below, `zmij` writes an exponent where Prometheus does not yet.
+    const FRACTION_MIN: f64 = 1e-5;
     match v {
         v if v.is_nan() => out.push_str("NaN"),
         f64::INFINITY => out.push_str("+Inf"),
@@ -114,6 +106,7 @@ pub(super) fn push_float(out: &mut String, v: f64) {
             }
             push_digits(out, v.abs() as u64);
         }
+        v if (FRACTION_MIN..WHOLE_MAX).contains(&v.abs()) => out.push_str(zmij::Buffer::new().format_finite(v)),
         v if !(1e-6..1e21).contains(&v.abs()) => out.push_str(&format_scientific(v)),
         // Writing into a String cannot fail.
         v => drop(write!(out, "{v}")),
@@ -167,6 +160,11 @@ mod tests {
             (999_999_999_999_999.0, "999999999999999"),
             (1e15, "1000000000000000"),
             (0.1 + 0.2, "0.30000000000000004"),
+            (0.00001, "0.00001"),
+            (-0.000012345678901234567, "-0.000012345678901234568"),
+            (0.000009999999999999997, "0.000009999999999999997"),
+            (999_999_999_999_999.9, "999999999999999.9"),
+            (562949953421313.25, "562949953421313.2"),
             (123456.5, "123456.5"),
             (f64::NEG_INFINITY, "-Inf"),
         ];

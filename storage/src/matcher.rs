@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use regex::Regex;
+use regex_syntax::hir::literal::{Extractor, Literal};
 
 /// How a matcher compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,7 +49,7 @@ pub struct Matcher {
 /// What an expression amounts to, where that is simple. Lets an index look values up instead of trying each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// One of these texts; the empty one may be among them.
+    /// One of these texts, which rise; the empty one may be among them.
     Literals(Vec<String>),
     /// A text and anything after it (`text.*`).
     Prefix(String),
@@ -132,28 +133,54 @@ fn expand_quotes(pattern: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The shape of a valid expression; only text without escapes, classes and groups is looked at.
+/// The shape of a valid expression.
 fn shape_of(pattern: &str) -> Shape {
     let is_special = |c: char| r".+*?()[]{}|^$\".contains(c);
     let plain_len = pattern.find(is_special).unwrap_or(pattern.len());
-    let (plain, rest) = pattern.split_at(plain_len);
-    match (plain, rest) {
+    match pattern.split_at(plain_len) {
         ("", ".*") => return Shape::Any,
         ("", ".+") => return Shape::NonEmpty,
-        (_, ".*") => return Shape::Prefix(plain.to_owned()),
+        (plain, ".*") => return Shape::Prefix(plain.to_owned()),
         _ => {}
     }
+    // A list of names, as dashboards write it: however long, it is one of texts.
     if pattern.split('|').all(|part| !part.contains(is_special)) {
-        return Shape::Literals(pattern.split('|').map(str::to_owned).collect());
+        return literals(pattern.split('|').map(str::to_owned).collect());
     }
-    let prefix = if pattern.contains('|') { "" } else { plain };
-    // A quantifier after the text belongs to its last character, which may then be missing.
-    let prefix = match rest.chars().next() {
-        Some('*' | '?' | '{') => prefix.char_indices().last().map_or("", |(at, _)| &prefix[..at]),
-        _ => prefix,
+    let Ok(parsed) = regex_syntax::parse(&format!("(?s:{})", expand_quotes(pattern))) else {
+        return Shape::Pattern { prefix: String::new() };
     };
+    // Assertions (`^`, `\b`) are not in the literals, so texts that lack them would pass.
+    let is_plain = parsed.properties().look_set().is_empty();
+    let mut extractor = Extractor::new();
+    extractor.limit_class(CLASS_MAX).limit_literal_len(LITERAL_BYTES_MAX).limit_total(LITERALS_MAX);
+    let beginnings = extractor.extract(&parsed);
+    if is_plain
+        && beginnings.is_exact()
+        && let Some(texts) = beginnings.literals().and_then(texts_of)
+    {
+        return literals(texts);
+    }
+    let common = beginnings.longest_common_prefix().unwrap_or_default();
+    let prefix = common.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     Shape::Pattern { prefix: prefix.to_owned() }
 }
+
+fn literals(mut texts: Vec<String>) -> Shape {
+    texts.sort_unstable();
+    texts.dedup();
+    Shape::Literals(texts)
+}
+
+fn texts_of(literals: &[Literal]) -> Option<Vec<String>> {
+    literals.iter().map(|literal| String::from_utf8(literal.as_bytes().to_vec()).ok()).collect()
+}
+
+/// An expression that stands for so many texts of at most these bytes is looked up text by text.
+const LITERALS_MAX: usize = 10_000;
+const LITERAL_BYTES_MAX: usize = 1024;
+/// As many characters a class in it may have: `[0-9a-z]`, but not `\w`.
+const CLASS_MAX: usize = 64;
 
 impl Matcher {
     /// Builds a matcher; compiles the expression for the two regex operators.
@@ -213,7 +240,7 @@ impl Matcher {
             Shape::Any => true,
             Shape::NonEmpty => !value.is_empty(),
             Shape::Prefix(prefix) => value.starts_with(prefix.as_str()),
-            Shape::Literals(texts) => texts.iter().any(|text| text == value),
+            Shape::Literals(texts) => texts.binary_search_by(|text| text.as_str().cmp(value)).is_ok(),
             Shape::Pattern { prefix } => {
                 value.starts_with(prefix.as_str()) && self.regex.as_ref().is_some_and(|r| r.is_match(value))
             }
@@ -281,13 +308,28 @@ mod tests {
         let values = ["", "a", "ab", "abc", "b", "a.b", "a\nb", "ba", "A", "é", "aé"];
         for pattern in [
             "", "a", "a|b", "a|", "a.*", ".*", ".+", "a.+", "ab?", "é.*", "é?", "a.b", "(a|b)", "^a$", "[ab]",
-            "ab{0,1}", "ab?.*", "a|b.*",
+            "ab{0,1}", "ab?.*", "a|b.*", "(a|b)c?", "b|a", "a[^b]", r"\bab", "a$|b", "(?i)a", "a(?:b|bc)", "(a|ab).*", "é|[aé]",
         ] {
             let regex = full_match_regex(pattern).unwrap();
             let m = Matcher::new(MatchOp::Regex, "l", pattern).unwrap();
             for value in values {
                 assert_eq!(m.matches(value), regex.is_match(value), "{pattern:?} {value:?} {:?}", m.shape());
             }
+        }
+    }
+
+    #[test]
+    fn few_texts_are_known_as_such() {
+        for (pattern, expected) in [
+            ("host_[0-2]", Shape::Literals(["host_0", "host_1", "host_2"].map(str::to_owned).to_vec())),
+            ("(b|a)x?", Shape::Literals(["a", "ax", "b", "bx"].map(str::to_owned).to_vec())),
+            (r"a\.b", Shape::Literals(vec!["a.b".to_owned()])),
+            ("^a", Shape::Pattern { prefix: "a".to_owned() }),
+            ("node_(cpu|disk)_.+", Shape::Pattern { prefix: "node_".to_owned() }),
+            ("(?i)a", Shape::Literals(["A", "a"].map(str::to_owned).to_vec())),
+            (r"a\d{9}", Shape::Pattern { prefix: "a".to_owned() }),
+        ] {
+            assert_eq!(shape_of(pattern), expected, "{pattern:?}");
         }
     }
 
