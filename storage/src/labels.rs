@@ -120,8 +120,24 @@ impl Labels {
     }
 
     /// Only the labels that `keep` accepts.
-    pub fn filter(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
-        Self::pack(self.iter().filter(|(name, _)| keep(name)))
+    pub fn filter(&self, keep: impl FnMut(&str) -> bool) -> Self {
+        let mut text = String::with_capacity(self.0.len());
+        self.filter_into(&mut text, keep);
+        Labels(Arc::from(text))
+    }
+
+    /// Appends to `key` what tells the labels that `keep` accepts from others: equal for equal sets, and for those only.
+    pub fn filter_into(&self, key: &mut String, mut keep: impl FnMut(&str) -> bool) {
+        let (text, mut at) = (&*self.0, 0);
+        while at < text.len() {
+            let (name_at, name_len) = part_len(text.as_bytes(), at);
+            let (value_at, value_len) = part_len(text.as_bytes(), name_at + name_len);
+            let end = value_at + value_len;
+            if keep(&text[name_at..name_at + name_len]) {
+                key.push_str(&text[at..end]);
+            }
+            at = end;
+        }
     }
 
     /// The same set without the metric's name.

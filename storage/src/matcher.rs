@@ -307,8 +307,33 @@ mod tests {
     fn shapes_agree_with_the_expressions() {
         let values = ["", "a", "ab", "abc", "b", "a.b", "a\nb", "ba", "A", "é", "aé"];
         for pattern in [
-            "", "a", "a|b", "a|", "a.*", ".*", ".+", "a.+", "ab?", "é.*", "é?", "a.b", "(a|b)", "^a$", "[ab]",
-            "ab{0,1}", "ab?.*", "a|b.*", "(a|b)c?", "b|a", "a[^b]", r"\bab", "a$|b", "(?i)a", "a(?:b|bc)", "(a|ab).*", "é|[aé]",
+            "",
+            "a",
+            "a|b",
+            "a|",
+            "a.*",
+            ".*",
+            ".+",
+            "a.+",
+            "ab?",
+            "é.*",
+            "é?",
+            "a.b",
+            "(a|b)",
+            "^a$",
+            "[ab]",
+            "ab{0,1}",
+            "ab?.*",
+            "a|b.*",
+            "(a|b)c?",
+            "b|a",
+            "a[^b]",
+            r"\bab",
+            "a$|b",
+            "(?i)a",
+            "a(?:b|bc)",
+            "(a|ab).*",
+            "é|[aé]",
         ] {
             let regex = full_match_regex(pattern).unwrap();
             let m = Matcher::new(MatchOp::Regex, "l", pattern).unwrap();

@@ -1,6 +1,6 @@
 //! Aggregations that fold rows into one row for each group as they come.
 //!
-//! Here: sum, avg, count, min, max, group, stddev, stdvar and quantile. Elsewhere: topk and bottomk (`rank`), limitk
+//! Here: sum, avg, count, min, max, group, stddev, stdvar and quantile. Elsewhere: the columns of a group (`fold`), topk and bottomk (`rank`), limitk
 //! and limit_ratio (`limit`), which keep their input's series; `count_values`, which makes groups from values; native
 //! histograms (`histogram_fold`).
 //!
@@ -10,12 +10,12 @@ use rustc_hash::FxHashMap;
 use storage::{Labels, METRIC_NAME};
 
 use super::annotate::{ignored_in_aggregation, invalid_quantile};
+use super::fold::Fold;
 use super::histogram_fold::HistogramFold;
 use super::row::{ABSENT, Row, Sink, is_absent};
 use super::{Done, Evaluator};
 use crate::promql::ast::{AggregateExpr, AggregateOp, Span};
 use crate::promql::functions::quantile::quantile;
-use crate::promql::functions::sum::{Mean, add};
 use crate::promql::types::QueryError;
 
 /// The rows of one group, folded.
@@ -25,21 +25,6 @@ struct Group {
     fold: Fold,
     /// Only for a sum or a mean that has met a native histogram.
     histograms: Option<HistogramFold>,
-}
-
-/// One accumulator for each step.
-enum Fold {
-    /// Sum and compensation.
-    Sum(Vec<f64>, Vec<f64>),
-    Avg(Vec<Option<Mean>>),
-    Count(Vec<f64>),
-    Min(Vec<f64>),
-    Max(Vec<f64>),
-    Group(Vec<f64>),
-    /// Count, mean and squared distance of Welford's algorithm.
-    Variance(Vec<(f64, f64, f64)>),
-    /// All values: a quantile needs them.
-    Quantile(Vec<Vec<f64>>),
 }
 
 impl Evaluator<'_> {
@@ -102,15 +87,11 @@ impl Evaluator<'_> {
 
     fn fold_histograms(&self, aggregate: &AggregateExpr, group: &mut Group, row: &mut Row) -> Done {
         match &group.fold {
-            Fold::Sum(..) | Fold::Avg(_) => {
+            Fold::Sum(_) | Fold::Avg(_) => {
                 let is_mean = matches!(group.fold, Fold::Avg(_));
                 let steps = self.grid.count;
                 let fold = group.histograms.get_or_insert_with(|| HistogramFold::new(steps, is_mean));
-                let has_float = |step: usize| match &group.fold {
-                    Fold::Sum(sums, _) => !is_absent(sums[step]),
-                    Fold::Avg(means) => means[step].is_some(),
-                    _ => false,
-                };
+                let has_float = |step: usize| group.fold.has_value(step);
                 self.fold_into(fold, row, &has_float, aggregate.expr.span)?;
             }
             // What counts series does not look at their values.
@@ -154,112 +135,44 @@ impl Evaluator<'_> {
 pub(super) struct Groups {
     grouping: Vec<String>,
     without: bool,
-    places: FxHashMap<Labels, usize>,
+    /// By what tells the labels that count from others.
+    places: FxHashMap<Box<str>, usize>,
+    /// Room to put a key together.
+    key: String,
 }
 
 impl Groups {
     pub(super) fn new(aggregate: &AggregateExpr) -> Self {
-        Groups { grouping: aggregate.grouping.clone(), without: aggregate.without, places: FxHashMap::default() }
+        Groups {
+            grouping: aggregate.grouping.clone(),
+            without: aggregate.without,
+            places: FxHashMap::default(),
+            key: String::new(),
+        }
     }
 
     /// The number of the group; a new group has the next number.
     pub(super) fn place(&mut self, labels: &Labels) -> usize {
-        let next = self.places.len();
-        *self.places.entry(self.key_of(labels)).or_insert(next)
-    }
-
-    fn key_of(&self, labels: &Labels) -> Labels {
-        match (self.without, self.grouping.is_empty()) {
-            (false, true) => Labels::empty(),
-            (false, false) => labels.filter(|name| self.grouping.iter().any(|g| g == name)),
-            (true, _) => labels.filter(|name| name != METRIC_NAME && !self.grouping.iter().any(|g| g == name)),
+        self.key.clear();
+        let (grouping, without) = (&self.grouping, self.without);
+        if without || !grouping.is_empty() {
+            labels.filter_into(&mut self.key, |name| is_kept(grouping, without, name));
         }
+        if let Some(place) = self.places.get(self.key.as_str()) {
+            return *place;
+        }
+        let next = self.places.len();
+        self.places.insert(self.key.as_str().into(), next);
+        next
     }
 
     /// The labels of the group's result.
     pub(super) fn labels_of(&self, labels: &Labels) -> Labels {
-        self.key_of(labels)
+        labels.filter(|name| is_kept(&self.grouping, self.without, name))
     }
 }
 
-impl Fold {
-    fn new(op: AggregateOp, steps: usize) -> Self {
-        match op {
-            AggregateOp::Avg => Fold::Avg(vec![None; steps]),
-            AggregateOp::Count => Fold::Count(vec![ABSENT; steps]),
-            AggregateOp::Min => Fold::Min(vec![ABSENT; steps]),
-            AggregateOp::Max => Fold::Max(vec![ABSENT; steps]),
-            AggregateOp::Group => Fold::Group(vec![ABSENT; steps]),
-            AggregateOp::Stddev | AggregateOp::Stdvar => Fold::Variance(vec![(0.0, 0.0, 0.0); steps]),
-            AggregateOp::Quantile => Fold::Quantile(Vec::new()),
-            _ => Fold::Sum(vec![ABSENT; steps], vec![0.0; steps]),
-        }
-    }
-
-    fn push(&mut self, values: Vec<f64>) {
-        let present = values.iter().copied().enumerate().filter(|(_, v)| !is_absent(*v));
-        match self {
-            Fold::Sum(sums, compensations) => present.for_each(|(i, v)| {
-                if is_absent(sums[i]) {
-                    sums[i] = v;
-                } else {
-                    (sums[i], compensations[i]) = add(v, sums[i], compensations[i]);
-                }
-            }),
-            Fold::Avg(means) => present.for_each(|(i, v)| match &mut means[i] {
-                Some(mean) => mean.push(v),
-                empty => *empty = Some(Mean::of(v)),
-            }),
-            Fold::Count(counts) => {
-                present.for_each(|(i, _)| counts[i] = if is_absent(counts[i]) { 1.0 } else { counts[i] + 1.0 });
-            }
-            // An absent value is a NaN, too: both give way to the first number.
-            Fold::Min(least) => present.for_each(|(i, v)| {
-                if least[i] > v || least[i].is_nan() {
-                    least[i] = v;
-                }
-            }),
-            Fold::Max(most) => present.for_each(|(i, v)| {
-                if most[i] < v || most[i].is_nan() {
-                    most[i] = v;
-                }
-            }),
-            Fold::Group(ones) => present.for_each(|(i, _)| ones[i] = 1.0),
-            Fold::Variance(states) => present.for_each(|(i, v)| push_variance(&mut states[i], v)),
-            Fold::Quantile(rows) => rows.push(values),
-        }
-    }
-
-    fn finish(self, op: AggregateOp) -> Vec<f64> {
-        match self {
-            Fold::Sum(sums, compensations) => {
-                let total = |(sum, c): (f64, f64)| if is_absent(sum) { sum } else { sum + c };
-                sums.into_iter().zip(compensations).map(total).collect()
-            }
-            Fold::Avg(means) => means.iter().map(|m| m.as_ref().map_or(ABSENT, Mean::value)).collect(),
-            Fold::Count(values) | Fold::Min(values) | Fold::Max(values) | Fold::Group(values) => values,
-            Fold::Variance(states) => {
-                let is_deviation = op == AggregateOp::Stddev;
-                let finish = |(count, _, distance): (f64, f64, f64)| {
-                    let variance = distance / count;
-                    if is_deviation { variance.sqrt() } else { variance }
-                };
-                states.into_iter().map(|s| if s.0 == 0.0 { ABSENT } else { finish(s) }).collect()
-            }
-            // Its own way: it takes long, and looks for the query's end meanwhile.
-            Fold::Quantile(_) => Vec::new(),
-        }
-    }
-}
-
-fn push_variance((count, mean, distance): &mut (f64, f64, f64), v: f64) {
-    *count += 1.0;
-    if *count == 1.0 {
-        *mean = v;
-        *distance = if v.is_finite() { 0.0 } else { f64::NAN };
-        return;
-    }
-    let delta = v - *mean;
-    *mean += delta / *count;
-    *distance += delta * (v - *mean);
+fn is_kept(grouping: &[String], without: bool, name: &str) -> bool {
+    let is_named = grouping.iter().any(|g| g == name);
+    if without { !is_named && name != METRIC_NAME } else { is_named }
 }

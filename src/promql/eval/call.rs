@@ -6,8 +6,8 @@
 use storage::{Labels, LabelsBuilder, METRIC_NAME, MatchOp};
 
 use super::extended::check_extension;
+use super::look_back::Pick;
 use super::row::{ABSENT, Overlap, Row, Sink, is_absent};
-use super::selector::Pick;
 use super::{Done, Evaluator};
 use crate::promql::ast::{Call, Expr, ExprKind, Span};
 use crate::promql::functions::native::native_variance;

@@ -10,9 +10,9 @@ use storage::{Columns, HistogramColumns, Labels, LabelsBuilder, METRIC_NAME, Mat
 
 use super::context::expanding;
 use super::grid::Grid;
+use super::look_back::{Pick, look_back};
 use super::matching::bare;
 use super::row::{Overlap, Row, Sink, is_absent, unite};
-use super::selector::{Pick, look_back};
 use super::{Done, Evaluator};
 use crate::promql::ast::{At, Call, Expr, ExprKind};
 use crate::promql::source::SeriesReader;

@@ -14,6 +14,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use storage::Columns;
 
 use super::Done;
+use super::look_back::Picks;
 use crate::promql::source::SeriesReader;
 use crate::promql::types::QueryError;
 
@@ -51,9 +52,16 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// What is done with one series; the columns are room to work in.
-pub(super) trait Work<T>: Fn(&dyn SeriesReader, &mut Columns) -> Result<T, QueryError> + Sync {}
-impl<T, F: Fn(&dyn SeriesReader, &mut Columns) -> Result<T, QueryError> + Sync> Work<T> for F {}
+/// What one thread has to work in.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    pub(super) columns: Columns,
+    pub(super) picks: Picks,
+}
+
+/// What is done with one series.
+pub(super) trait Work<T>: Fn(&dyn SeriesReader, &mut Room) -> Result<T, QueryError> + Sync {}
+impl<T, F: Fn(&dyn SeriesReader, &mut Room) -> Result<T, QueryError> + Sync> Work<T> for F {}
 
 /// Does `work` for each of `series` and hands the results to `take`, in order. `steps` is how many values a series has at
 /// most; `cores` is how many threads may work, the caller's among them.
@@ -68,8 +76,8 @@ pub(super) fn each_in_order<T: Send>(
     let wanted = if is_worth(series, steps) { spare.min(series.len() / (2 * PORTION)) } else { 0 };
     let taken = helpers.take(wanted, spare);
     if taken.1 == 0 {
-        let mut columns = Columns::default();
-        return series.iter().try_for_each(|one| take(one.as_ref(), work(one.as_ref(), &mut columns)?));
+        let mut room = Room::default();
+        return series.iter().try_for_each(|one| take(one.as_ref(), work(one.as_ref(), &mut room)?));
     }
     let queue = Queue { series, state: Mutex::default(), changed: Condvar::new() };
     std::thread::scope(|scope| {
@@ -151,10 +159,10 @@ impl<'s, T: Send> Queue<'s, T> {
         })
     }
 
-    fn finish(&self, number: usize, work: &impl Work<T>, columns: &mut Columns) {
+    fn finish(&self, number: usize, work: &impl Work<T>, room: &mut Room) {
         let mut results = Vec::with_capacity(PORTION);
         for one in self.portion(number) {
-            results.push(work(one.as_ref(), columns));
+            results.push(work(one.as_ref(), room));
             if results.last().is_some_and(Result::is_err) {
                 break;
             }
@@ -166,7 +174,7 @@ impl<'s, T: Send> Queue<'s, T> {
     fn help(&self, work: &impl Work<T>) {
         // A panic here must not leave the others waiting; it goes on when the threads are joined.
         let _end = End { queue: self, is_caller: false };
-        let mut columns = Columns::default();
+        let mut room = Room::default();
         loop {
             let mut state = self.lock();
             let number = loop {
@@ -179,12 +187,12 @@ impl<'s, T: Send> Queue<'s, T> {
                 }
             };
             drop(state);
-            self.finish(number, work, &mut columns);
+            self.finish(number, work, &mut room);
         }
     }
 
     fn hand_on(&self, work: &impl Work<T>, take: &mut dyn FnMut(&dyn SeriesReader, T) -> Done) -> Done {
-        let mut columns = Columns::default();
+        let mut room = Room::default();
         for number in 0..self.series.len().div_ceil(PORTION) {
             let results = loop {
                 let mut state = self.lock();
@@ -194,7 +202,7 @@ impl<'s, T: Send> Queue<'s, T> {
                 }
                 if let Some(own) = self.begin(&mut state) {
                     drop(state);
-                    self.finish(own, work, &mut columns);
+                    self.finish(own, work, &mut room);
                 } else if state.is_over {
                     // A helper has panicked: joining it, which comes next, goes on with that.
                     return Ok(());
@@ -240,7 +248,8 @@ mod tests {
         (0..count).map(|i| Box::new(Fake(Labels::empty(), i)) as Box<dyn SeriesReader>).collect()
     }
 
-    fn work(one: &dyn SeriesReader, columns: &mut Columns) -> Result<usize, QueryError> {
+    fn work(one: &dyn SeriesReader, room: &mut Room) -> Result<usize, QueryError> {
+        let columns = &mut room.columns;
         columns.clear();
         one.read_into(columns).map_err(|e| QueryError::Execution(e.to_string()))?;
         Ok(columns.len())
@@ -258,8 +267,8 @@ mod tests {
 
     #[test]
     fn results_come_in_order_and_end_at_the_first_failure_on_any_number_of_cores() {
-        let failing = |one: &dyn SeriesReader, columns: &mut Columns| {
-            work(one, columns).and_then(|n| if n >= 500 { Err(QueryError::Canceled) } else { Ok(n) })
+        let failing = |one: &dyn SeriesReader, room: &mut Room| {
+            work(one, room).and_then(|n| if n >= 500 { Err(QueryError::Canceled) } else { Ok(n) })
         };
         for cores in [0, 1, 2, 3, 8] {
             let helpers = Helpers::default();
@@ -286,7 +295,7 @@ mod tests {
     #[test]
     fn a_panic_of_a_helper_is_the_callers() {
         let helpers = Helpers::default();
-        let panicking = |_: &dyn SeriesReader, _: &mut Columns| -> Result<usize, QueryError> { panic!("on purpose") };
+        let panicking = |_: &dyn SeriesReader, _: &mut Room| -> Result<usize, QueryError> { panic!("on purpose") };
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&helpers, 2, &panicking)));
         assert!(caught.is_err());
         assert_eq!(helpers.busy.load(Ordering::Relaxed), 0);

@@ -7,7 +7,7 @@ use storage::{Columns, Labels};
 
 use super::annotate::invalid_quantile;
 use super::budget::Budget;
-use super::parallel::each_in_order;
+use super::parallel::{Room, each_in_order};
 use super::row::{ABSENT, Overlap, Row, Sink, is_absent};
 use super::window::{RangeSeries, Window, Windows, read_floats};
 use super::{Done, Evaluator, impossible};
@@ -67,7 +67,8 @@ impl Evaluator<'_> {
         let mut columns = Columns::default();
         let (budget, steps) = (&self.ctx.budget, self.grid.count);
         if let (Some(pure), ExprKind::Matrix(matrix)) = (pure_fn(call), &arg.unwrap_parens().kind) {
-            let work = |series: &dyn SeriesReader, columns: &mut Columns| {
+            let work = |series: &dyn SeriesReader, room: &mut Room| {
+                let columns = &mut room.columns;
                 if series.has_histograms() || (uses_starts && series.has_starts()) {
                     return Ok(Worked::Mixed);
                 }

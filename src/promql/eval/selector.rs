@@ -1,28 +1,19 @@
 //! Instant vector selectors: the newest sample of each series within the lookback.
 //!
-//! Elsewhere: `smoothed`, which looks at the samples on both sides (`extended`).
-//!
-//! Invariant: the lookback is open on its left end, and a staleness marker ends a series at once.
+//! Elsewhere: which sample that is (`look_back`); `smoothed`, which looks at the samples on both sides (`extended`).
 
 use storage::{Columns, TimeRange};
 
 use super::context::{Selected, expanding};
 use super::extended::smooth;
 use super::grid::Grid;
-use super::parallel::each_in_order;
-use super::row::{ABSENT, Row, Sink, is_absent};
+use super::look_back::Pick;
+use super::parallel::{Room, each_in_order};
+use super::row::{Row, Sink, is_absent};
 use super::{Done, Evaluator};
 use crate::promql::ast::{Extension, Span, VectorSelector};
 use crate::promql::source::SeriesReader;
 use crate::promql::types::QueryError;
-
-/// What a selector yields for the sample it finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pick {
-    Value,
-    /// The sample's own time in seconds: `timestamp(selector)`.
-    Time,
-}
 
 impl Evaluator<'_> {
     pub(super) fn selector_rows(&self, selector: &VectorSelector, span: Span, sink: &mut Sink<'_>) -> Done {
@@ -36,11 +27,12 @@ impl Evaluator<'_> {
         let is_newest_wanted = reference.count == 1 && selector.extension.is_none();
         let budget = &self.ctx.budget;
         // `None` for a series with histograms, which is for the query's own thread.
-        let work = |series: &dyn SeriesReader, columns: &mut Columns| {
+        let work = |series: &dyn SeriesReader, room: &mut Room| {
             if series.has_histograms() {
                 return Ok(None);
             }
             budget.check()?;
+            let columns = &mut room.columns;
             columns.clear();
             match series.newest().filter(|_| is_newest_wanted) {
                 Some((t, v)) => columns.push(t, v),
@@ -54,7 +46,7 @@ impl Evaluator<'_> {
                     let found = values.iter().flatten().filter(|v| !is_absent(**v)).count();
                     (values, found)
                 }
-                false => look_back_counting(columns, reference, lookback_ms, pick),
+                false => room.picks.look_back(columns, reference, lookback_ms, pick),
             };
             budget.release(cost);
             Ok(Some(values))
@@ -127,62 +119,5 @@ impl Evaluator<'_> {
 
     pub(super) fn lookback_ms(&self) -> i64 {
         i64::try_from(self.ctx.options.lookback.as_millis()).unwrap_or(i64::MAX)
-    }
-}
-
-/// The newest sample at each reference time; `None` if there is none at all.
-pub(super) fn look_back(columns: &Columns, reference: Grid, lookback_ms: i64, pick: Pick) -> Option<Vec<f64>> {
-    look_back_counting(columns, reference, lookback_ms, pick).0
-}
-
-/// The same, and at how many times there is one.
-fn look_back_counting(columns: &Columns, reference: Grid, lookback_ms: i64, pick: Pick) -> (Option<Vec<f64>>, usize) {
-    let mut values = vec![ABSENT; reference.count];
-    let (mut next, mut found) = (0, 0);
-    for (step, value) in values.iter_mut().enumerate() {
-        let t = reference.time(step);
-        while columns.t.get(next).is_some_and(|&sample_t| sample_t <= t) {
-            next += 1;
-        }
-        let Some(newest) = next.checked_sub(1) else { continue };
-        let is_recent = columns.t[newest] > t.saturating_sub(lookback_ms);
-        if is_recent && !storage::is_stale_nan(columns.v[newest]) {
-            found += 1;
-            *value = match pick {
-                Pick::Value => columns.v[newest],
-                Pick::Time => columns.t[newest] as f64 / 1000.0,
-            };
-        }
-    }
-    ((found > 0).then_some(values), found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::row::is_absent;
-    use super::*;
-
-    #[track_caller]
-    fn check(samples: &[(i64, f64)], expected: &[Option<f64>]) {
-        let columns = Columns { t: samples.iter().map(|s| s.0).collect(), v: samples.iter().map(|s| s.1).collect() };
-        let grid = Grid { start: 0, step: 10, count: expected.len() };
-        let found = look_back(&columns, grid, 20, Pick::Value).unwrap_or(vec![ABSENT; expected.len()]);
-        let found: Vec<Option<f64>> = found.into_iter().map(|v| (!is_absent(v)).then_some(v)).collect();
-        assert_eq!(found, expected, "{samples:?}");
-    }
-
-    #[test]
-    fn a_sample_lives_until_just_before_the_lookback_ends() {
-        check(&[(0, 1.0)], &[Some(1.0), Some(1.0), None]);
-        check(&[(1, 1.0)], &[None, Some(1.0), Some(1.0), None]);
-        check(&[(0, 1.0), (10, 2.0)], &[Some(1.0), Some(2.0), Some(2.0), None]);
-    }
-
-    #[test]
-    fn a_staleness_marker_ends_it_at_once_and_a_plain_nan_does_not() {
-        check(&[(0, 1.0), (5, storage::stale_nan()), (20, 3.0)], &[Some(1.0), None, Some(3.0)]);
-        let columns = Columns { t: vec![0], v: vec![f64::NAN] };
-        let found = look_back(&columns, Grid { start: 0, step: 1, count: 1 }, 20, Pick::Value);
-        assert!(found.is_some_and(|v| v[0].is_nan() && !is_absent(v[0])));
     }
 }

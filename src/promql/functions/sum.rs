@@ -1,16 +1,18 @@
 //! Compensated summation (Kahan's, as Neumaier improved it): sums that do not lose small terms beside large ones.
 
 /// Adds `v` to `(sum, compensation)`.
+#[inline]
 pub(crate) fn add(v: f64, sum: f64, compensation: f64) -> (f64, f64) {
     let total = sum + v;
-    let compensation = if total.is_infinite() {
-        0.0
-    } else if sum.abs() >= v.abs() {
-        compensation + ((sum - total) + v)
-    } else {
-        compensation + ((v - total) + sum)
-    };
-    (total, compensation)
+    (total, if total.is_infinite() { 0.0 } else { compensation + error_of(v, sum, total) })
+}
+
+/// What a finite `total` of both lacks.
+#[inline]
+pub(crate) fn error_of(v: f64, sum: f64, total: f64) -> f64 {
+    let is_smaller = sum.abs() >= v.abs();
+    let (large, small) = if is_smaller { (sum, v) } else { (v, sum) };
+    (large - total) + small
 }
 
 /// A mean that survives a sum beyond the largest float: from there on it goes by increments.
@@ -26,6 +28,11 @@ impl Mean {
     /// The mean of one value.
     pub(crate) fn of(v: f64) -> Self {
         Mean { sum: v, compensation: 0.0, count: 1.0, is_incremental: false }
+    }
+
+    /// The mean of `count` values whose compensated sum is finite.
+    pub(crate) fn from_parts(sum: f64, compensation: f64, count: f64) -> Self {
+        Mean { sum, compensation, count, is_incremental: false }
     }
 
     pub(crate) fn push(&mut self, v: f64) {
