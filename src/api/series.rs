@@ -108,15 +108,20 @@ where
         selectors.push(Vec::new());
     }
     let found = read(app, caller, asked(params, path), move |tenant, control| {
-        let mut found = BTreeSet::new();
+        let mut found = Vec::new();
         for matchers in &selectors {
             control.check()?;
-            found.extend(read_one(tenant, matchers, range).map_err(unread)?);
+            found.append(&mut read_one(tenant, matchers, range).map_err(unread)?);
+        }
+        // Each is sorted already.
+        if selectors.len() > 1 {
+            found.sort();
+            found.dedup();
         }
         Ok(found)
     })
     .await?;
-    let (found, warnings) = limited(found.into_iter().collect::<Vec<String>>(), limit);
+    let (found, warnings) = limited(found, limit);
     Ok(Answer::of(&found)?.with_warnings(warnings))
 }
 

@@ -305,6 +305,8 @@ pub struct Limits {
     pub query_queue_max: usize,
     /// A query that had to wait for so long is sent back.
     pub query_wait_max: Duration,
+    /// Bytes for the series that selectors found before, for each tenant; 0 keeps none.
+    pub query_selectors_bytes_max: usize,
     /// Bytes of the cache of answers to range queries; 0 is no cache.
     pub query_cache_bytes_max: usize,
     /// Answers about times less than this before the newest sample, and before now, are not cached.
@@ -336,6 +338,7 @@ impl Default for Limits {
             query_concurrency_max: 20,
             query_queue_max: 100,
             query_wait_max: Duration::from_secs(30),
+            query_selectors_bytes_max: 32 << 20,
             query_cache_bytes_max: 32 << 20,
             query_cache_min_age: Duration::from_secs(600),
             dashboard_bytes_max: 8 << 20,

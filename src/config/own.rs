@@ -79,6 +79,7 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
         query_concurrency_max: read("query_concurrency_max", default.query_concurrency_max).max(1),
         query_queue_max: read("query_queue_max", default.query_queue_max),
         query_wait_max,
+        query_selectors_bytes_max: read("query_selectors_bytes_max", default.query_selectors_bytes_max),
         query_cache_bytes_max: read("query_cache_bytes_max", default.query_cache_bytes_max),
         query_cache_min_age,
         dashboard_bytes_max: read("dashboard_bytes_max", default.dashboard_bytes_max),

@@ -101,11 +101,13 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
 
 fn db_options(live: &api::Live) -> storage::Options {
     let (retention_ms, retention_bytes) = reload::retention_numbers(&live.retention);
-    let rate = live.config.cairn.limits.compaction_bytes_per_second;
+    let limits = &live.config.cairn.limits;
+    let rate = limits.compaction_bytes_per_second;
     storage::Options {
         retention_ms,
         retention_bytes,
         compaction_bytes_per_second: (rate > 0).then_some(rate),
+        listings_bytes_max: limits.query_selectors_bytes_max,
         ..storage::Options::default()
     }
 }

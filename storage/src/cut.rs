@@ -79,6 +79,8 @@ impl Db {
         // A series is forgotten only when both kept snapshots are from after its samples: else a deletion that does not know
         // it any more would not be repeated when they come back.
         self.end_take(true, advances && snapshot.is_ok(), cut_t);
+        // For those of series that are gone now.
+        self.listings.clear();
         // What was not written is not seen any more.
         let unwritten = ranges.keys().map(|&start| self.cut_range(start)).filter(|range| range.max_t <= oldest);
         unwritten.for_each(|range| self.touched.note(range));

@@ -21,7 +21,8 @@ use crate::fs::{AtPath, Fs, RealFs};
 use crate::head::series::Sealed;
 use crate::head::{self, Head};
 use crate::index::{Damage, SeriesRef};
-use crate::querier::{self, FoundSeries, Piece};
+use crate::listing::Listings;
+use crate::querier::{self, FoundSeries};
 use crate::recover::RefusalCell;
 use crate::retention::{Anchor, STEP_MS};
 use crate::snapshot::load::load;
@@ -30,7 +31,8 @@ use crate::touched::Touched;
 use crate::wal::Wal;
 use crate::wal::replay::{Start, list_segments, replay};
 use crate::{
-    AppendError, Appended, Batch, Cardinality, Matcher, OpenError, ReadError, Refusal, Selection, Stats, TimeRange,
+    AppendError, Appended, Batch, Cardinality, Labels, Matcher, OpenError, ReadError, Refusal, Selection, Stats,
+    TimeRange,
 };
 
 const LOCK_FILE: &str = "lock";
@@ -57,6 +59,8 @@ pub struct Options {
     pub metadata_max: usize,
     /// Bytes of chunks that merging blocks writes in a second, so that it leaves the disk to others; `None` has no limit.
     pub compaction_bytes_per_second: Option<u64>,
+    /// Bytes for what selectors found before: their series' labels, in order; 0 keeps none.
+    pub listings_bytes_max: usize,
 }
 
 impl Default for Options {
@@ -70,6 +74,7 @@ impl Default for Options {
             metadata_max: 50_000,
             // Far more than merging needs to keep up, but not the whole disk.
             compaction_bytes_per_second: Some(32 << 20),
+            listings_bytes_max: 32 << 20,
         }
     }
 }
@@ -96,6 +101,7 @@ pub struct Db {
     pub(crate) wal: Wal,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) head: RwLock<Head>,
+    pub(crate) listings: Listings,
     pub(crate) blocks: Blocks,
     pub(crate) damage: DamageLog,
     /// Changes of what somebody has looked at.
@@ -196,6 +202,7 @@ impl Db {
             dir: dir.to_owned(),
             fs,
             retention: Mutex::new(Retention { ms: options.retention_ms, bytes: options.retention_bytes }),
+            listings: Listings::new(options.listings_bytes_max),
             options,
             wal,
             writer: Mutex::new(Writer::new(log)),
@@ -337,7 +344,7 @@ impl Db {
             let (error, count) = (chunk.bytes.error(), chunk.count);
             warnings.push(format!("{error}; its {count} samples are missing from this answer"));
         };
-        let Some(head) = self.select_head_while(matchers, range, go_on, note) else { return Ok(None) };
+        let Some(head) = self.select_listed(matchers, range, go_on, note) else { return Ok(None) };
         warnings.extend(self.damage.warnings(range));
         let mut found = Vec::new();
         for block in self.blocks_in(range) {
@@ -364,28 +371,53 @@ impl Db {
         range: TimeRange,
         each_bad: impl FnMut(SeriesRef, &Sealed),
     ) -> Vec<FoundSeries> {
-        self.select_head_while(matchers, range, &|_| true, each_bad).unwrap_or_default()
+        let refs = head::select::select(&self.head, matchers);
+        self.snapshots(&refs, |&series| (series, None), range, &|_| true, each_bad).unwrap_or_default()
     }
 
-    /// The same until `go_on` says no; `None` then.
-    fn select_head_while(
+    /// The same, sorted by labels where these matchers were asked for before; `None` once `go_on` says no.
+    fn select_listed(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         go_on: &dyn Fn(usize) -> bool,
+        each_bad: impl FnMut(SeriesRef, &Sealed),
+    ) -> Option<Vec<FoundSeries>> {
+        let reach = self.head().range();
+        if reach.is_none_or(|(min_t, max_t)| range.max_t <= min_t || max_t < range.min_t) {
+            return Some(Vec::new());
+        }
+        match self.listings.list(&self.head, matchers, &|| go_on(0))? {
+            Ok(listed) => self.snapshots(&listed, |(series, labels)| (*series, Some(labels)), range, go_on, each_bad),
+            Err(refs) => self.snapshots(&refs, |&series| (series, None), range, go_on, each_bad),
+        }
+    }
+
+    /// What the head has of these series in `range`; labels that are not given are put together. `None` once `go_on` says
+    /// no.
+    fn snapshots<T>(
+        &self,
+        series: &[T],
+        of: impl Fn(&T) -> (SeriesRef, Option<&Labels>),
+        range: TimeRange,
+        go_on: &dyn Fn(usize) -> bool,
         mut each_bad: impl FnMut(SeriesRef, &Sealed),
     ) -> Option<Vec<FoundSeries>> {
-        let refs = head::select::select(&self.head, matchers);
-        let mut found = Vec::new();
-        for portion in refs.chunks(SNAPSHOT_SERIES) {
+        let mut found = Vec::with_capacity(series.len());
+        let mut taken = Vec::with_capacity(SNAPSHOT_SERIES);
+        for portion in series.chunks(SNAPSHOT_SERIES) {
             if !go_on(found.len()) {
                 return None;
             }
-            let series: Vec<_> = {
+            {
                 let head = self.head();
-                portion.iter().filter_map(|&series| Some((series, head.snapshot(series, range)?))).collect()
-            };
-            for (series, mut s) in series {
+                taken.extend(portion.iter().filter_map(|one| {
+                    let (series, labels) = of(one);
+                    let snapshot = head.snapshot(series, range)?;
+                    Some((series, labels.cloned().or_else(|| head.labels(series))?, snapshot))
+                }));
+            }
+            for (series, labels, mut s) in taken.drain(..) {
                 s.chunks.retain(|chunk| {
                     let is_whole = chunk.bytes.is_whole();
                     if !is_whole {
@@ -394,14 +426,7 @@ impl Db {
                     }
                     is_whole
                 });
-                let histograms = s.histograms.into_iter().map(Piece::Histograms);
-                let newest = s.newest;
-                let chunks = s.chunks.into_iter().map(|chunk| {
-                    let last = newest.filter(|&(t, _)| t == chunk.max_t).map(|(_, bits)| bits);
-                    Piece::Head(chunk, last)
-                });
-                let pieces = chunks.chain(histograms);
-                found.push((s.labels, pieces.map(|piece| piece.started(s.starts.as_ref())).collect()));
+                found.push((labels, querier::pieces_of(s)));
             }
         }
         Some(found)

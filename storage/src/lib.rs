@@ -40,6 +40,7 @@ mod histogram;
 mod hotcopy;
 mod index;
 mod labels;
+mod listing;
 mod lookup;
 mod matcher;
 mod merge;

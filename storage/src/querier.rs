@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::block::{Block, ChunkRef};
 use crate::chunk;
 use crate::db::SNAPSHOT_SERIES;
+use crate::head::HeadSeries;
 use crate::head::series::Sealed;
 use crate::histogram::head::HistogramChunk;
 use crate::merge::{merge, settle_kinds};
@@ -62,6 +63,17 @@ pub(crate) enum Piece {
     Without(Box<Piece>, Arc<[TimeRange]>),
     /// Another one whose samples have these starts.
     Started(Box<Piece>, Arc<Changes>),
+}
+
+/// What the head has of a series.
+pub(crate) fn pieces_of(s: HeadSeries) -> Vec<Piece> {
+    let newest = s.newest;
+    let chunks = s.chunks.into_iter().map(|chunk| {
+        let last = newest.filter(|&(t, _)| t == chunk.max_t).map(|(_, bits)| bits);
+        Piece::Head(chunk, last)
+    });
+    let pieces = chunks.chain(s.histograms.into_iter().map(Piece::Histograms));
+    pieces.map(|piece| piece.started(s.starts.as_ref())).collect()
 }
 
 impl Piece {

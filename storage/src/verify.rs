@@ -158,10 +158,11 @@ impl Run<'_> {
         for portion in refs.chunks(PORTION) {
             let found: Vec<_> = {
                 let head = self.db.head();
-                portion.iter().filter_map(|&series| head.snapshot(series, TimeRange::ALL)).collect()
+                let of = |&series| Some((head.labels(series)?, head.snapshot(series, TimeRange::ALL)?));
+                portion.iter().filter_map(of).collect()
             };
-            for series in found {
-                series.chunks.iter().for_each(|chunk| self.head_chunk(&series.labels, chunk));
+            for (labels, series) in found {
+                series.chunks.iter().for_each(|chunk| self.head_chunk(&labels, chunk));
             }
         }
     }

@@ -198,7 +198,7 @@ pub(super) fn smooth(columns: &mut Columns, reference: Grid, lookback_ms: i64) -
         } else if next == until {
             v[next - 1]
         } else {
-            between(Window { t: &t, v: &v, start: at, end: at }, next - 1, at, false)
+            between(Window { t: &t, v: &v, rises: false, start: at, end: at }, next - 1, at, false)
         };
         any = true;
         value
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     fn window<'s>(t: &'s [i64], v: &'s [f64], start: i64, end: i64) -> Window<'s> {
-        Window { t, v, start, end }
+        Window { t, v, rises: false, start, end }
     }
 
     #[test]

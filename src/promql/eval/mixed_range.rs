@@ -76,7 +76,13 @@ impl Windows {
             if has_floats || has_histograms {
                 // With a window of negative length both ends may have passed each other.
                 let (float, last_float) = (first_float.min(after_float), after_float);
-                let floats = Window { t: &columns.t[float..last_float], v: &columns.v[float..last_float], start, end };
+                let floats = Window {
+                    t: &columns.t[float..last_float],
+                    v: &columns.v[float..last_float],
+                    rises: false,
+                    start,
+                    end,
+                };
                 visit(step, MixedWindow { floats, range, first: first.min(after), after });
             }
             let (floats, histograms) = (after_float - first_float.min(after_float), after - first.min(after));

@@ -48,6 +48,8 @@ pub(crate) struct Window<'s> {
     pub(crate) t: &'s [i64],
     /// Their values.
     pub(crate) v: &'s [f64],
+    /// It is known that no value is below the one before it: a counter without resets.
+    pub(crate) rises: bool,
     /// The window is `(start, end]`; with `anchored` and `smoothed` the samples reach beyond it.
     pub(crate) start: i64,
     /// Right end.
@@ -67,6 +69,7 @@ impl Windows {
         let mut since_check = 0;
         let (mut first, mut after) = (0, 0);
         let mut seen = Seen::new(budget, self.is_counted);
+        let rises = rises(&columns.v);
         for step in 0..self.reference.count {
             let end = self.reference.time(step);
             let start = end.saturating_sub(self.range_ms);
@@ -78,7 +81,7 @@ impl Windows {
                 first += 1;
             }
             if first < after {
-                visit(step, Window { t: &columns.t[first..after], v: &columns.v[first..after], start, end });
+                visit(step, Window { t: &columns.t[first..after], v: &columns.v[first..after], rises, start, end });
             }
             seen.add(step, after - first);
             since_check += after - first;
@@ -89,6 +92,12 @@ impl Windows {
         }
         Ok(())
     }
+}
+
+/// Whether no value is below the one before it.
+pub(super) fn rises(values: &[f64]) -> bool {
+    // No way out early, so that it runs on several values at once.
+    !values.windows(2).fold(false, |any, pair| any | (pair[1] < pair[0]))
 }
 
 /// Samples of one series that windows showed, told when it is dropped.

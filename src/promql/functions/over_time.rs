@@ -1,7 +1,7 @@
 //! Functions that summarize a window without looking at its ends.
 
 use super::quantile::quantile;
-use super::sum::{Mean, add};
+use super::sum::{Mean, add, finite_sum};
 use crate::promql::eval::Window;
 
 /// A function from a window (never empty) to a number.
@@ -21,7 +21,7 @@ pub(crate) fn find(name: &str) -> Option<Summary> {
         "stdvar_over_time" => variance,
         "stddev_over_time" => |w| variance(w).sqrt(),
         "changes" => |w| w.v.windows(2).filter(|p| p[0] != p[1] && !(p[0].is_nan() && p[1].is_nan())).count() as f64,
-        "resets" => |w| w.v.windows(2).filter(|p| p[1] < p[0]).count() as f64,
+        "resets" => |w| if w.rises { 0.0 } else { resets(w.v) },
         "mad_over_time" => median_deviation,
         "ts_of_first_over_time" => |w| seconds(w.t[0]),
         "ts_of_last_over_time" => |w| seconds(w.t[w.t.len() - 1]),
@@ -31,16 +31,26 @@ pub(crate) fn find(name: &str) -> Option<Summary> {
     })
 }
 
+fn resets(values: &[f64]) -> f64 {
+    values.windows(2).filter(|p| p[1] < p[0]).count() as f64
+}
+
 fn seconds(t: i64) -> f64 {
     t as f64 / 1000.0
 }
 
 fn sum(w: Window<'_>) -> f64 {
+    if let Some((sum, compensation)) = finite_sum(0.0, w.v) {
+        return sum + compensation;
+    }
     let (sum, compensation) = w.v.iter().fold((0.0, 0.0), |(sum, c), &v| add(v, sum, c));
     if sum.is_infinite() { sum } else { sum + compensation }
 }
 
 fn avg(w: Window<'_>) -> f64 {
+    if let Some((sum, compensation)) = finite_sum(w.v[0], &w.v[1..]) {
+        return Mean::from_parts(sum, compensation, w.v.len() as f64).value();
+    }
     let mut mean = Mean::of(w.v[0]);
     w.v[1..].iter().for_each(|&v| mean.push(v));
     mean.value()
@@ -86,7 +96,7 @@ mod tests {
     #[track_caller]
     fn check(name: &str, values: &[f64], expected: f64) {
         let t: Vec<i64> = (0..values.len() as i64).map(|i| i * 1000).collect();
-        let found = find(name).unwrap()(Window { t: &t, v: values, start: -1, end: 10_000 });
+        let found = find(name).unwrap()(Window { t: &t, v: values, rises: false, start: -1, end: 10_000 });
         assert!(found == expected || (found.is_nan() && expected.is_nan()), "{name} of {values:?}: {found}");
     }
 

@@ -23,7 +23,7 @@ pub(crate) fn extrapolated(kind: Kind, w: Window<'_>) -> Option<f64> {
     let last = w.t.len().checked_sub(1).filter(|&l| l > 0)?;
     let is_counter = kind != Kind::Delta;
     let mut difference = w.v[last] - w.v[0];
-    if is_counter {
+    if is_counter && !w.rises {
         // One after the other: a sum of its own would round differently.
         difference = w.v.windows(2).filter(|p| p[1] < p[0]).fold(difference, |sum, p| sum + p[0]);
     }
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn window<'s>(t: &'s [i64], v: &'s [f64], start: i64, end: i64) -> Window<'s> {
-        Window { t, v, start, end }
+        Window { t, v, rises: v.is_sorted(), start, end }
     }
 
     #[test]

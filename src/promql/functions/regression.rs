@@ -62,11 +62,11 @@ mod tests {
 
     #[test]
     fn finds_the_line() {
-        let w = Window { t: &[0, 1000, 2000], v: &[1.0, 3.0, 5.0], start: -1, end: 2000 };
+        let w = Window { t: &[0, 1000, 2000], v: &[1.0, 3.0, 5.0], rises: false, start: -1, end: 2000 };
         assert_eq!(deriv(w), Some(2.0));
         assert_eq!(predict_linear(w, 2000, 10.0), Some(25.0));
-        let flat = Window { t: &[0, 7], v: &[0.1, 0.1], start: -1, end: 7 };
+        let flat = Window { t: &[0, 7], v: &[0.1, 0.1], rises: false, start: -1, end: 7 };
         assert_eq!(deriv(flat), Some(0.0));
-        assert_eq!(deriv(Window { t: &[0], v: &[1.0], start: -1, end: 7 }), None);
+        assert_eq!(deriv(Window { t: &[0], v: &[1.0], rises: false, start: -1, end: 7 }), None);
     }
 }

@@ -186,19 +186,24 @@ impl State {
         while at < len
             && let Some(&code) = codes.get(read)
         {
-            let (next, used) = match code {
-                0..CODE_DIFF_END => (n.wrapping_add(i64::from(code) - DIFF_BIAS), 1),
-                CODE_RUN..CODE_HALF => {
-                    let repeat = usize::from(code - CODE_RUN) + 1;
-                    let Some(vs) = vs.get_mut(at..at + repeat) else { break };
-                    vs.fill(f64::from_bits(self.bits));
-                    for t_at in &mut ts[at..at + repeat] {
-                        t += step;
-                        *t_at = t;
-                    }
-                    (at, read) = (at + repeat, read + 1);
-                    continue;
+            // Which of the two it is cannot be foretold, so one sample is read without asking: a run begins with no change.
+            if code < CODE_HALF {
+                let repeat = usize::from(code.saturating_sub(CODE_RUN)) + 1;
+                if repeat > len - at {
+                    break;
                 }
+                n = n.wrapping_add(if code < CODE_DIFF_END { i64::from(code) - DIFF_BIAS } else { 0 });
+                self.bits = unscaled(n, power);
+                t += step;
+                (ts[at], vs[at]) = (t, f64::from_bits(self.bits));
+                for more in at + 1..at + repeat {
+                    t += step;
+                    (ts[more], vs[more]) = (t, f64::from_bits(self.bits));
+                }
+                (at, read) = (at + repeat, read + 1);
+                continue;
+            }
+            let (next, used) = match code {
                 CODE_HALF..CODE_WIDE => {
                     let Some(payload) = codes.get(read + 1..).and_then(|rest| rest.first_chunk::<4>()) else { break };
                     let shape = u32::from(code - CODE_HALF);

@@ -98,8 +98,6 @@ impl BlockWindow {
 /// One series as a query sees it.
 #[derive(Debug)]
 pub(crate) struct HeadSeries {
-    /// Its labels.
-    pub(crate) labels: Labels,
     /// Chunks that overlap the query's range, in no order.
     pub(crate) chunks: Vec<Sealed>,
     /// Time and bits of the last sample of the open chunk, if that is one of them.
@@ -315,7 +313,7 @@ impl Head {
         self.range
     }
 
-    /// The series' labels and chunks in `range`; `None` if it is gone or has no chunk there.
+    /// The series' chunks in `range`; `None` if it is gone or has no chunk there.
     pub(crate) fn snapshot(&self, series: SeriesRef, range: TimeRange) -> Option<HeadSeries> {
         let s = self.pages.get(series)?;
         let mut chunks = Vec::new();
@@ -323,16 +321,12 @@ impl Head {
         let histograms = self.extras.histograms.snapshot(series, range);
         let is_empty = chunks.is_empty() && histograms.is_empty();
         let starts = || self.starts_of(series, range).map(Arc::new);
-        (!is_empty).then(|| HeadSeries { labels: self.labels_of(series), chunks, newest, histograms, starts: starts() })
+        (!is_empty).then(|| HeadSeries { chunks, newest, histograms, starts: starts() })
     }
 
     /// The labels of a series.
     pub(crate) fn labels(&self, series: SeriesRef) -> Option<Labels> {
-        self.pages.get(series).map(|_| self.labels_of(series))
-    }
-
-    fn labels_of(&self, series: SeriesRef) -> Labels {
-        Labels::from_sorted(self.label_texts(series))
+        self.pages.get(series).map(|_| Labels::from_sorted(self.label_texts(series)))
     }
 
     /// All label names, in no order.

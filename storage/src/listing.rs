@@ -1,0 +1,252 @@
+//! Series of the head that selectors found before.
+//!
+//! Here: [`Listings`], which remembers for a list of matchers which series satisfy them, with their labels and in their
+//! order. Dashboards and rules ask for the same again and again, and most of a short query's time goes into finding
+//! series, putting their labels together and sorting them. Elsewhere: finding them (`head::select`), their samples (`db`).
+//!
+//! A number stands for one label set for ever, and new series have higher numbers than all before. So a listing is never
+//! wrong: it lacks what came after its `end`, which is looked through when it is asked for, and names series that are
+//! gone, which have no samples.
+//!
+//! Invariant: listings hold at most about their limit. They are kept from the second time on, so that what is asked once
+//! takes no memory, and all of them are dropped now and then, for those of series that are gone.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::db::{SNAPSHOT_SERIES, read};
+use crate::head::{Head, select};
+use crate::index::SeriesRef;
+use crate::{Labels, Matcher};
+
+/// More new series than this are not looked through one by one.
+const NEW_MAX: u64 = 1024;
+/// Bytes of a series beside its labels' text.
+const SERIES_BYTES: usize = 48;
+/// Bytes of labels that are usual: what has more series than fit is not listed at all.
+const LABELS_BYTES: usize = 128;
+/// Matchers that were seen once.
+const SEEN_MAX: usize = 4096;
+
+/// Series that satisfy matchers, sorted by labels.
+pub(crate) type Listed = Arc<[(SeriesRef, Labels)]>;
+
+/// The remembered ones of one head.
+#[derive(Debug)]
+pub(crate) struct Listings {
+    bytes_max: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    kept: FxHashMap<String, Listing>,
+    bytes: usize,
+    /// Counts uses.
+    now: u64,
+    seen: FxHashSet<String>,
+}
+
+#[derive(Debug)]
+struct Listing {
+    series: Listed,
+    /// Series from this number on have not been looked at.
+    end: u64,
+    bytes: usize,
+    used: u64,
+}
+
+impl Listings {
+    /// None yet; of at most these bytes.
+    pub(crate) fn new(bytes_max: usize) -> Listings {
+        Listings { bytes_max, state: Mutex::default() }
+    }
+
+    /// The series of `head` that satisfy `matchers`; `Err` with their numbers if they are too many to be listed, and
+    /// `None` once `go_on` says no.
+    pub(crate) fn list(
+        &self,
+        head: &RwLock<Head>,
+        matchers: &[Matcher],
+        go_on: &dyn Fn() -> bool,
+    ) -> Option<Result<Listed, Vec<SeriesRef>>> {
+        let key = key_of(matchers);
+        // Read first: what is acknowledged by now is below it.
+        let end = read(head).next_id().0;
+        if let Some((series, seen_end)) = self.get(&key)
+            && end - seen_end <= NEW_MAX
+        {
+            let new = among(&read(head), matchers, seen_end..end);
+            if new.is_empty() && end == seen_end {
+                return Some(Ok(series));
+            }
+            let series = if new.is_empty() { series } else { sorted(series.iter().cloned().chain(new).collect()) };
+            self.put(key, &series, end);
+            return Some(Ok(series));
+        }
+        let mut refs = select::select(head, matchers);
+        if refs.len() > self.bytes_max / (SERIES_BYTES + LABELS_BYTES) {
+            return Some(Err(refs));
+        }
+        refs.retain(|&series| u64::from(series) < end);
+        let mut found = Vec::with_capacity(refs.len());
+        for portion in refs.chunks(SNAPSHOT_SERIES) {
+            if !go_on() {
+                return None;
+            }
+            let head = read(head);
+            found.extend(portion.iter().filter_map(|&series| Some((series, head.labels(series)?))));
+        }
+        let series = sorted(found);
+        self.put(key, &series, end);
+        Some(Ok(series))
+    }
+
+    /// Forgets all.
+    pub(crate) fn clear(&self) {
+        let mut state = self.lock();
+        (state.kept, state.bytes) = (FxHashMap::default(), 0);
+    }
+
+    fn get(&self, key: &str) -> Option<(Listed, u64)> {
+        let mut state = self.lock();
+        state.now += 1;
+        let now = state.now;
+        let listing = state.kept.get_mut(key)?;
+        listing.used = now;
+        Some((listing.series.clone(), listing.end))
+    }
+
+    fn put(&self, key: String, series: &Listed, end: u64) {
+        let labels: usize = series.iter().map(|(_, labels)| labels.packed_bytes()).sum();
+        let bytes = labels + series.len() * SERIES_BYTES + 2 * key.len();
+        let mut state = self.lock();
+        let State { kept, seen, .. } = &mut *state;
+        if bytes > self.bytes_max || !kept.contains_key(&key) && !seen.contains(&key) {
+            if seen.len() >= SEEN_MAX {
+                seen.clear();
+            }
+            seen.insert(key);
+            return;
+        }
+        let used = state.now;
+        let old = state.kept.insert(key, Listing { series: series.clone(), end, bytes, used });
+        state.bytes = state.bytes + bytes - old.map_or(0, |old| old.bytes);
+        while state.bytes > self.bytes_max {
+            let oldest = state.kept.iter().min_by_key(|(_, listing)| listing.used).map(|(key, _)| key.clone());
+            let gone = oldest.and_then(|key| state.kept.remove(&key));
+            state.bytes -= gone.map_or(state.bytes, |gone| gone.bytes);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Those of new series that satisfy the matchers.
+fn among(head: &Head, matchers: &[Matcher], new: std::ops::Range<u64>) -> Vec<(SeriesRef, Labels)> {
+    let refs = new.filter_map(|series| SeriesRef::try_from(series).ok());
+    let series = refs.filter_map(|series| Some((series, head.labels(series)?)));
+    let is_wanted = |labels: &Labels| matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or_default()));
+    series.filter(|(_, labels)| is_wanted(labels)).collect()
+}
+
+fn sorted(mut series: Vec<(SeriesRef, Labels)>) -> Listed {
+    // Stable and fast on what is mostly sorted.
+    series.sort_by(|a, b| a.1.cmp(&b.1));
+    series.into()
+}
+
+/// Different for different lists of matchers: lengths stand before texts.
+fn key_of(matchers: &[Matcher]) -> String {
+    use std::fmt::Write as _;
+    let mut key = String::new();
+    for m in matchers {
+        // Writing into a String cannot fail.
+        let _ = write!(key, "{} {}{}{} {}", m.name().len(), m.name(), m.op().as_str(), m.value().len(), m.value());
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Batch, Db, Durability, MatchOp, Options, TimeRange};
+
+    fn add(db: &Db, jobs: std::ops::Range<u32>) {
+        let mut batch = Batch::default();
+        for job in jobs {
+            let (job, env) = (job.to_string(), if job % 3 == 0 { "" } else { "prod" });
+            let labels = Labels::from_pairs([("__name__", "up"), ("job", &job), ("env", env)]).unwrap();
+            batch.push(labels, 1000, 1.0);
+        }
+        assert_eq!(db.append(&mut batch, 1000, Durability::Written).unwrap().refused.len(), 0);
+    }
+
+    /// What is selected, and that it is what a look at every series finds.
+    fn selected(db: &Db, matchers: &[Matcher]) -> Vec<String> {
+        let found = db.select(matchers, TimeRange::ALL).unwrap().series;
+        let all = db.select(&[], TimeRange::ALL).unwrap().series;
+        let value = |labels: &Labels, m: &Matcher| labels.get(m.name()).unwrap_or_default().to_owned();
+        let expected = all.iter().map(|s| s.labels()).filter(|l| matchers.iter().all(|m| m.matches(&value(l, m))));
+        let found: Vec<String> = found.iter().map(|s| s.labels().to_string()).collect();
+        assert_eq!(found, expected.map(Labels::to_string).collect::<Vec<_>>(), "{matchers:?}");
+        found
+    }
+
+    /// How many listings there are, and their bytes.
+    fn held(db: &Db) -> (usize, usize) {
+        let state = db.listings.lock();
+        (state.kept.len(), state.bytes)
+    }
+
+    fn matchers() -> Vec<Vec<Matcher>> {
+        let of = |op, name: &str, value: &str| Matcher::new(op, name, value).unwrap();
+        vec![
+            vec![Matcher::equal("__name__", "up")],
+            vec![Matcher::equal("env", "")],
+            vec![of(MatchOp::NotEqual, "env", "prod"), of(MatchOp::Regex, "job", "1.*")],
+            vec![of(MatchOp::NotRegex, "job", "1.*|2")],
+        ]
+    }
+
+    #[test]
+    fn what_was_listed_grows_with_new_series() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(dir.path(), Options::default()).unwrap();
+        // Few and many new ones, and none.
+        for jobs in [0..20, 20..21, 21..21, 21..50, 50..2000, 2000..2001] {
+            add(&db, jobs.clone());
+            for m in matchers() {
+                assert_eq!(selected(&db, &m), selected(&db, &m), "{jobs:?}");
+            }
+        }
+        assert_eq!(db.listings.lock().kept.len(), matchers().len() + 1);
+        db.listings.clear();
+        assert_eq!(held(&db), (0, 0));
+        assert_eq!(selected(&db, &matchers()[0]).len(), 2001);
+    }
+
+    #[test]
+    fn it_holds_no_more_than_its_limit_and_nothing_that_was_asked_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let listings_bytes_max = 100 * (SERIES_BYTES + LABELS_BYTES);
+        let db = Db::open(dir.path(), Options { listings_bytes_max, ..Options::default() }).unwrap();
+        add(&db, 0..90);
+        selected(&db, &[Matcher::equal("job", "1")]);
+        assert!(!db.listings.lock().kept.keys().any(|key| key.contains("job")));
+        for job in 0..90 {
+            let m =
+                [Matcher::equal("__name__", "up"), Matcher::new(MatchOp::NotEqual, "job", job.to_string()).unwrap()];
+            assert_eq!((selected(&db, &m).len(), selected(&db, &m).len()), (89, 89));
+        }
+        let (kept, bytes) = held(&db);
+        assert!(bytes <= listings_bytes_max && (1..90).contains(&kept), "{bytes} {kept}");
+        // More than can be listed.
+        add(&db, 90..200);
+        assert_eq!(selected(&db, &[Matcher::equal("__name__", "up")]).len(), 200);
+        assert_eq!(selected(&db, &[Matcher::equal("__name__", "up")]).len(), 200);
+    }
+}
