@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod telemetry;
+pub mod wire;
 
 pub mod config;
 mod http_client;

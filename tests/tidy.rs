@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The floors, lowest first. A module may import modules of lower floors and itself; neighbours do not know each other.
 const FLOORS: &[&[&str]] = &[
-    &["clock", "telemetry"],
+    &["clock", "telemetry", "wire"],
     &["config", "meta"],
     &["http_client", "template"],
     &["tenant", "exposition", "promql", "notify", "ui", "host"],

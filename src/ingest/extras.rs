@@ -12,8 +12,8 @@ use super::histogram::read_histogram;
 use super::labels::label_set;
 use super::outcome::{Excerpt, Reason, WriteOutcome};
 use super::remote_write::{REQUEST, SERIES, read_label, read_labels};
-use super::wire::{DecodeError, Reader, Wire};
 use super::{IngestError, WriteLimits};
+use crate::wire::{DecodeError, Reader, Wire};
 
 /// So many buckets weigh as one sample against the limit of samples.
 const BUCKETS_PER_SAMPLE: usize = 8;

@@ -16,8 +16,8 @@ use super::labels::label_set;
 use super::outcome::{Reason, WriteOutcome};
 use super::remote_write::{REQUEST, SERIES};
 use super::remote_write_2::{Symbols, read_refs};
-use super::wire::{DecodeError, Reader, Wire};
 use super::{IngestError, WriteLimits};
+use crate::wire::{DecodeError, Reader, Wire};
 
 /// So many buckets weigh as one sample against the limit of samples.
 const BUCKETS_PER_SAMPLE: usize = 8;

@@ -5,9 +5,10 @@
 //!
 //! As Prometheus: the kind is that of the count; fields of the other kind are passed over.
 
-use storage::{CounterResetHint, HISTOGRAM_BUCKETS_MAX, Histogram, HistogramCounts, Span};
+use storage::{CounterResetHint, Histogram, HistogramCounts};
 
-use super::wire::{DecodeError, Reader, Wire};
+use crate::wire::histogram::{double, push, read_deltas, read_doubles, read_span, unzigzag32, varint};
+use crate::wire::{DecodeError, Reader, Wire};
 
 /// The two kinds of a number in one field of the message.
 #[derive(Debug, Clone, Copy)]
@@ -99,76 +100,6 @@ impl Parts {
     }
 }
 
-/// One more than the limit shows that it is broken; memory for all of them is not given.
-fn push<T>(list: &mut Vec<T>, item: T) {
-    if list.len() <= HISTOGRAM_BUCKETS_MAX {
-        list.push(item);
-    }
-}
-
-fn varint(reader: &mut Reader<'_>, wire: Wire) -> Result<u64, DecodeError> {
-    if wire == Wire::Varint { reader.varint() } else { Err(reader.wrong_wire("a varint")) }
-}
-
-fn double(reader: &mut Reader<'_>, wire: Wire) -> Result<f64, DecodeError> {
-    if wire == Wire::Fixed64 { reader.fixed64().map(f64::from_bits) } else { Err(reader.wrong_wire("a double")) }
-}
-
-fn read_span(reader: &mut Reader<'_>, wire: Wire) -> Result<Span, DecodeError> {
-    if wire != Wire::Len {
-        return Err(reader.wrong_wire("a message"));
-    }
-    let mut message = reader.message("a span")?;
-    let mut span = Span { offset: 0, length: 0 };
-    while let Some((number, wire)) = message.field()? {
-        match number {
-            1 => span.offset = unzigzag32(varint(&mut message, wire)?),
-            // As protobuf says: a number that is too wide loses its high bits.
-            2 => span.length = varint(&mut message, wire)? as u32,
-            _ => message.skip(number, wire)?,
-        }
-    }
-    Ok(span)
-}
-
-/// Packed or one by one: readers must take both.
-fn read_deltas(reader: &mut Reader<'_>, wire: Wire, out: &mut Vec<i64>) -> Result<(), DecodeError> {
-    match wire {
-        Wire::Varint => push(out, unzigzag(reader.varint()?)),
-        Wire::Len => {
-            let mut packed = reader.message("packed numbers")?;
-            while !packed.is_at_end() {
-                push(out, unzigzag(packed.varint()?));
-            }
-        }
-        _ => return Err(reader.wrong_wire("varints")),
-    }
-    Ok(())
-}
-
-fn read_doubles(reader: &mut Reader<'_>, wire: Wire, out: &mut Vec<f64>) -> Result<(), DecodeError> {
-    match wire {
-        Wire::Fixed64 => push(out, f64::from_bits(reader.fixed64()?)),
-        Wire::Len => {
-            let mut packed = reader.message("packed numbers")?;
-            while !packed.is_at_end() {
-                push(out, f64::from_bits(packed.fixed64()?));
-            }
-        }
-        _ => return Err(reader.wrong_wire("doubles")),
-    }
-    Ok(())
-}
-
-fn unzigzag(value: u64) -> i64 {
-    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
-}
-
-fn unzigzag32(value: u64) -> i32 {
-    let value = value as u32;
-    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
-}
-
 fn hint_of(value: u64) -> CounterResetHint {
     match value {
         1 => CounterResetHint::CounterReset,
@@ -182,6 +113,8 @@ fn hint_of(value: u64) -> CounterResetHint {
 mod tests {
     use proptest::prelude::*;
     use prost::Message;
+
+    use storage::{HISTOGRAM_BUCKETS_MAX, Span};
 
     use super::*;
     use crate::ingest::tests::with_damage;

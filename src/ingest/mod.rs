@@ -16,7 +16,6 @@ mod labels;
 mod outcome;
 mod remote_write;
 mod remote_write_2;
-mod wire;
 
 pub use ingester::Ingester;
 pub use outcome::{Discarded, Reason, WriteOutcome};
@@ -24,7 +23,8 @@ pub use remote_write::{
     Protocol, Series, WriteRequestReader, check_headers, decode_write_request, decompress, unpacked_bytes,
 };
 pub use remote_write_2::{WriteRequest2Reader, decode_write_request_2};
-pub use wire::DecodeError;
+
+pub use crate::wire::DecodeError;
 
 /// Limits of one push. Names and numbers are Mimir's where it has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub enum IngestError {
     #[error("the body is no snappy block: {0}")]
     Snappy(String),
     /// 400
-    #[error(transparent)]
+    #[error("not a remote write request: {0}")]
     Decode(#[from] DecodeError),
     /// 503
     #[error(transparent)]

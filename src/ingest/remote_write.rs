@@ -7,8 +7,8 @@
 
 use storage::Sample;
 
-use super::wire::{DecodeError, Reader, Wire};
 use super::{IngestError, WriteLimits};
+use crate::wire::{DecodeError, Reader, Wire};
 
 /// Version of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,8 +9,8 @@
 use storage::Sample;
 
 use super::remote_write::{REQUEST, SERIES, Series};
-use super::wire::{DecodeError, Reader, Wire};
 use super::{IngestError, WriteLimits};
+use crate::wire::{DecodeError, Reader, Wire};
 
 /// The texts of a request, by number.
 #[derive(Debug)]

@@ -148,7 +148,7 @@ proptest! {
 
 #[track_caller]
 fn damaged(body: &[u8], expected: &str) {
-    assert_eq!(ours(body).unwrap_err().to_string(), expected, "{body:02x?}");
+    assert_eq!(IngestError::from(ours(body).unwrap_err()).to_string(), expected, "{body:02x?}");
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! Protobuf's wire format, read in place.
 //!
 //! Here: tags, varints, lengths, skipping of unknown fields; every error with the byte where it stands and what was
-//! expected. Elsewhere: which fields a message has (`remote_write`).
+//! expected. The fields that all messages of histograms share are in `histogram`. Elsewhere: which fields a message has
+//! (`ingest`, `exposition`).
 //!
 //! Invariant: a reader never looks past its message, and messages never reach past the one they are in.
 
+pub(crate) mod histogram;
+
 /// The body is not what its content type says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a remote write request: at byte {offset} of the decompressed body, in {inside}: expected {expected}")]
+#[error("at byte {offset} of the decompressed body, in {inside}: expected {expected}")]
 pub struct DecodeError {
     /// Byte of the decompressed body.
     pub offset: usize,
@@ -22,7 +25,7 @@ const GROUP_DEPTH_MAX: usize = 32;
 
 /// How a field's value is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
     Varint,
     Fixed64,
     Len,
@@ -32,8 +35,8 @@ pub(super) enum Wire {
 }
 
 /// The rest of one message. Copying it is looking twice.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Reader<'a> {
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reader<'a> {
     body: &'a [u8],
     pos: usize,
     end: usize,
@@ -42,28 +45,28 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads the whole of `body`.
-    pub(super) fn new(body: &'a [u8], inside: &'static str) -> Self {
+    pub(crate) fn new(body: &'a [u8], inside: &'static str) -> Self {
         Reader { body, pos: 0, end: body.len(), inside }
     }
 
     /// Whether the whole message was read.
-    pub(super) fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.pos >= self.end
     }
 
     /// Where the next byte stands in the body.
-    pub(super) fn pos(&self) -> usize {
+    pub(crate) fn pos(&self) -> usize {
         self.pos
     }
 
     /// The body's bytes from `start` up to here.
-    pub(super) fn since(&self, start: usize) -> &'a [u8] {
+    pub(crate) fn since(&self, start: usize) -> &'a [u8] {
         self.body.get(start..self.pos).unwrap_or(&[])
     }
 
     /// The next field's number and how it is written; `None` at the message's end.
     #[inline]
-    pub(super) fn field(&mut self) -> Result<Option<(u32, Wire)>, DecodeError> {
+    pub(crate) fn field(&mut self) -> Result<Option<(u32, Wire)>, DecodeError> {
         if self.pos >= self.end {
             return Ok(None);
         }
@@ -86,7 +89,7 @@ impl<'a> Reader<'a> {
 
     /// A varint of at most ten bytes; most have one.
     #[inline]
-    pub(super) fn varint(&mut self) -> Result<u64, DecodeError> {
+    pub(crate) fn varint(&mut self) -> Result<u64, DecodeError> {
         match self.body.get(self.pos) {
             Some(&byte) if byte < 0x80 && self.pos < self.end => {
                 self.pos += 1;
@@ -124,7 +127,7 @@ impl<'a> Reader<'a> {
 
     /// Eight bytes, little-endian.
     #[inline]
-    pub(super) fn fixed64(&mut self) -> Result<u64, DecodeError> {
+    pub(crate) fn fixed64(&mut self) -> Result<u64, DecodeError> {
         let bytes = self.take(8, "eight bytes of a number")?;
         // The slice has the length that was asked for.
         Ok(bytes.try_into().map(u64::from_le_bytes).unwrap_or_default())
@@ -132,7 +135,7 @@ impl<'a> Reader<'a> {
 
     /// A length and as many bytes.
     #[inline]
-    pub(super) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let start = self.pos;
         let length = self.varint()?;
         let length = usize::try_from(length).map_err(|_| self.error(start, "a length within the message"))?;
@@ -144,15 +147,21 @@ impl<'a> Reader<'a> {
 
     /// A message inside this one.
     #[inline]
-    pub(super) fn message(&mut self, inside: &'static str) -> Result<Reader<'a>, DecodeError> {
+    pub(crate) fn message(&mut self, inside: &'static str) -> Result<Reader<'a>, DecodeError> {
         let bytes = self.bytes()?;
         Ok(Reader { body: self.body, pos: self.pos - bytes.len(), end: self.pos, inside })
+    }
+
+    /// The part of the body between two bytes of this message, with the same places in errors.
+    pub(crate) fn part(&self, start: usize, end: usize) -> Reader<'a> {
+        let end = end.min(self.end);
+        Reader { pos: start.clamp(self.pos.min(end), end), end, ..*self }
     }
 
     /// Goes past all fields with this tag that stand here and have a tag and a length of one byte each. What is
     /// otherwise, damage too, is left to the caller.
     #[inline]
-    pub(super) fn skip_short(&mut self, tag: u8) {
+    pub(crate) fn skip_short(&mut self, tag: u8) {
         let Some(message) = self.body.get(..self.end) else { return };
         while let Some(&[found, length]) = message.get(self.pos..self.pos + 2) {
             let next = self.pos + 2 + usize::from(length);
@@ -165,18 +174,18 @@ impl<'a> Reader<'a> {
 
     /// The rest of the message, as it stands.
     #[inline]
-    pub(super) fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         self.body.get(self.pos..self.end).unwrap_or(&[])
     }
 
     /// Goes past so many bytes, which the caller knows.
     #[inline]
-    pub(super) fn go_past(&mut self, length: usize) -> Result<(), DecodeError> {
+    pub(crate) fn go_past(&mut self, length: usize) -> Result<(), DecodeError> {
         self.take(length, "the fields of before").map(|_| ())
     }
 
     /// Goes past a field that nobody reads.
-    pub(super) fn skip(&mut self, number: u32, wire: Wire) -> Result<(), DecodeError> {
+    pub(crate) fn skip(&mut self, number: u32, wire: Wire) -> Result<(), DecodeError> {
         self.skip_within(number, wire, GROUP_DEPTH_MAX)
     }
 
@@ -199,7 +208,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The error for a known field that is written in another way than it should be.
-    pub(super) fn wrong_wire(&self, expected: &'static str) -> DecodeError {
+    pub(crate) fn wrong_wire(&self, expected: &'static str) -> DecodeError {
         self.error(self.pos, expected)
     }
 
