@@ -72,7 +72,8 @@ impl Reason {
     pub(super) fn of_refusal(reason: RefuseReason) -> Self {
         match reason {
             RefuseReason::DuplicateTimestamp => Reason::DuplicateTimestamp,
-            RefuseReason::TooOld => Reason::TooOld,
+            // Pushes do not ask for the latter.
+            RefuseReason::TooOld | RefuseReason::NotNewest => Reason::TooOld,
             RefuseReason::TooFarInFuture => Reason::TooFarInFuture,
             RefuseReason::UnknownSeries => Reason::UnknownSeries,
             RefuseReason::NoLabels => Reason::MissingMetricName,

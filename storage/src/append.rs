@@ -150,14 +150,15 @@ impl Planned {
         self.new_series.clear();
         self.new_ids.clear();
         self.lookup.begin(head);
-        let plain = plain_prefix(head, &batch.samples, window);
+        let plain_max = batch.newest_only.first().copied().unwrap_or(batch.samples.len());
+        let plain = plain_prefix(head, &batch.samples[..plain_max.min(batch.samples.len())], window);
         self.is_whole = plain == batch.samples.len();
         if self.is_whole {
             return;
         }
         self.samples.extend_from_slice(&batch.samples[..plain]);
         self.places.extend(0..plain);
-        let Batch { samples, new, without_id, .. } = batch;
+        let Batch { samples, new, without_id, newest_only, .. } = batch;
         for (index, sample) in samples.iter().enumerate().skip(plain) {
             let (id, verdict) = match self.plan_sample(head, sample, new, window) {
                 Ok(planned) => planned,
@@ -168,6 +169,9 @@ impl Planned {
                 }
             };
             match verdict {
+                _ if newest_only.binary_search(&index).is_ok() && !is_newest(head, SeriesId(id), sample.t) => {
+                    done.refused.push(Refused { index, reason: RefuseReason::NotNewest });
+                }
                 Verdict::Accept => {
                     self.samples.push(WalSample { id, ..*sample });
                     self.places.push(index);
@@ -265,6 +269,11 @@ fn plain_prefix(head: &Head, samples: &[WalSample], window: Window) -> usize {
         window.check(s.t).is_ok() && known.is_some_and(|series| head.check(series, s.t, s.v) == Verdict::Accept)
     };
     samples.iter().position(|s| !is_plain(s)).unwrap_or(samples.len())
+}
+
+/// Whether the series has no sample of this time or later; what this batch creates has none.
+pub(crate) fn is_newest(head: &Head, id: SeriesId, t: i64) -> bool {
+    head.resolve(id).and_then(|series| head.newest_t(series)).is_none_or(|newest| newest < t)
 }
 
 fn write(head: &RwLock<Head>) -> RwLockWriteGuard<'_, Head> {

@@ -9,7 +9,7 @@ use std::sync::{PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
 
-use crate::append::{Window, Writer};
+use crate::append::{Window, Writer, is_newest};
 use crate::append_starts::log_starts;
 use crate::batch::{Batch, BatchHistogram, HistogramSeries};
 use crate::head::Head;
@@ -97,6 +97,9 @@ fn plan(
     for (index, entry) in entries.iter_mut().enumerate() {
         entry.id = None;
         match plan_one(head, entry, window, created) {
+            Ok((id, _)) if entry.newest_only && !is_newest(head, id, entry.t) => {
+                done.refused_histograms.push(Refused { index, reason: RefuseReason::NotNewest });
+            }
             Ok((id, Verdict::Accept)) => {
                 let mut bytes = Vec::new();
                 codec::encode(&entry.histogram, None, &mut bytes);

@@ -22,6 +22,8 @@ pub struct Batch {
     pub(crate) histograms: Vec<BatchHistogram>,
     /// Start timestamps of samples: place and start, by rising place. Most batches have none.
     pub(crate) starts: Vec<(usize, i64)>,
+    /// Places of samples that are stored only if they are newer than all others of their series, rising.
+    pub(crate) newest_only: Vec<usize>,
     /// The last append came to its end.
     pub(crate) is_appended: bool,
 }
@@ -34,6 +36,8 @@ pub(crate) struct BatchHistogram {
     pub(crate) histogram: Histogram,
     /// Its start timestamp, 0 if it has none.
     pub(crate) start: i64,
+    /// Whether it is stored only if it is newer than all samples of its series.
+    pub(crate) newest_only: bool,
     /// Once an append has found or created its series.
     pub(crate) id: Option<SeriesId>,
 }
@@ -85,12 +89,36 @@ impl Batch {
     /// Adds a native histogram of the series with these labels, creating the series at append if need be. Histograms
     /// are numbered apart from the samples that are floats, and stored after them.
     pub fn push_histogram(&mut self, labels: Labels, t: i64, histogram: Histogram) {
-        self.histograms.push(BatchHistogram { series: HistogramSeries::New(labels), t, histogram, start: 0, id: None });
+        self.push_histogram_of(HistogramSeries::New(labels), t, histogram);
     }
 
     /// Adds a native histogram of a series whose id an earlier append gave.
     pub fn push_known_histogram(&mut self, id: SeriesId, t: i64, histogram: Histogram) {
-        self.histograms.push(BatchHistogram { series: HistogramSeries::Known(id), t, histogram, start: 0, id: None });
+        self.push_histogram_of(HistogramSeries::Known(id), t, histogram);
+    }
+
+    fn push_histogram_of(&mut self, series: HistogramSeries, t: i64, histogram: Histogram) {
+        self.histograms.push(BatchHistogram { series, t, histogram, start: 0, newest_only: false, id: None });
+    }
+
+    /// Adds a zero at `t` to the series of the sample at `index`: where its counter began. It is stored only if the series
+    /// has no sample of that time or later, those of this batch aside; else refused with [`RefuseReason::NotNewest`].
+    pub fn push_zero_of(&mut self, index: usize, t: i64) {
+        let Some(sample) = self.samples.get(index) else { return };
+        self.newest_only.push(self.samples.len());
+        self.samples.push(WalSample { id: sample.id, t, v: 0.0 });
+    }
+
+    /// The same for native histogram `index`: one of its kind and layout without observations.
+    pub fn push_zero_histogram_of(&mut self, index: usize, t: i64) {
+        let Some(entry) = self.histograms.get(index) else { return };
+        let series = match &entry.series {
+            HistogramSeries::Known(id) => HistogramSeries::Known(*id),
+            HistogramSeries::New(labels) => HistogramSeries::New(labels.clone()),
+        };
+        let histogram = entry.histogram.zero();
+        self.push_histogram_of(series, t, histogram);
+        self.histograms.iter_mut().last().into_iter().for_each(|last| last.newest_only = true);
     }
 
     /// Says since when (milliseconds since the epoch) the counter of the sample that was pushed last has been counting;
@@ -125,6 +153,18 @@ impl Batch {
         }
     }
 
+    /// The same of native histogram `index`, whatever was pushed since.
+    pub fn set_histogram_start_of(&mut self, index: usize, start: i64) {
+        if let Some(entry) = self.histograms.get_mut(index) {
+            entry.start = start;
+        }
+    }
+
+    /// Native histogram `index` with its start, 0 if it has none.
+    pub fn histogram(&self, index: usize) -> Option<(&Histogram, i64)> {
+        self.histograms.get(index).map(|entry| (&entry.histogram, entry.start))
+    }
+
     /// Number of native histograms.
     pub fn histogram_count(&self) -> usize {
         self.histograms.len()
@@ -151,6 +191,7 @@ impl Batch {
         self.new.clear();
         self.histograms.clear();
         self.starts.clear();
+        self.newest_only.clear();
         self.forget_ids();
     }
 
@@ -210,6 +251,9 @@ pub enum RefuseReason {
     /// `push_known` with an id that this `Db` does not know (any more): push it again with its labels.
     #[error("unknown series reference")]
     UnknownSeries,
+    /// It was to be stored only as the newest sample of its series, and is not.
+    #[error("not newer than the newest sample of its series")]
+    NotNewest,
     /// A label set without any label.
     #[error("empty label set")]
     NoLabels,

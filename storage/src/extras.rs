@@ -11,7 +11,7 @@ use crate::exemplar::{ExemplarVerdict, ExemplarsAppended};
 use crate::index::SeriesRef;
 use crate::metadata::{MetadataAppended, MetadataVerdict};
 use crate::wal::record::{Record, WalExemplar, WalMetadata};
-use crate::{AppendError, Db, Durability, Exemplar, Labels, Matcher, MetricMetadata, TimeRange};
+use crate::{AppendError, Db, Durability, Exemplar, Labels, Matcher, MetricMetadata, SeriesId, TimeRange};
 
 /// So many exemplars or descriptions go into one record.
 const RECORD_ITEMS: usize = 4096;
@@ -28,6 +28,30 @@ impl Db {
             self.append_exemplar_record(portion, &mut done)?;
         }
         self.sync_if(durability)?;
+        Ok(done)
+    }
+
+    /// The same by the ids that an append gave; those that are not known (any more) are counted.
+    pub fn append_exemplars_by_id(
+        &self,
+        exemplars: Vec<(SeriesId, Exemplar)>,
+        durability: Durability,
+    ) -> Result<ExemplarsAppended, AppendError> {
+        let mut unknown = 0;
+        let named: Vec<(Labels, Exemplar)> = {
+            let head = self.head();
+            let labels = |id| head.resolve(id).and_then(|series| head.labels(series));
+            let named = exemplars.into_iter().filter_map(|(id, exemplar)| match labels(id) {
+                Some(labels) => Some((labels, exemplar)),
+                None => {
+                    unknown += 1;
+                    None
+                }
+            });
+            named.collect()
+        };
+        let mut done = self.append_exemplars(&named, durability)?;
+        done.unknown_series += unknown;
         Ok(done)
     }
 

@@ -261,3 +261,44 @@ fn a_deletion_takes_histograms_wherever_they_are() {
     db.snapshot_to(&copy, storage::SnapshotHead::Written).unwrap();
     assert_eq!(before_and_after(&kept(&small_blocks(&copy))), expected, "a copy has them, too");
 }
+
+#[test]
+fn zeros_are_stored_only_before_all_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let zeros = |t: i64| {
+        let mut batch = Batch::new();
+        batch.push(labels("up"), NOW, 1.0);
+        batch.push_zero_of(0, t);
+        batch.push_histogram(labels("latency"), NOW, histogram(9));
+        batch.push_zero_histogram_of(0, t);
+        append(&db, &mut batch)
+    };
+    let done = zeros(NOW - 10);
+    assert_eq!((done.accepted, done.refused.len(), done.refused_histograms.len()), (4, 0, 0));
+    let done = zeros(NOW - 5);
+    assert_eq!((done.accepted, done.duplicates), (0, 2));
+    let late = [storage::Refused { index: 1, reason: RefuseReason::NotNewest }];
+    assert_eq!((&done.refused[..], &done.refused_histograms[..]), (&late[..], &late[..]));
+    let (floats, _) = read(&db, "up", TimeRange::ALL);
+    assert_eq!((floats.t, floats.v), (vec![NOW - 10, NOW], vec![0.0, 1.0]));
+    let (_, histograms) = read(&db, "latency", TimeRange::ALL);
+    assert_eq!(histograms.t, [NOW - 10, NOW]);
+    assert_eq!((histograms.h[0].count(), histograms.h[0].schema), (0.0, 3));
+}
+
+#[test]
+fn exemplars_are_taken_by_the_ids_of_their_series() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(dir.path());
+    let mut batch = Batch::new();
+    batch.push_histogram(labels("latency"), NOW, histogram(9));
+    append(&db, &mut batch);
+    let id = batch.histogram_id(0).unwrap();
+    let exemplar = || Exemplar { labels: Labels::from_pairs([("trace_id", "a")]).unwrap(), t: NOW, v: 0.5 };
+    let told = vec![(id, exemplar()), (storage::SeriesId(id.0 + 7), exemplar())];
+    let done = db.append_exemplars_by_id(told, Durability::Written).unwrap();
+    assert_eq!((done.accepted, done.unknown_series), (1, 1));
+    let found = db.exemplars(&[vec![Matcher::equal("__name__", "latency")]], TimeRange::ALL);
+    assert_eq!(found, [(labels("latency"), vec![exemplar()])]);
+}

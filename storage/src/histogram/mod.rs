@@ -1,7 +1,7 @@
 //! Native histograms: one sample that is a whole distribution.
 //!
 //! Here: [`Histogram`] in both kinds (whole and fractional counts) with Prometheus' fields, and what reading gives.
-//! Elsewhere: which ones are sound (`validate`), coarser buckets (`reduce`), their bytes (`codec`, `chunk`); arithmetic
+//! Elsewhere: which ones are sound (`validate`), coarser buckets (`reduce`), fewer (`compact`), their bytes (`codec`, `chunk`); arithmetic
 //! and quantiles (the server's `promql`).
 //!
 //! Invariant: what was stored is read back bit by bit: counts, sum, the order and emptiness of spans, and the hint.
@@ -9,6 +9,7 @@
 pub(crate) mod blobs;
 pub(crate) mod chunk;
 pub(crate) mod codec;
+mod compact;
 pub(crate) mod head;
 mod reduce;
 mod validate;
@@ -122,6 +123,24 @@ impl Histogram {
     /// The staleness marker among histograms.
     pub fn stale() -> Self {
         Histogram { sum: stale_nan(), ..Histogram::default() }
+    }
+
+    /// One of this kind and layout without observations, as it is when its counters begin.
+    pub fn zero(&self) -> Self {
+        let counts = match self.counts {
+            HistogramCounts::Int { .. } => Histogram::default().counts,
+            HistogramCounts::Float { .. } => {
+                HistogramCounts::Float { count: 0.0, zero_count: 0.0, positive: Vec::new(), negative: Vec::new() }
+            }
+        };
+        Histogram {
+            counter_reset_hint: CounterResetHint::CounterReset,
+            schema: self.schema,
+            zero_threshold: self.zero_threshold,
+            custom_values: self.custom_values.clone(),
+            counts,
+            ..Histogram::default()
+        }
     }
 
     /// Whether this is the staleness marker.
