@@ -1,6 +1,8 @@
 //! What is wrong with an exposition, and where.
 //!
-//! Here: [`ParseError`], the only error of this room. Elsewhere: who is told (`scrape`: the target's last error).
+//! Here: [`ParseError`] of the text formats, [`ProtobufError`] of the other. Elsewhere: who is told (`scrape`: the target's last error).
+
+use crate::wire::DecodeError;
 
 /// The first fault of a body. The place is exact: it names the byte at which the text stops making sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +16,29 @@ pub struct ParseError {
     pub offset: usize,
     /// What was expected and what was found.
     pub message: String,
+}
+
+/// The first fault of a page in the protobuf format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a page in the protobuf format: at byte {offset}{message}")]
+pub struct ProtobufError {
+    /// Byte within the body, counted from 0.
+    pub offset: usize,
+    /// What was expected and what was found, after a blank or a comma.
+    pub(crate) message: String,
+}
+
+impl ProtobufError {
+    pub(crate) fn new(offset: usize, message: impl std::fmt::Display) -> Self {
+        ProtobufError { offset, message: format!(": {message}") }
+    }
+}
+
+impl From<DecodeError> for ProtobufError {
+    fn from(error: DecodeError) -> Self {
+        let DecodeError { offset, inside, expected } = error;
+        ProtobufError { offset, message: format!(", in {inside}: expected {expected}") }
+    }
 }
 
 /// One line of the body and its place: where all errors come from.

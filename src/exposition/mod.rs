@@ -1,6 +1,7 @@
 //! Exposition formats: the bytes of a scrape become metadata and samples.
 //!
-//! Here: Prometheus' text format 0.0.4 and OpenMetrics 1.0, streamed without copying; which of the two a body is.
+//! Here: Prometheus' text format 0.0.4 and OpenMetrics 1.0, streamed without copying; which format a body is. The
+//! protobuf format is in `protobuf`, classic histograms that become native ones in `custom_buckets`.
 //! Elsewhere: fetching and decompressing the body, relabelling, limits, duplicates (`scrape`).
 //!
 //! A sample comes with the raw text of its series, so that a caller who has seen that text before pays one hash lookup;
@@ -17,8 +18,10 @@
 use std::borrow::Cow;
 
 pub mod content_type;
+pub mod custom_buckets;
 pub mod error;
 mod number;
+pub mod protobuf;
 pub mod series;
 
 use error::{Line, ParseError, excerpt};
@@ -27,13 +30,22 @@ use series::RawSeries;
 /// Longest line in bytes: a line is held against one series, and no series is a megabyte.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// The formats that we read.
+/// The text formats that we read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// `text/plain; version=0.0.4`
     Text,
     /// `application/openmetrics-text; version=1.0.0`
     OpenMetrics,
+}
+
+/// The formats of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageFormat {
+    /// One of the text formats.
+    Text(Format),
+    /// `application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited`
+    Protobuf,
 }
 
 /// A metric's type, from `# TYPE`.
@@ -81,10 +93,10 @@ impl Kind {
     }
 }
 
-/// One thing that a body says, in the order of the body.
+/// One thing that a body says, in the order of the body; `S` is a sample of its format.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the formats' own names")]
-pub enum Entry<'a> {
+pub enum Entry<'a, S = Sample<'a>> {
     /// `# TYPE family kind`
     Type { family: Cow<'a, str>, kind: Kind },
     /// `# HELP family help`, escapes resolved.
@@ -92,7 +104,7 @@ pub enum Entry<'a> {
     /// `# UNIT family unit`
     Unit { family: Cow<'a, str>, unit: &'a str },
     /// A sample.
-    Sample(Sample<'a>),
+    Sample(S),
 }
 
 /// One sample as exposed. Its series' text is not checked yet: [`RawSeries::read_pairs`] does that.

@@ -1,6 +1,7 @@
 //! Numbers in an exposition: values and timestamps.
 //!
-//! Here: the spellings that Prometheus accepts, which are Go's without hexadecimal and underscores.
+//! Here: the spellings that Prometheus accepts, which are Go's without hexadecimal and underscores; and how it writes
+//! bounds.
 //!
 //! Invariant: a NaN that comes out is always the ordinary one, never the staleness marker.
 
@@ -9,6 +10,33 @@ const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
 
 /// Digits that always fit an `f64` exactly.
 const EXACT_DIGITS: usize = 15;
+
+/// The value, or the ordinary NaN for one of whatever bits.
+pub(crate) fn with_plain_nan(value: f64) -> f64 {
+    if value.is_nan() { f64::from_bits(NORMAL_NAN_BITS) } else { value }
+}
+
+/// A bound of a bucket or a quantile as a label's value: Go's shortest digits, with an exponent below 1e-4 and from 1e6 on,
+/// and `.0` where that leaves a whole number.
+pub(crate) fn bound_text(bound: f64) -> String {
+    if bound.is_nan() {
+        return "NaN".to_owned();
+    }
+    if bound.is_infinite() {
+        return if bound > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    if bound == 0.0 {
+        return "0.0".to_owned();
+    }
+    let scientific = format!("{bound:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    match (-4..6).contains(&exponent) {
+        true if bound.fract() == 0.0 => format!("{bound}.0"),
+        true => bound.to_string(),
+        false => format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs()),
+    }
+}
 
 /// A sample's value; the error is the reason in words.
 pub(crate) fn parse_value(word: &str) -> Result<f64, &'static str> {
@@ -75,6 +103,29 @@ mod tests {
         }
         for bad in ["", "+NaN", "-nan", "NaN(1)", "0x1p3", "0x10", "1_000", "1,5", "1e999", "e5", ".", "--1", "½"] {
             check(bad, None);
+        }
+    }
+
+    #[test]
+    fn bounds_look_as_in_prometheus() {
+        let cases = [
+            (1.0, "1.0"),
+            (0.0, "0.0"),
+            (-0.0, "0.0"),
+            (-1.0, "-1.0"),
+            (0.005, "0.005"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (100_000.0, "100000.0"),
+            (1e6, "1e+06"),
+            (1_234_567.5, "1.2345675e+06"),
+            (1e100, "1e+100"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (f64::NAN, "NaN"),
+        ];
+        for (bound, text) in cases {
+            assert_eq!(bound_text(bound), text);
         }
     }
 
