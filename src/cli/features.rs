@@ -1,6 +1,6 @@
 //! `--enable-feature`: Prometheus' names of what is off by default.
 //!
-//! Here: which names do something, and what is said about the others. Elsewhere: what they allow (`promql`).
+//! Here: which names do something, and what is said about the others. Elsewhere: what they allow (`promql`, `scrape`).
 
 use super::Flags;
 use crate::promql::ParseOptions;
@@ -10,16 +10,16 @@ const EXTENDED_RANGE_SELECTORS: &str = "promql-extended-range-selectors";
 const BINOP_FILL_MODIFIERS: &str = "promql-binop-fill-modifiers";
 const DELAYED_NAME_REMOVAL: &str = "promql-delayed-name-removal";
 const ST_STORAGE: &str = "st-storage";
+const ZERO_INGESTION: &str = "created-timestamp-zero-ingestion";
 const USE_START_TIMESTAMPS: &str = "use-start-timestamps";
 
 /// Once features, now part of Prometheus and of Cairn.
 const ALWAYS_ON: [&str; 2] = ["promql-duration-expr", "promql-per-step-stats"];
 
 /// Other names that Prometheus 3.14 knows.
-const WITHOUT_EFFECT: [&str; 20] = [
+const WITHOUT_EFFECT: [&str; 19] = [
     "auto-reload-config",
     "concurrent-rule-eval",
-    "created-timestamp-zero-ingestion",
     "delayed-compaction",
     "exemplar-storage",
     "extra-scrape-metrics",
@@ -53,6 +53,11 @@ impl Flags {
     /// Whether start timestamps that senders and targets tell are stored.
     pub fn stores_starts(&self) -> bool {
         has(&self.features, ST_STORAGE)
+    }
+
+    /// Whether a zero is stored where a scraped counter began.
+    pub fn stores_zeros(&self) -> bool {
+        has(&self.features, ZERO_INGESTION)
     }
 
     /// Whether rates and resets look at stored start timestamps.
@@ -93,6 +98,7 @@ pub(super) fn warnings(names: &[String]) -> Vec<String> {
         BINOP_FILL_MODIFIERS,
         DELAYED_NAME_REMOVAL,
         ST_STORAGE,
+        ZERO_INGESTION,
         USE_START_TIMESTAMPS,
     ];
     let idle = names.iter().map(String::as_str).filter(|name| !effective.contains(name));

@@ -12,6 +12,7 @@ pub(crate) mod http_client;
 mod load;
 mod mask;
 mod own;
+mod protocols;
 mod relabel;
 mod scrape;
 mod tenant_id;
@@ -26,6 +27,7 @@ use regex::Regex;
 
 pub use glob::expand_glob;
 pub use load::{ConfigError, check, load};
+pub use protocols::{NameEscaping, NameValidation, ScrapeProtocol};
 pub use tenant_id::{TenantId, TenantIdError};
 pub use units::{format_duration, parse_duration, parse_size};
 
@@ -98,10 +100,41 @@ pub struct ScrapeConfig {
     pub limits: ScrapeLimits,
     /// `enable_compression`, default true: ask the target for gzip.
     pub enable_compression: bool,
-    /// `scrape_protocols`: the formats to ask the target for, best first, in Prometheus' spelling.
-    pub scrape_protocols: Vec<String>,
+    /// `scrape_protocols`: the formats to ask the target for, best first; empty: the default
+    /// ([`ScrapeConfig::protocols`]).
+    pub scrape_protocols: Vec<ScrapeProtocol>,
     /// `fallback_scrape_protocol`: the format of an answer without a usable content type; `None`: text 0.0.4.
-    pub fallback_scrape_protocol: Option<String>,
+    pub fallback_scrape_protocol: Option<ScrapeProtocol>,
+    /// What becomes of histograms.
+    pub histograms: ScrapeHistograms,
+    /// `metric_name_validation_scheme`
+    pub name_validation: NameValidation,
+    /// `metric_name_escaping_scheme`, never `allow-utf-8` with `legacy` validation.
+    pub name_escaping: NameEscaping,
+}
+
+impl ScrapeConfig {
+    /// The formats to ask for. The default begins with protobuf where only that has what is wanted: native histograms,
+    /// or start timestamps.
+    pub fn protocols(&self, wants_starts: bool) -> &[ScrapeProtocol] {
+        match self.scrape_protocols.as_slice() {
+            [] => ScrapeProtocol::defaults(self.histograms.native || wants_starts),
+            given => given,
+        }
+    }
+}
+
+/// What becomes of the histograms of a target.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ScrapeHistograms {
+    /// `scrape_native_histograms`, default false.
+    pub native: bool,
+    /// `always_scrape_classic_histograms`, default false: classic series also where there is a native histogram.
+    pub always_classic: bool,
+    /// `convert_classic_histograms_to_nhcb`, default false: classic ones become native ones with custom buckets.
+    pub to_custom_buckets: bool,
+    /// `native_histogram_min_bucket_factor`: buckets that grow by less are merged; 0 merges none.
+    pub min_bucket_factor: f64,
 }
 
 /// Credentials and TLS of an HTTP client (the keys of Prometheus' `http_client_config` that are there).
@@ -161,6 +194,8 @@ pub struct ScrapeLimits {
     pub body_bytes: u64,
     /// `sample_limit`, after metric relabelling.
     pub samples: u64,
+    /// `native_histogram_bucket_limit`: a native histogram with more buckets is made coarser.
+    pub buckets: u64,
     /// `label_limit`
     pub labels: u64,
     /// `label_name_length_limit`
@@ -357,5 +392,7 @@ pub struct Credential {
     pub tenant: Option<String>,
 }
 
+#[cfg(test)]
+mod scrape_tests;
 #[cfg(test)]
 mod tests;

@@ -8,10 +8,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::global::{labels, positive_duration};
+use super::protocols::{self, Names};
 use super::relabel::read_steps;
 use super::units::parse_size;
 use super::yaml::{Map, Node, Pos, Problems, nearest};
-use super::{Global, HttpClientConfig, ScrapeConfig, ScrapeLimits, StaticConfig, http_client};
+use super::{
+    Global, HttpClientConfig, NameEscaping, NameValidation, ScrapeConfig, ScrapeHistograms, ScrapeLimits,
+    ScrapeProtocol, StaticConfig, http_client,
+};
 
 /// Ways of finding targets that Prometheus 3 has and Cairn does not, yet.
 const DISCOVERY_NOT_YET: [&str; 30] = [
@@ -48,18 +52,7 @@ const DISCOVERY_NOT_YET: [&str; 30] = [
 ];
 
 /// Other keys of a scrape config that would change what is stored.
-const NOT_YET: [&str; 4] = [
-    "native_histogram_bucket_limit",
-    "native_histogram_min_bucket_factor",
-    "scrape_failure_log_file",
-    "extra_scrape_metrics",
-];
-
-/// Formats a target may be asked for, in Prometheus' spelling; those that Cairn reads come first.
-const PROTOCOLS_READ: [&str; 4] =
-    ["OpenMetricsText1.0.0", "OpenMetricsText0.0.1", "PrometheusText1.0.0", "PrometheusText0.0.4"];
-const PROTOCOLS_KNOWN: [&str; 5] =
-    ["PrometheusProto", "OpenMetricsText0.0.1", "OpenMetricsText1.0.0", "PrometheusText0.0.4", "PrometheusText1.0.0"];
+const NOT_YET: [&str; 2] = ["scrape_failure_log_file", "extra_scrape_metrics"];
 
 /// What a scrape config inherits from `global`.
 #[derive(Debug, Clone)]
@@ -67,17 +60,20 @@ pub(super) struct ScrapeDefaults {
     interval: Duration,
     timeout: Duration,
     limits: ScrapeLimits,
-    protocols: Vec<String>,
+    protocols: Vec<ScrapeProtocol>,
+    histograms: ScrapeHistograms,
+    names: Names,
 }
 
 impl ScrapeDefaults {
     pub(super) fn new(global: &Global) -> Self {
-        let protocols = PROTOCOLS_READ.iter().map(|&p| p.to_owned()).collect();
         ScrapeDefaults {
             interval: global.scrape_interval,
             timeout: global.scrape_timeout,
             limits: ScrapeLimits::default(),
-            protocols,
+            protocols: Vec::new(),
+            histograms: ScrapeHistograms::default(),
+            names: Names::default(),
         }
     }
 }
@@ -89,6 +85,7 @@ impl ScrapeConfig {
     }
 
     fn inheriting(job_name: &str, defaults: &ScrapeDefaults) -> Self {
+        let (name_validation, name_escaping) = Names::default().under(defaults.names);
         ScrapeConfig {
             job_name: job_name.to_owned(),
             scrape_interval: defaults.interval,
@@ -107,6 +104,9 @@ impl ScrapeConfig {
             enable_compression: true,
             scrape_protocols: defaults.protocols.clone(),
             fallback_scrape_protocol: None,
+            histograms: defaults.histograms,
+            name_validation,
+            name_escaping,
         }
     }
 }
@@ -157,10 +157,16 @@ fn read_one(node: &Node, defaults: &ScrapeDefaults, dir: &Path, problems: &Probl
     config.honor_labels = map.read("honor_labels", Node::boolean).unwrap_or(false);
     config.honor_timestamps = map.read("honor_timestamps", Node::boolean).unwrap_or(true);
     config.track_timestamps_staleness = map.read("track_timestamps_staleness", Node::boolean).unwrap_or(false);
-    config.fallback_scrape_protocol = map.read("fallback_scrape_protocol", protocol).map(str::to_owned);
-    let mut shared = defaults.clone();
+    config.fallback_scrape_protocol = map.read("fallback_scrape_protocol", protocols::protocol);
+    let mut shared = ScrapeDefaults { names: Names::default(), ..defaults.clone() };
     read_shared(&mut map, &mut shared);
-    (config.limits, config.scrape_protocols) = (shared.limits, shared.protocols);
+    (config.limits, config.scrape_protocols, config.histograms) = (shared.limits, shared.protocols, shared.histograms);
+    config.limits.buckets = map.read("native_histogram_bucket_limit", Node::unsigned).unwrap_or(0);
+    config.histograms.min_bucket_factor = map.read("native_histogram_min_bucket_factor", Node::float).unwrap_or(0.0);
+    (config.name_validation, config.name_escaping) = shared.names.under(defaults.names);
+    if config.name_validation == NameValidation::Legacy && config.name_escaping == NameEscaping::AllowUtf8 {
+        problems.add(name_pos, "utf8 metric names requested but validation scheme is not set to UTF8");
+    }
     config.http = http_client::read(&mut map, dir);
     config.static_configs = map.list("static_configs").iter().map(|node| read_static(node, problems)).collect();
     config.relabel_configs = read_steps(map.list("relabel_configs"), problems);
@@ -208,18 +214,17 @@ pub(super) fn read_shared(map: &mut Map<'_>, defaults: &mut ScrapeDefaults) {
     limit("label_value_length_limit", &mut limits.label_value_bytes);
     limit("target_limit", &mut limits.targets);
     limit("keep_dropped_targets", &mut limits.dropped_targets_kept);
-    if let Some(protocols) = map.read("scrape_protocols", protocols) {
+    if let Some(protocols) = map.read("scrape_protocols", protocols::protocols).flatten() {
         defaults.protocols = protocols;
     }
-    // Only the values that mean what Cairn does are taken; the others would silently change what is stored.
-    map.read("metric_name_validation_scheme", |node| only(node, &["utf8"], &["legacy"]));
-    let escaping = ["underscores", "dots", "values"];
-    map.read("metric_name_escaping_scheme", |node| only(node, &["allow-utf-8"], &escaping));
-    map.read("scrape_native_histograms", only_false);
-    map.read("convert_classic_histograms_to_nhcb", only_false);
-    // Classic histograms are always scraped, so either answer is right.
-    map.read("always_scrape_classic_histograms", Node::boolean);
-    map.read("scrape_classic_histograms", Node::boolean);
+    defaults.names = Names::read(map);
+    let histograms = &mut defaults.histograms;
+    let mut switch = |key, field: &mut bool| *field = map.read(key, Node::boolean).unwrap_or(*field);
+    switch("scrape_native_histograms", &mut histograms.native);
+    switch("convert_classic_histograms_to_nhcb", &mut histograms.to_custom_buckets);
+    // The second is what Prometheus 2 called the first.
+    switch("scrape_classic_histograms", &mut histograms.always_classic);
+    switch("always_scrape_classic_histograms", &mut histograms.always_classic);
 }
 
 fn read_static(node: &Node, problems: &Problems) -> StaticConfig {
@@ -253,35 +258,6 @@ fn target_address(node: &Node) -> Result<String, String> {
     }
 }
 
-fn protocols(node: &Node) -> Result<Vec<String>, String> {
-    let mut asked: Vec<String> = Vec::new();
-    for item in node.list()? {
-        let name = protocol_name(item)?;
-        if asked.iter().any(|other| other == name) {
-            return Err(format!("duplicated protocol {name:?} in scrape_protocols"));
-        }
-        asked.push(name.to_owned());
-    }
-    match asked.iter().any(|name| PROTOCOLS_READ.contains(&name.as_str())) || asked.is_empty() {
-        true => Ok(asked),
-        false => Err("PrometheusProto is not supported yet by this version of Cairn; add a text format".to_owned()),
-    }
-}
-
-fn protocol(node: &Node) -> Result<&str, String> {
-    let name = protocol_name(node)?;
-    match PROTOCOLS_READ.contains(&name) {
-        true => Ok(name),
-        false => Err(format!("{name} is not supported yet by this version of Cairn; choose a text format")),
-    }
-}
-
-fn protocol_name(node: &Node) -> Result<&str, String> {
-    let text = node.text()?;
-    let unknown = || format!("unknown scrape protocol {text:?}, supported: {}", PROTOCOLS_KNOWN.join(", "));
-    PROTOCOLS_KNOWN.contains(&text).then_some(text).ok_or_else(unknown)
-}
-
 /// One of `known`, or an error with the nearest of them.
 pub(super) fn one_of<'n>(node: &'n Node, known: &[&'static str]) -> Result<&'n str, String> {
     let text = node.text()?;
@@ -290,24 +266,6 @@ pub(super) fn one_of<'n>(node: &'n Node, known: &[&'static str]) -> Result<&'n s
     }
     let hint = nearest(text, known.iter().copied()).map(|near| format!("; did you mean {near:?}?"));
     Err(format!("unknown value {text:?}, expected {}{}", known.join(" or "), hint.unwrap_or_default()))
-}
-
-fn only(node: &Node, taken: &[&'static str], later: &[&'static str]) -> Result<(), String> {
-    let text = node.text()?;
-    match later.contains(&text) {
-        true => Err(format!(
-            "{text:?} of Prometheus is not supported yet by this version of Cairn; only {} is",
-            taken.join(", ")
-        )),
-        false => one_of(node, taken).map(|_| ()),
-    }
-}
-
-fn only_false(node: &Node) -> Result<(), String> {
-    match node.boolean()? {
-        true => Err("true is not supported yet by this version of Cairn; remove it".to_owned()),
-        false => Ok(()),
-    }
 }
 
 fn texts(node: &Node) -> Result<Vec<String>, String> {

@@ -18,13 +18,13 @@ pub(super) fn load_text(text: &str) -> (tempfile::TempDir, Result<Config, Config
 }
 
 #[track_caller]
-fn good(text: &str) -> Config {
+pub(super) fn good(text: &str) -> Config {
     load_text(text).1.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// `expected` has one line for each problem, the file's name left out.
 #[track_caller]
-fn refused(text: &str, expected: &str) {
+pub(super) fn refused(text: &str, expected: &str) {
     let (dir, loaded) = load_text(text);
     let error = loaded.expect_err("should be refused").to_string();
     assert_eq!(error.replace(&format!("{}/prometheus.yml:", dir.path().display()), ""), expected, "{text}");
@@ -32,7 +32,7 @@ fn refused(text: &str, expected: &str) {
 
 /// A scrape config (flow style, column 3 of line 2) that must be refused.
 #[track_caller]
-fn refused_job(keys: &str, expected: &str) {
+pub(super) fn refused_job(keys: &str, expected: &str) {
     refused(&format!("scrape_configs:\n- job_name: x\n  {keys}\n"), expected);
 }
 
@@ -133,7 +133,8 @@ fn a_full_file_is_read() {
     assert_eq!((slow.scrape_interval, slow.scrape_timeout), (Duration::from_secs(60), Duration::from_secs(5)));
     assert_eq!(slow.http.authorization, Some(("Bearer".to_owned(), Secret::File(dir.join("token")))));
     assert_eq!(slow.limits.samples, 1000);
-    assert_eq!(slow.fallback_scrape_protocol.as_deref(), Some("PrometheusText0.0.4"));
+    assert_eq!(slow.scrape_protocols, [ScrapeProtocol::Proto, ScrapeProtocol::Text0]);
+    assert_eq!(slow.fallback_scrape_protocol, Some(ScrapeProtocol::Text0));
 
     assert!(config.cairn.multitenancy && config.cairn.self_monitoring && !config.cairn.host_monitoring);
     assert!(config.cairn.durability_interval);
@@ -223,18 +224,6 @@ fn keys_of_prometheus_that_are_not_there_yet_are_named() {
         "3:5: sending alerts to an external Alertmanager is not supported yet by this version of Cairn; remove it and give Cairn \
          the Alertmanager's own file (cairn: alertmanager_config_file)",
     );
-    refused_job(
-        "scrape_native_histograms: true",
-        "3:29: scrape_native_histograms: true is not supported yet by this version of Cairn; remove it",
-    );
-    refused_job(
-        "scrape_protocols: [PrometheusProto]",
-        "3:21: scrape_protocols: PrometheusProto is not supported yet by this version of Cairn; add a text format",
-    );
-    refused_job(
-        "metric_name_validation_scheme: legacy",
-        "3:34: metric_name_validation_scheme: \"legacy\" of Prometheus is not supported yet by this version of Cairn; only utf8 is",
-    );
 }
 
 #[test]
@@ -285,8 +274,8 @@ fn values_of_a_job_are_checked() {
     );
     refused_job(
         "scrape_protocols: [Text]",
-        "3:21: scrape_protocols: unknown scrape protocol \"Text\", supported: PrometheusProto, OpenMetricsText0.0.1, \
-         OpenMetricsText1.0.0, PrometheusText0.0.4, PrometheusText1.0.0",
+        "3:21: scrape_protocols: unknown scrape protocol \"Text\", supported: OpenMetricsText0.0.1, \
+         OpenMetricsText1.0.0, PrometheusProto, PrometheusText0.0.4, PrometheusText1.0.0",
     );
 }
 

@@ -40,8 +40,17 @@ struct Entry {
     is_tracked: bool,
     /// Not on the last good page.
     is_gone: bool,
+    /// Whether its last sample was a native histogram, so that its marker is one.
+    is_histogram: bool,
     /// The time that the page gave at that scrape, or [`NO_TIME`].
     timestamp: i64,
+}
+
+/// A series that needs a marker, and of which kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ended {
+    pub(crate) id: SeriesId,
+    pub(crate) is_histogram: bool,
 }
 
 /// Stands for "no time": an `Option` would cost eight bytes a series.
@@ -67,7 +76,9 @@ pub(crate) struct SeriesCache {
     entries: Vec<Entry>,
     scrape: u32,
     /// Live series of a predecessor with other rules, to be ended unless they go on.
-    inherited: Vec<SeriesId>,
+    inherited: Vec<Ended>,
+    /// The start timestamp that the page last gave, for each of `entries`; shorter where none did.
+    starts: Vec<i64>,
 }
 
 impl SeriesCache {
@@ -80,13 +91,14 @@ impl SeriesCache {
             entries: Vec::new(),
             scrape: 0,
             inherited: Vec::new(),
+            starts: Vec::new(),
         }
     }
 
     /// A cache for a loop with other rules: nothing is known, but what is live will be ended if it does not go on.
     pub(crate) fn succeed(predecessor: SeriesCache) -> Self {
         let mut inherited = predecessor.inherited;
-        inherited.extend(predecessor.entries.iter().filter(|e| e.live).filter_map(Entry::id));
+        inherited.extend(predecessor.entries.iter().filter(|e| e.live).filter_map(Entry::ended));
         SeriesCache { inherited, ..Self::new() }
     }
 
@@ -96,12 +108,12 @@ impl SeriesCache {
     }
 
     /// The entry of a series spelled `text`, if that spelling is known.
-    pub(crate) fn find(&self, text: &str) -> Option<Slot> {
+    pub(crate) fn find(&self, text: &[u8]) -> Option<Slot> {
         self.by_text.get(&self.text_key(text)).map(|&i| Slot(i))
     }
 
     /// The entry for a new spelling `text` of the series with these sorted, unique labels; fresh if the series is new.
-    pub(crate) fn learn(&mut self, text: &str, labels: &[(&str, &str)]) -> Slot {
+    pub(crate) fn learn(&mut self, text: &[u8], labels: &[(&str, &str)]) -> Slot {
         // A page that spells its series differently each time must not grow the cache for ever.
         if self.by_text.len() > 4 * self.entries.len() + 1_000 {
             self.by_text.clear();
@@ -114,6 +126,7 @@ impl SeriesCache {
                 live: false,
                 is_tracked: false,
                 is_gone: true,
+                is_histogram: false,
                 timestamp: NO_TIME,
             });
             entries.len() as u32 - 1
@@ -139,6 +152,19 @@ impl SeriesCache {
         Seen::Once { is_new: entry.is_gone }
     }
 
+    /// Notes which kind of sample the page has of the series.
+    pub(crate) fn set_histogram(&mut self, slot: Slot, is_histogram: bool) {
+        self.entry_mut(slot).is_histogram = is_histogram;
+    }
+
+    /// Notes the start timestamp that the page gives; true if it is another one than before.
+    pub(crate) fn set_start(&mut self, slot: Slot, start: i64) -> bool {
+        if self.starts.len() < self.entries.len() {
+            self.starts.resize(self.entries.len(), 0);
+        }
+        std::mem::replace(&mut self.starts[slot.0 as usize], start) != start
+    }
+
     /// What the series is to us.
     pub(crate) fn fate(&self, slot: Slot) -> Fate {
         self.entries[slot.0 as usize].fate
@@ -151,7 +177,7 @@ impl SeriesCache {
 
     /// Ends a good scrape: appends to `ended` the series that were live and are not on the page. Slots stay good until
     /// [`SeriesCache::tidy`]. Series of the page may hide among them: see [`SeriesCache::drop_continued`].
-    pub(crate) fn finish(&mut self, ended: &mut Vec<SeriesId>) {
+    pub(crate) fn finish(&mut self, ended: &mut Vec<Ended>) {
         let scrape = self.scrape;
         for entry in &mut self.entries {
             if entry.seen == scrape {
@@ -160,7 +186,7 @@ impl SeriesCache {
             } else {
                 entry.is_gone = true;
                 if std::mem::take(&mut entry.live) {
-                    ended.extend(entry.id());
+                    ended.extend(entry.ended());
                 }
             }
         }
@@ -169,18 +195,18 @@ impl SeriesCache {
 
     /// Takes out of `ended` what goes on: relabelling may make one stored series of several of the page's. To be called
     /// when the fresh series of the page have their ids.
-    pub(crate) fn drop_continued(&self, ended: &mut Vec<SeriesId>) {
+    pub(crate) fn drop_continued(&self, ended: &mut Vec<Ended>) {
         if !ended.is_empty() {
             let mut done: FxHashSet<SeriesId> = self.entries.iter().filter(|e| e.live).filter_map(Entry::id).collect();
-            ended.retain(|&id| done.insert(id));
+            ended.retain(|e| done.insert(e.id));
         }
     }
 
     /// Ends a failed scrape: appends to `ended` every live series.
-    pub(crate) fn finish_failed(&mut self, ended: &mut Vec<SeriesId>) {
+    pub(crate) fn finish_failed(&mut self, ended: &mut Vec<Ended>) {
         for entry in &mut self.entries {
             if std::mem::take(&mut entry.live) {
-                ended.extend(entry.id());
+                ended.extend(entry.ended());
             }
         }
         ended.append(&mut self.inherited);
@@ -194,6 +220,8 @@ impl SeriesCache {
         if gone <= 100 + self.entries.len() / 3 {
             return;
         }
+        let mut entries = self.entries.iter();
+        self.starts.retain(|_| entries.next().is_some_and(|e| !e.is_gone || e.live));
         let mut moved_to = Vec::with_capacity(self.entries.len());
         let mut kept = 0u32;
         self.entries.retain(|e| {
@@ -217,8 +245,8 @@ impl SeriesCache {
         &mut self.entries[slot.0 as usize]
     }
 
-    fn text_key(&self, text: &str) -> (u64, u64) {
-        let hash = xxh3_128_with_seed(text.as_bytes(), self.seed);
+    fn text_key(&self, text: &[u8]) -> (u64, u64) {
+        let hash = xxh3_128_with_seed(text, self.seed);
         ((hash >> 64) as u64, hash as u64)
     }
 }
@@ -229,6 +257,10 @@ impl Entry {
             Fate::Known(id) => Some(id),
             Fate::Fresh | Fate::Dropped => None,
         }
+    }
+
+    fn ended(&self) -> Option<Ended> {
+        self.id().map(|id| Ended { id, is_histogram: self.is_histogram })
     }
 }
 
@@ -253,7 +285,7 @@ mod tests {
         cache.begin();
         for name in names.chars() {
             let text = name.to_string();
-            let slot = cache.find(&text).unwrap_or_else(|| cache.learn(&text, &[("n", &text)]));
+            let slot = cache.find(text.as_bytes()).unwrap_or_else(|| cache.learn(text.as_bytes(), &[("n", &text)]));
             assert_ne!(cache.see(slot, None, true), Seen::Duplicate);
             cache.set_fate(slot, Fate::Known(SeriesId(name as u64)));
         }
@@ -261,7 +293,7 @@ mod tests {
         cache.finish(&mut ended);
         cache.drop_continued(&mut ended);
         cache.tidy();
-        ended.into_iter().map(|id| id.0).collect()
+        ended.into_iter().map(|e| e.id.0).collect()
     }
 
     #[test]
@@ -284,16 +316,16 @@ mod tests {
     fn a_second_spelling_is_the_same_series() {
         let mut cache = SeriesCache::new();
         cache.begin();
-        let a = cache.learn("m{a,b}", &[("a", "1"), ("b", "2")]);
+        let a = cache.learn(b"m{a,b}", &[("a", "1"), ("b", "2")]);
         assert_eq!(cache.see(a, None, true), Seen::Once { is_new: true });
-        let b = cache.learn("m{b,a}", &[("a", "1"), ("b", "2")]);
+        let b = cache.learn(b"m{b,a}", &[("a", "1"), ("b", "2")]);
         assert_eq!((a, cache.see(b, None, true)), (b, Seen::Duplicate));
         cache.begin();
         assert_eq!(cache.see(a, Some(1), true), Seen::Once { is_new: true });
         assert_eq!(cache.see(a, Some(2), true), Seen::Again);
         assert_eq!(cache.see(a, Some(2), true), Seen::Duplicate);
         assert_eq!(cache.see(a, None, true), Seen::Duplicate);
-        assert_ne!(cache.learn("x", &[("a", "12"), ("b", "")]), cache.learn("y", &[("a", "1"), ("b", "2")]));
+        assert_ne!(cache.learn(b"x", &[("a", "12"), ("b", "")]), cache.learn(b"y", &[("a", "1"), ("b", "2")]));
     }
 
     #[test]
@@ -302,7 +334,7 @@ mod tests {
         for names in ["ab", "b"] {
             cache.begin();
             for name in names.split("").filter(|n| !n.is_empty()) {
-                let slot = cache.learn(name, &[("n", name)]);
+                let slot = cache.learn(name.as_bytes(), &[("n", name)]);
                 cache.see(slot, None, true);
                 cache.set_fate(slot, Fate::Known(SeriesId(7)));
             }
@@ -331,7 +363,7 @@ mod tests {
             cache.begin();
             for n in 0..10 {
                 let name = format!("{round}_{n}");
-                let slot = cache.learn(&name, &[("n", &name)]);
+                let slot = cache.learn(name.as_bytes(), &[("n", &name)]);
                 cache.see(slot, None, true);
                 cache.set_fate(slot, Fate::Known(SeriesId(round * 10 + n)));
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::http::HttpFetcher;
 use crate::config::format_duration;
-use crate::exposition::Format;
+use crate::exposition::{Format, PageFormat};
 
 /// Renders a page in-process, in the text format or (if it ends with `# EOF`) in OpenMetrics; may block.
 pub type Render = Arc<dyn Fn(&mut String) -> Result<(), String> + Send + Sync>;
@@ -18,7 +18,7 @@ pub type Render = Arc<dyn Fn(&mut String) -> Result<(), String> + Send + Sync>;
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) body: Vec<u8>,
-    pub(crate) format: Format,
+    pub(crate) format: PageFormat,
 }
 
 /// Why there is no page. The texts are what the targets page shows.
@@ -85,7 +85,7 @@ impl LocalFetcher {
             Ok(Ok(rendered)) => rendered.map_err(FetchError::Local)?,
         };
         let format = if text.trim_end().ends_with("# EOF") { Format::OpenMetrics } else { Format::Text };
-        Ok(Page { body: text.into_bytes(), format })
+        Ok(Page { body: text.into_bytes(), format: PageFormat::Text(format) })
     }
 }
 

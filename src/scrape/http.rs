@@ -18,9 +18,9 @@ use tokio::sync::OnceCell;
 
 use super::body::BodyReader;
 use super::fetch::{FetchError, Page, timed_out};
-use crate::config::{HttpClientConfig, ScrapeConfig};
-use crate::exposition::Format;
+use crate::config::{HttpClientConfig, NameEscaping, ScrapeConfig, ScrapeProtocol};
 use crate::exposition::content_type::format_of;
+use crate::exposition::{Format, PageFormat};
 use crate::http_client;
 
 /// The HTTP client that the targets of one pool share.
@@ -61,36 +61,45 @@ pub(crate) struct RequestRules {
     accept: String,
     accept_encoding: &'static str,
     /// The format of an answer that does not say.
-    fallback: Format,
+    fallback: PageFormat,
     /// `body_size_limit`, 0 for the built-in one.
     body_bytes_max: u64,
 }
 
 impl RequestRules {
-    pub(crate) fn new(config: &ScrapeConfig) -> Self {
-        let is_open_metrics = |name: &String| name.starts_with("OpenMetrics");
+    /// `wants_starts` asks for the format that tells start timestamps, unless the configuration names formats.
+    pub(crate) fn new(config: &ScrapeConfig, wants_starts: bool) -> Self {
         RequestRules {
-            accept: accept_header(&config.scrape_protocols),
+            accept: accept_header(config.protocols(wants_starts), config.name_escaping),
             accept_encoding: if config.enable_compression { "gzip" } else { "identity" },
-            fallback: match config.fallback_scrape_protocol.as_ref().is_some_and(is_open_metrics) {
-                true => Format::OpenMetrics,
-                false => Format::Text,
+            fallback: match config.fallback_scrape_protocol {
+                Some(ScrapeProtocol::Proto) => PageFormat::Protobuf,
+                Some(ScrapeProtocol::OpenMetrics0 | ScrapeProtocol::OpenMetrics1) => {
+                    PageFormat::Text(Format::OpenMetrics)
+                }
+                Some(ScrapeProtocol::Text0 | ScrapeProtocol::Text1) | None => PageFormat::Text(Format::Text),
             },
             body_bytes_max: config.limits.body_bytes,
         }
     }
 }
 
-/// What we read, best first, weighted as Prometheus does it; protobuf is left out.
-fn accept_header(protocols: &[String]) -> String {
-    let types = protocols.iter().filter_map(|name| match name.as_str() {
-        "OpenMetricsText1.0.0" => Some("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8"),
-        "OpenMetricsText0.0.1" => Some("application/openmetrics-text;version=0.0.1"),
-        "PrometheusText1.0.0" => Some("text/plain;version=1.0.0;escaping=allow-utf-8"),
-        "PrometheusText0.0.4" => Some("text/plain;version=0.0.4"),
-        _ => None,
-    });
-    let weighted = types.chain(["*/*"]).zip((1..=6).rev()).map(|(name, weight)| format!("{name};q=0.{weight}"));
+/// What we read, best first, weighted as Prometheus does it.
+fn accept_header(protocols: &[ScrapeProtocol], escaping: NameEscaping) -> String {
+    let media_type = |protocol: &ScrapeProtocol| {
+        let (name, has_escaping) = match protocol {
+            ScrapeProtocol::Proto => {
+                ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", false)
+            }
+            ScrapeProtocol::OpenMetrics0 => ("application/openmetrics-text;version=0.0.1", false),
+            ScrapeProtocol::OpenMetrics1 => ("application/openmetrics-text;version=1.0.0", true),
+            ScrapeProtocol::Text0 => ("text/plain;version=0.0.4", false),
+            ScrapeProtocol::Text1 => ("text/plain;version=1.0.0", true),
+        };
+        if has_escaping { format!("{name};escaping={}", escaping.name()) } else { name.to_owned() }
+    };
+    let types = protocols.iter().map(media_type).chain(["*/*".to_owned()]);
+    let weighted = types.zip((1..=6).rev()).map(|(name, weight)| format!("{name};q=0.{weight}"));
     weighted.collect::<Vec<_>>().join(",")
 }
 
@@ -177,12 +186,22 @@ mod tests {
         let all = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
             application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
             text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
-        assert_eq!(RequestRules::new(&config).accept, all);
-        config.scrape_protocols = vec!["PrometheusProto".to_owned(), "PrometheusText0.0.4".to_owned()];
-        config.fallback_scrape_protocol = Some("OpenMetricsText1.0.0".to_owned());
-        config.enable_compression = false;
-        let rules = RequestRules::new(&config);
-        assert_eq!(rules.accept, "text/plain;version=0.0.4;q=0.6,*/*;q=0.5");
-        assert_eq!((rules.fallback, rules.accept_encoding), (Format::OpenMetrics, "identity"));
+        assert_eq!(RequestRules::new(&config, false).accept, all);
+        let proto = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,";
+        let all = proto.to_owned()
+            + "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+               application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
+               text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
+        assert_eq!(RequestRules::new(&config, true).accept, all);
+        config.histograms.native = true;
+        assert_eq!(RequestRules::new(&config, false).accept, all);
+        config.scrape_protocols = vec![ScrapeProtocol::Proto, ScrapeProtocol::Text1];
+        config.fallback_scrape_protocol = Some(ScrapeProtocol::OpenMetrics1);
+        (config.enable_compression, config.name_escaping) = (false, NameEscaping::Underscores);
+        let rules = RequestRules::new(&config, true);
+        assert_eq!(rules.accept, proto.to_owned() + "text/plain;version=1.0.0;escaping=underscores;q=0.5,*/*;q=0.4");
+        assert_eq!((rules.fallback, rules.accept_encoding), (PageFormat::Text(Format::OpenMetrics), "identity"));
+        config.fallback_scrape_protocol = Some(ScrapeProtocol::Proto);
+        assert_eq!(RequestRules::new(&config, false).fallback, PageFormat::Protobuf);
     }
 }

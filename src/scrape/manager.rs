@@ -22,12 +22,13 @@ use super::fetch::{Fetcher, LocalFetcher, Render};
 use super::http::{HttpFetcher, PoolClient, RequestRules};
 use super::metrics::Metrics;
 use super::page::PageRules;
+pub use super::page::StartRules;
 use super::sink::Sink;
 use super::status::{DroppedTarget, External, Running, TargetMetadata, Targets};
 use super::target::{Populated, Target, TargetKey, populate};
 use super::target_loop::{End, Orders, Shared, TargetLoop};
 use crate::clock::Clock;
-use crate::config::{ScrapeConfig, ScrapeLimits, format_duration};
+use crate::config::{ScrapeConfig, format_duration};
 use crate::telemetry::Registry;
 
 /// A collector inside this process, scraped like a target; its address is shown as `builtin://<name>`.
@@ -49,8 +50,8 @@ pub struct LocalTarget {
 pub struct ScrapeManager {
     shared: Arc<Shared>,
     external: External,
-    /// Whether `_created` lines are start timestamps.
-    has_starts: bool,
+    /// What becomes of start timestamps.
+    starts: StartRules,
     runtime: Handle,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -110,7 +111,7 @@ impl ScrapeManager {
         ScrapeManager {
             shared: Arc::new(Shared { clock, sink, metrics, seed }),
             external,
-            has_starts: false,
+            starts: StartRules::default(),
             runtime: Handle::current(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -118,9 +119,9 @@ impl ScrapeManager {
         }
     }
 
-    /// The same, taking `_created` lines for start timestamps if `has_starts`.
-    pub fn with_starts(self, has_starts: bool) -> Self {
-        ScrapeManager { has_starts, ..self }
+    /// The same, doing with start timestamps what `starts` says.
+    pub fn with_starts(self, starts: StartRules) -> Self {
+        ScrapeManager { starts, ..self }
     }
 
     /// Makes the running targets those of `configs` and `locals`; for start and reload. A target whose settings stay
@@ -191,7 +192,7 @@ impl ScrapeManager {
             target_limit: config.limits.targets,
         };
         let metric_relabel = Arc::from(config.metric_relabel_configs.as_slice());
-        let request_rules = Arc::new(RequestRules::new(config));
+        let request_rules = Arc::new(RequestRules::new(config, self.starts.are_taken()));
         let mut keys = FxHashSet::default();
         for group in &config.static_configs {
             for address in &group.targets {
@@ -211,12 +212,9 @@ impl ScrapeManager {
                 }
                 let rules = PageRules {
                     target_labels: target.labels.clone(),
-                    honor_labels: config.honor_labels,
-                    honor_timestamps: config.honor_timestamps,
-                    track_timestamps_staleness: config.track_timestamps_staleness,
                     metric_relabel: Arc::clone(&metric_relabel),
-                    limits: config.limits.clone(),
-                    has_starts: self.has_starts,
+                    starts: self.starts,
+                    ..PageRules::new(config)
                 };
                 let source = Source::Http { client: client.clone(), rules: request_rules.clone() };
                 pool.targets.push(Wanted { target, fingerprint: String::new(), rules, source });
@@ -340,15 +338,7 @@ fn wanted_local(local: &LocalTarget) -> Wanted {
     let interval = format_duration(local.interval);
     discovered.set("__address__", local.name.as_str()).set("__scheme__", "builtin");
     discovered.set("__scrape_interval__", interval.as_str()).set("__scrape_timeout__", interval);
-    let rules = PageRules {
-        target_labels: labels.clone(),
-        honor_labels: false,
-        honor_timestamps: true,
-        track_timestamps_staleness: false,
-        metric_relabel: Arc::from([]),
-        limits: ScrapeLimits::default(),
-        has_starts: false,
-    };
+    let rules = PageRules { target_labels: labels.clone(), ..PageRules::default() };
     let target = Target {
         job_name: local.job_name.clone(),
         discovered: discovered.build(),

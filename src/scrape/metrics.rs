@@ -24,6 +24,7 @@ type ByPool = Family<Vec<(String, String)>, Gauge>;
 pub(crate) struct Metrics {
     pub(crate) exceeded_sample_limit: Counter,
     pub(crate) exceeded_body_size_limit: Counter,
+    pub(crate) exceeded_bucket_limit: Counter,
     pub(crate) exceeded_label_limits: Counter,
     pub(crate) exceeded_target_limit: Counter,
     pub(crate) duplicate_timestamp: Counter,
@@ -50,6 +51,11 @@ impl Metrics {
                 "prometheus_target_scrapes_exceeded_body_size_limit",
                 "Total number of scrapes that hit the body size limit",
                 &metrics.exceeded_body_size_limit,
+            );
+            counter(
+                "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit",
+                "Total number of scrapes that hit the native histogram bucket limit and were rejected",
+                &metrics.exceeded_bucket_limit,
             );
             counter(
                 "prometheus_target_scrape_pool_exceeded_label_limits",

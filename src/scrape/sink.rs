@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use storage::{Appended, Batch};
+use storage::{Appended, Batch, Exemplar, SeriesId};
 
 use crate::exposition::Kind;
 
@@ -14,10 +14,17 @@ use crate::exposition::Kind;
 /// or why nothing was stored, in words for the targets page.
 pub type AppendAnswer<'a> = Pin<Box<dyn Future<Output = Result<(Batch, Appended), String>> + Send + 'a>>;
 
+/// Why exemplars were not stored, in words.
+pub type ExemplarsAnswer<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
 /// Takes what scrapes yield. One sink serves all loops, concurrently.
 pub trait Sink: Send + Sync + 'static {
     /// Stores `batch`. Series ids in it come from earlier answers of this same sink.
     fn append(&self, batch: Batch) -> AppendAnswer<'_>;
+
+    /// Stores exemplars of series by the ids that this sink gave. Those that the store has already or cannot take are left
+    /// out: nobody is told, since pages repeat them.
+    fn append_exemplars(&self, exemplars: Vec<(SeriesId, Exemplar)>) -> ExemplarsAnswer<'_>;
 
     /// Told when a target first says this about a metric family, and whenever it says something else.
     fn observe_metadata(&self, family: &FamilyMetadata);

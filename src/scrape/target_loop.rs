@@ -25,6 +25,7 @@ use super::sink::Sink;
 use super::status::{LastScrape, Running};
 use super::target::next_tick;
 use crate::clock::Clock;
+use crate::exposition::{Format, PageFormat};
 
 /// Prometheus' `scrape.timestamp-tolerance`, but never more than a hundredth of the interval.
 const TICK_TOLERANCE_MS: i64 = 2;
@@ -215,8 +216,9 @@ impl TargetLoop {
     fn count_fault(&self, error: &PageError) {
         match error {
             PageError::SampleLimit { .. } => drop(self.shared.metrics.exceeded_sample_limit.inc()),
+            PageError::BucketLimit { .. } => drop(self.shared.metrics.exceeded_bucket_limit.inc()),
             PageError::LabelLimit(_) => drop(self.shared.metrics.exceeded_label_limits.inc()),
-            PageError::Parse(_) => {}
+            PageError::Parse(_) | PageError::Protobuf(_) => {}
         }
     }
 
@@ -226,7 +228,9 @@ impl TargetLoop {
         let is_forgotten = self.report.settle(&self.batch, &done);
         let mut again = Batch::new();
         let page = outcome.page.as_ref();
-        let (body, format) = page.map_or((&[][..], crate::exposition::Format::Text), |p| (p.body.as_slice(), p.format));
+        let no_page = (&[][..], PageFormat::Text(Format::Text));
+        let (body, format) = page.map_or(no_page, |p| (p.body.as_slice(), p.format));
+        let exemplars = self.reader.take_exemplars(&self.batch);
         let refusals = self.reader.settle(body, format, t, &self.batch, &done, &mut again);
         self.shared.metrics.duplicate_timestamp.inc_by(refusals.duplicate_timestamp);
         self.shared.metrics.out_of_bounds.inc_by(refusals.out_of_bounds);
@@ -239,6 +243,9 @@ impl TargetLoop {
             if is_forgotten {
                 self.report.settle(&self.batch, &done);
             }
+        }
+        if !exemplars.is_empty() {
+            self.shared.sink.append_exemplars(exemplars).await?;
         }
         Ok(())
     }

@@ -1,47 +1,21 @@
 //! What the tests of this room share.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use storage::{Batch, Columns, Db, Durability, Matcher, Options, TimeRange, is_stale_nan};
+use storage::{Batch, Columns, Db, Durability, Exemplar, Matcher, Options, SeriesId, TimeRange, is_stale_nan};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::sink::{AppendAnswer, FamilyMetadata, Sink};
+use super::sink::{AppendAnswer, ExemplarsAnswer, FamilyMetadata, Sink};
 use crate::clock::Clock;
-use crate::config::{HttpClientConfig, ScrapeConfig, ScrapeLimits};
+use crate::config::{Global, ScrapeConfig};
 
 /// A job with Prometheus' defaults, an interval of 15 s and no targets.
 pub(crate) fn scrape_config(job_name: &str) -> ScrapeConfig {
-    ScrapeConfig {
-        job_name: job_name.to_owned(),
-        scrape_interval: Duration::from_secs(15),
-        scrape_timeout: Duration::from_secs(10),
-        metrics_path: "/metrics".to_owned(),
-        scheme: "http".to_owned(),
-        params: BTreeMap::new(),
-        honor_labels: false,
-        honor_timestamps: true,
-        track_timestamps_staleness: false,
-        http: HttpClientConfig::default(),
-        static_configs: Vec::new(),
-        relabel_configs: Vec::new(),
-        metric_relabel_configs: Vec::new(),
-        limits: ScrapeLimits::default(),
-        enable_compression: true,
-        scrape_protocols: [
-            "OpenMetricsText1.0.0",
-            "OpenMetricsText0.0.1",
-            "PrometheusText1.0.0",
-            "PrometheusText0.0.4",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
-        fallback_scrape_protocol: None,
-    }
+    ScrapeConfig { scrape_interval: Duration::from_secs(15), ..ScrapeConfig::new(job_name, &Global::default()) }
 }
 
 /// `bytes` as one gzip member.
@@ -90,6 +64,12 @@ impl Sink for DbSink {
             }
             let done = self.db.append(&mut batch, self.clock.now_ms(), Durability::Written).unwrap();
             Ok((batch, done))
+        })
+    }
+
+    fn append_exemplars(&self, exemplars: Vec<(SeriesId, Exemplar)>) -> ExemplarsAnswer<'_> {
+        Box::pin(async move {
+            self.db.append_exemplars_by_id(exemplars, Durability::Written).map(drop).map_err(|e| e.to_string())
         })
     }
 

@@ -18,7 +18,7 @@ use crate::notify::{Notifier, NotifyMetrics, NotifyOptions};
 use crate::promql::{Engine, EngineOptions};
 use crate::query::QueryService;
 use crate::rules::{RuleManager, RuleMetrics, RuleOptions};
-use crate::scrape::manager::ScrapeManager;
+use crate::scrape::manager::{ScrapeManager, StartRules};
 use crate::scrape::status::External;
 use crate::telemetry::{ProcessCollector, Registry};
 use crate::tenant::{StorageCollector, TenantId, Tenants};
@@ -76,7 +76,8 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
     let seed = glue::scrape_seed(&live.config);
     let external = external(&external_url, &addresses);
     let scrape = ScrapeManager::new(clock.clone(), &registry, sink, external, seed);
-    let scrape = Arc::new(scrape.with_starts(flags.stores_starts()));
+    let starts = StartRules { stored: flags.stores_starts(), zeros: flags.stores_zeros() };
+    let scrape = Arc::new(scrape.with_starts(starts));
     let dashboards = Arc::new(Dashboards::new(meta, clock.clone(), live.config.cairn.dashboard_dirs.clone()));
     let has_tenants = live.config.cairn.multitenancy;
     let queries = QueryService::new(engine, tenants.clone(), clock.clone(), (limits.clone(), has_tenants), &registry);

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHasher;
-use storage::{Appended, Batch, Db, Durability};
+use storage::{Appended, Batch, Db, Durability, Exemplar, SeriesId};
 
 use crate::config::Config;
 use crate::promql::Source;
 use crate::rules::RuleStore;
 use crate::scrape::fetch::Render;
 use crate::scrape::manager::LocalTarget;
-use crate::scrape::sink::{AppendAnswer, FamilyMetadata, Sink};
+use crate::scrape::sink::{AppendAnswer, ExemplarsAnswer, FamilyMetadata, Sink};
 use crate::tenant::Tenant;
 
 /// How often the built-in targets are rendered: they cost little, and the first page should fill quickly.
@@ -31,6 +31,12 @@ impl TenantSink {
 impl Sink for TenantSink {
     fn append(&self, batch: Batch) -> AppendAnswer<'_> {
         Box::pin(async move { self.0.append(batch, Durability::Written).await.map_err(|e| e.to_string()) })
+    }
+
+    fn append_exemplars(&self, exemplars: Vec<(SeriesId, Exemplar)>) -> ExemplarsAnswer<'_> {
+        Box::pin(async move {
+            self.0.append_exemplars(exemplars, Durability::Written).await.map(drop).map_err(|e| e.to_string())
+        })
     }
 
     fn observe_metadata(&self, family: &FamilyMetadata) {

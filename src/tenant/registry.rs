@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use storage::{AppendError, Appended, Batch, Db, Durability, OpenError, Refusal};
+use storage::{
+    AppendError, Appended, Batch, Db, Durability, Exemplar, ExemplarsAppended, OpenError, Refusal, SeriesId,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{MetadataStore, TenantId};
@@ -99,7 +101,18 @@ impl Tenant {
         work.await.expect("append does not panic and the runtime outlives it")
     }
 
-    /// The same for callers that are on a blocking thread already.
+    /// Stores exemplars of series by their ids, off the async threads.
+    pub async fn append_exemplars(
+        self: &Arc<Self>,
+        exemplars: Vec<(SeriesId, Exemplar)>,
+        durability: Durability,
+    ) -> Result<ExemplarsAppended, AppendError> {
+        let tenant = self.clone();
+        let work = tokio::task::spawn_blocking(move || tenant.db.append_exemplars_by_id(exemplars, durability));
+        work.await.expect("append does not panic and the runtime outlives it")
+    }
+
+    /// The same as [`Tenant::append`] for callers that are on a blocking thread already.
     pub fn append_blocking(&self, batch: &mut Batch, durability: Durability) -> Result<Appended, AppendError> {
         self.db.append(batch, self.clock.now_ms(), durability)
     }

@@ -1,15 +1,16 @@
 //! `_created` lines of OpenMetrics: since when a counter, histogram or summary has been counting.
 //!
 //! Here: they become start timestamps of their family's samples instead of samples of their own, where start timestamps
-//! are stored. Elsewhere: whether they are (`PageRules::has_starts`), the page (`page`), the format (`exposition`).
+//! are stored. Elsewhere: whether they are (`StartRules`), the page (`page`), the format (`exposition`).
 //!
 //! Such a line may stand before or after the samples that it is about, so a family's samples are remembered until the
 //! family ends. Labels are decoded only in families that have such lines.
 
 use std::collections::HashMap;
 
-use storage::{Batch, METRIC_NAME};
+use storage::METRIC_NAME;
 
+use super::walk::{Place, Visit};
 use crate::exposition::error::ParseError;
 use crate::exposition::series::{Pairs, RawSeries};
 use crate::exposition::{Kind, Sample};
@@ -22,15 +23,15 @@ pub(super) struct CreatedLines<'a> {
     family: String,
     counts: bool,
     /// Places in the batch.
-    samples: Vec<(usize, RawSeries<'a>)>,
+    samples: Vec<(Place, RawSeries<'a>)>,
     created: Vec<(RawSeries<'a>, i64)>,
 }
 
 impl<'a> CreatedLines<'a> {
     /// A line about a family begins it, unless it is the one at hand.
-    pub(super) fn enter(&mut self, family: &str, batch: &mut Batch) -> Result<(), ParseError> {
+    pub(super) fn enter(&mut self, family: &str, visitor: &mut impl Visit<'a>) -> Result<(), ParseError> {
         if self.family != family {
-            self.end_family(batch)?;
+            self.end_family(visitor)?;
             family.clone_into(&mut self.family);
         }
         Ok(())
@@ -52,14 +53,14 @@ impl<'a> CreatedLines<'a> {
     }
 
     /// Remembers a sample that went to this place of the batch.
-    pub(super) fn note(&mut self, place: usize, series: RawSeries<'a>) {
+    pub(super) fn note(&mut self, place: Place, series: RawSeries<'a>) {
         if self.counts {
             self.samples.push((place, series));
         }
     }
 
     /// Gives the samples of the family their starts.
-    pub(super) fn end_family(&mut self, batch: &mut Batch) -> Result<(), ParseError> {
+    pub(super) fn end_family(&mut self, visitor: &mut impl Visit<'a>) -> Result<(), ParseError> {
         if !self.created.is_empty() {
             let mut starts = HashMap::new();
             for (series, start) in &self.created {
@@ -67,7 +68,7 @@ impl<'a> CreatedLines<'a> {
             }
             for (place, series) in &self.samples {
                 if let Some(start) = starts.get(&group(*series)?) {
-                    batch.set_start_of(*place, *start);
+                    visitor.set_start(*place, *start);
                 }
             }
         }
@@ -98,7 +99,7 @@ fn group<'a>(series: RawSeries<'a>) -> Result<Pairs<'a>, ParseError> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{Site, rules};
-    use super::super::{PageError, PageRules};
+    use super::super::{PageError, PageRules, StartRules};
 
     const PAGE: &str = r#"# HELP hits Hits.
 # TYPE hits counter
@@ -119,7 +120,7 @@ tickets_created 5
     /// Time, value and start of each series.
     #[track_caller]
     fn check(has_starts: bool, pages: &[&str], expected: &[(&str, &str)]) {
-        let mut site = Site::new(PageRules { has_starts, ..rules() });
+        let mut site = Site::new(PageRules { starts: StartRules { stored: has_starts, zeros: false }, ..rules() });
         for (page, t) in pages.iter().zip((200_000..).step_by(1000)) {
             site.scrape_open_metrics(t, page).1.unwrap();
         }
@@ -162,7 +163,7 @@ tickets_created 5
     fn quoted_names_and_damaged_ones() {
         let page = "# TYPE \"a.b\" counter\n{\"a.b_total\",x=\"y\"} 1\n{\"a.b_created\",x=\"y\"} 7\n# EOF\n";
         check(true, &[page], &[(r#"{"a.b_total", x="y"}"#, "200000=7000")]);
-        let mut site = Site::new(PageRules { has_starts: true, ..rules() });
+        let mut site = Site::new(PageRules { starts: StartRules { stored: true, zeros: false }, ..rules() });
         let page = "# TYPE a counter\na_created{x=\"1\",x=\"2\"} 7\n# EOF\n";
         assert!(matches!(site.scrape_open_metrics(200_000, page).1, Err(PageError::Parse(_))));
     }

@@ -1,34 +1,33 @@
 //! Pages read into a real `Db`: staleness, labels, times, limits, and a naive model of all that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use storage::{Columns, Db, Durability, Matcher, Options, TimeRange, full_match_regex, is_stale_nan};
+use storage::{
+    Columns, Db, Durability, Labels, LabelsBuilder, Matcher, Options, TimeRange, full_match_regex, is_stale_nan,
+};
 
 use super::*;
-use crate::config::RelabelAction;
+use crate::config::{RelabelAction, RelabelConfig, ScrapeLimits};
+use crate::exposition::Format;
 
 /// A reader with a store behind it, as the loop drives them.
 pub(super) struct Site {
-    reader: PageReader,
-    db: Db,
-    refusals: Refusals,
+    pub(super) reader: PageReader,
+    pub(super) db: Db,
+    pub(super) refusals: Refusals,
     _dir: tempfile::TempDir,
 }
 
 pub(super) fn rules() -> PageRules {
     PageRules {
         target_labels: Labels::from_pairs([("job", "j"), ("instance", "h:1")]).unwrap(),
-        honor_labels: false,
-        honor_timestamps: true,
-        track_timestamps_staleness: false,
-        metric_relabel: Arc::from([]),
-        limits: ScrapeLimits::default(),
-        has_starts: false,
+        ..PageRules::default()
     }
 }
 
-fn drop_label(name: &str) -> RelabelConfig {
+pub(super) fn drop_label(name: &str) -> RelabelConfig {
     RelabelConfig {
         source_labels: Vec::new(),
         separator: ";".to_owned(),
@@ -61,15 +60,32 @@ impl Site {
     }
 
     fn scrape_as(&mut self, format: Format, t: i64, body: &str) -> (PageCounts, Result<(), PageError>) {
+        self.scrape_page(PageFormat::Text(format), t, body.as_bytes())
+    }
+
+    pub(super) fn scrape_page(
+        &mut self,
+        format: PageFormat,
+        t: i64,
+        body: &[u8],
+    ) -> (PageCounts, Result<(), PageError>) {
         let (mut batch, mut again) = (Batch::new(), Batch::new());
-        let answer = self.reader.read(body.as_bytes(), format, t, &mut batch);
+        let answer = self.reader.read(body, format, t, &mut batch);
         let done = self.append(&mut batch, t);
-        self.refusals = self.reader.settle(body.as_bytes(), format, t, &batch, &done, &mut again);
+        let exemplars = self.reader.take_exemplars(&batch);
+        self.refusals = self.reader.settle(body, format, t, &batch, &done, &mut again);
         self.append(&mut again, t);
+        self.db.append_exemplars_by_id(exemplars, Durability::Written).unwrap();
         answer
     }
 
-    fn fail(&mut self, t: i64) {
+    /// All that was stored is gone, and the reader does not know.
+    pub(super) fn move_to_an_empty_store(&mut self) {
+        let other = Site::new(rules());
+        (self.db, self._dir) = (other.db, other._dir);
+    }
+
+    pub(super) fn fail(&mut self, t: i64) {
         let mut batch = Batch::new();
         self.reader.fail(t, &mut batch);
         self.append(&mut batch, t);
@@ -260,8 +276,7 @@ fn limits_fail_the_scrape() {
 fn a_store_that_forgot_gets_the_labels_again() {
     let mut site = Site::new(rules());
     site.scrape(1_000, "a{x=\"y\"} 1\nb 1\n").1.unwrap();
-    let other = Site::new(rules());
-    (site.db, site._dir) = (other.db, other._dir);
+    site.move_to_an_empty_store();
     site.scrape(2_000, "a{x=\"y\"} 2\nb 2\n").1.unwrap();
     site.check(&[("a{x=\"y\"}", "2000=2"), ("b", "2000=2")]);
     site.scrape(3_000, "a{x=\"y\"} 3\nb 3\n").1.unwrap();

@@ -1,0 +1,103 @@
+//! A series on a page, in whichever format: what the reader asks of it.
+//!
+//! Here: the cache's key, the labels, errors that name the place. Elsewhere: the formats (`exposition`).
+
+use storage::METRIC_NAME;
+
+use super::PageError;
+use crate::exposition::protobuf;
+use crate::exposition::series::{Pairs, RawSeries};
+
+/// A series as a page has it.
+pub(super) trait PageSeries<'a> {
+    /// Bytes that tell it from other series of its target, in the page or in `scratch`; cheap.
+    fn key<'k>(&self, scratch: &'k mut Vec<u8>) -> &'k [u8]
+    where
+        'a: 'k;
+    /// Reads names and values into `pairs`, which is emptied first; the metric's name comes as `__name__`.
+    fn read_pairs(&self, pairs: &mut Pairs<'a>) -> Result<(), PageError>;
+    /// An error at this series.
+    fn fault(&self, message: String) -> PageError;
+}
+
+impl<'a> PageSeries<'a> for RawSeries<'a> {
+    fn key<'k>(&self, _scratch: &'k mut Vec<u8>) -> &'k [u8]
+    where
+        'a: 'k,
+    {
+        self.text().as_bytes()
+    }
+
+    fn read_pairs(&self, pairs: &mut Pairs<'a>) -> Result<(), PageError> {
+        Ok(RawSeries::read_pairs(self, pairs)?)
+    }
+
+    fn fault(&self, message: String) -> PageError {
+        self.error(message).into()
+    }
+}
+
+impl<'a> PageSeries<'a> for protobuf::Series<'a> {
+    fn key<'k>(&self, scratch: &'k mut Vec<u8>) -> &'k [u8]
+    where
+        'a: 'k,
+    {
+        scratch.clear();
+        self.write_key(scratch);
+        scratch
+    }
+
+    fn read_pairs(&self, pairs: &mut Pairs<'a>) -> Result<(), PageError> {
+        Ok(protobuf::Series::read_pairs(self, pairs)?)
+    }
+
+    fn fault(&self, message: String) -> PageError {
+        self.error(message).into()
+    }
+}
+
+/// Classic series of a text page that have become one native histogram.
+#[derive(Debug)]
+pub(super) struct Joined<'a> {
+    /// Name and labels, sorted.
+    pub(super) pairs: Pairs<'a>,
+    /// The first of them.
+    pub(super) first: RawSeries<'a>,
+}
+
+impl<'a> PageSeries<'a> for &Joined<'a> {
+    fn key<'k>(&self, scratch: &'k mut Vec<u8>) -> &'k [u8]
+    where
+        'a: 'k,
+    {
+        scratch.clear();
+        // No text holds this byte.
+        for part in self.pairs.iter().flat_map(|(name, value)| [name, value]) {
+            scratch.push(0xff);
+            scratch.extend_from_slice(part.as_bytes());
+        }
+        scratch
+    }
+
+    fn read_pairs(&self, pairs: &mut Pairs<'a>) -> Result<(), PageError> {
+        pairs.clone_from(&self.pairs);
+        Ok(())
+    }
+
+    fn fault(&self, message: String) -> PageError {
+        self.first.error(message).into()
+    }
+}
+
+/// The series as people write it, cut to what a message can bear.
+pub(super) fn excerpt<'a>(series: &impl PageSeries<'a>) -> String {
+    let mut pairs = Pairs::new();
+    if series.read_pairs(&mut pairs).is_err() {
+        return "it".to_owned();
+    }
+    let name = pairs.iter().find(|(name, _)| name == METRIC_NAME).map_or("", |(_, value)| value);
+    let labels = pairs.iter().filter(|(name, _)| name != METRIC_NAME);
+    let labels: Vec<String> = labels.take(20).map(|(name, value)| format!("{name}={value:?}")).collect();
+    let text = if labels.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", labels.join(",")) };
+    text.chars().take(200).collect()
+}

@@ -1,0 +1,181 @@
+//! From the bytes of a page to its samples, in the order in which they are stored.
+//!
+//! Here: what the formats have in common, and what rules make of their lines: `_created` lines that are starts (`created`),
+//! classic histograms that become native ones (`classic`). Elsewhere: the formats (`exposition`), what becomes of a sample
+//! (`page`).
+//!
+//! Invariant: two walks over the same bytes under the same rules meet the same samples.
+
+use super::PageError;
+use super::classic::{ClassicSeries, Made};
+use super::created::CreatedLines;
+use super::rules::PageRules;
+use super::series::PageSeries;
+use crate::exposition::protobuf::{Exemplar, Value, read_page};
+use crate::exposition::{Entry, Format, Kind, PageFormat, Parser, Sample};
+
+/// A sample as the page gives it.
+pub(super) struct Exposed<'m, S> {
+    pub(super) series: S,
+    pub(super) value: Value<'m>,
+    pub(super) timestamp_ms: Option<i64>,
+    /// 0 if unknown, here or altogether.
+    pub(super) start_ms: i64,
+    pub(super) exemplars: &'m [Exemplar],
+}
+
+/// Where a sample went in the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    Float(usize),
+    Histogram(usize),
+}
+
+/// Who is told what is on a page.
+pub(super) trait Visit<'a> {
+    /// `# TYPE`, `# HELP`, `# UNIT` and what corresponds to them.
+    fn describe(&mut self, _family: &str, _what: Described<'_>) {}
+    /// A sample; gives its place if it has one in the batch.
+    fn sample<S: PageSeries<'a>>(&mut self, exposed: Exposed<'_, S>) -> Result<Option<Place>, PageError>;
+    /// Says since when a sample of before has been counting.
+    fn set_start(&mut self, _place: Place, _start_ms: i64) {}
+}
+
+/// What a page says about a family.
+pub(super) enum Described<'t> {
+    Kind(Kind),
+    Help(&'t str),
+    Unit(&'t str),
+}
+
+/// Tells `visitor` all that is on the page, until something is wrong.
+pub(super) fn walk<'a>(
+    body: &'a [u8],
+    format: PageFormat,
+    rules: &PageRules,
+    visitor: &mut impl Visit<'a>,
+) -> Result<(), PageError> {
+    match format {
+        PageFormat::Text(format) => TextWalk::new(format, rules, visitor).walk(body),
+        PageFormat::Protobuf => read_page(body, rules.histograms, |entry| match entry {
+            Entry::Sample(sample) => {
+                let exposed = Exposed {
+                    series: sample.series,
+                    value: sample.value,
+                    timestamp_ms: sample.timestamp_ms,
+                    start_ms: sample.start_ms,
+                    exemplars: sample.exemplars,
+                };
+                visitor.sample(exposed).map(|_| ())
+            }
+            about => {
+                describe(&about, visitor);
+                Ok(())
+            }
+        }),
+    }
+}
+
+/// Passes on what an entry says about a family; the family.
+fn describe<'e, 'a, S>(entry: &'e Entry<'_, S>, visitor: &mut impl Visit<'a>) -> Option<&'e str> {
+    let (family, what) = match entry {
+        Entry::Type { family, kind } => (family, Described::Kind(*kind)),
+        Entry::Help { family, help } => (family, Described::Help(help)),
+        Entry::Unit { family, unit } => (family, Described::Unit(unit)),
+        Entry::Sample(_) => return None,
+    };
+    visitor.describe(family, what);
+    Some(family)
+}
+
+/// The walk over a text page.
+struct TextWalk<'a, 'v, V> {
+    format: Format,
+    keeps_classic: bool,
+    created: Option<CreatedLines<'a>>,
+    classic: Option<ClassicSeries<'a>>,
+    visitor: &'v mut V,
+}
+
+impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
+    fn new(format: Format, rules: &PageRules, visitor: &'v mut V) -> Self {
+        let takes_created = rules.starts.are_taken() && format == Format::OpenMetrics;
+        TextWalk {
+            format,
+            keeps_classic: rules.histograms.classic,
+            created: takes_created.then(CreatedLines::default),
+            classic: rules.histograms.custom_buckets.then(ClassicSeries::default),
+            visitor,
+        }
+    }
+
+    fn walk(mut self, body: &'a [u8]) -> Result<(), PageError> {
+        for entry in Parser::new(body, self.format) {
+            let entry = entry?;
+            let Entry::Sample(sample) = entry else {
+                self.describe(&entry)?;
+                continue;
+            };
+            if self.created.as_mut().is_some_and(|created| created.takes(&sample)) {
+                continue;
+            }
+            self.sample(sample)?;
+        }
+        self.end_histogram()?;
+        match &mut self.created {
+            Some(created) => Ok(created.end_family(self.visitor)?),
+            None => Ok(()),
+        }
+    }
+
+    fn describe(&mut self, entry: &Entry<'a>) -> Result<(), PageError> {
+        self.end_histogram()?;
+        let Some(family) = describe(entry, self.visitor) else { return Ok(()) };
+        if let Some(created) = &mut self.created {
+            created.enter(family, self.visitor)?;
+        }
+        if let Entry::Type { kind, .. } = entry {
+            self.created.iter_mut().for_each(|created| created.set_kind(*kind));
+            self.classic.iter_mut().for_each(|classic| classic.set_kind(family, *kind));
+        }
+        Ok(())
+    }
+
+    fn sample(&mut self, sample: Sample<'a>) -> Result<(), PageError> {
+        if let Some(classic) = &mut self.classic {
+            let (is_part, made) = classic.take(&sample)?;
+            made.into_iter().try_for_each(|made| self.histogram(made))?;
+            if is_part && !self.keeps_classic {
+                return Ok(());
+            }
+        }
+        let exposed = Exposed {
+            series: sample.series,
+            value: Value::Float(sample.value),
+            timestamp_ms: sample.timestamp_ms,
+            start_ms: 0,
+            exemplars: &[],
+        };
+        if let Some(place) = self.visitor.sample(exposed)?
+            && let Some(created) = &mut self.created
+        {
+            created.note(place, sample.series);
+        }
+        Ok(())
+    }
+
+    fn end_histogram(&mut self) -> Result<(), PageError> {
+        let made = self.classic.as_mut().and_then(ClassicSeries::end);
+        made.into_iter().try_for_each(|made| self.histogram(made))
+    }
+
+    fn histogram(&mut self, (joined, timestamp_ms, mut histogram): Made<'a>) -> Result<(), PageError> {
+        let value = Value::Histogram(&mut histogram);
+        let place =
+            self.visitor.sample(Exposed { series: &joined, value, timestamp_ms, start_ms: 0, exemplars: &[] })?;
+        if let (Some(place), Some(created)) = (place, &mut self.created) {
+            created.note(place, joined.first);
+        }
+        Ok(())
+    }
+}
