@@ -38,6 +38,12 @@ pub(crate) fn bound_text(bound: f64) -> String {
     }
 }
 
+/// The same of a bound as a text page spells it; `None` if it stands so already, or is no number.
+pub(crate) fn bound_text_of(word: &str) -> Option<String> {
+    let text = bound_text(parse_value(word).ok()?);
+    (text != word).then_some(text)
+}
+
 /// A sample's value; the error is the reason in words.
 pub(crate) fn parse_value(word: &str) -> Result<f64, &'static str> {
     // Most values are short integers: exact without the general algorithm.
@@ -126,6 +132,12 @@ mod tests {
         ];
         for (bound, text) in cases {
             assert_eq!(bound_text(bound), text);
+        }
+        assert_eq!(bound_text_of("1").as_deref(), Some("1.0"));
+        assert_eq!(bound_text_of("+inf").as_deref(), Some("+Inf"));
+        assert_eq!(bound_text_of("1000000").as_deref(), Some("1e+06"));
+        for same in ["1.0", "+Inf", "0.25", "x", ""] {
+            assert_eq!(bound_text_of(same), None);
         }
     }
 

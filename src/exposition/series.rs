@@ -9,8 +9,9 @@ use std::borrow::Cow;
 
 use storage::{Labels, METRIC_NAME};
 
-use super::Format;
 use super::error::{Line, ParseError, excerpt};
+use super::number::bound_text_of;
+use super::{Format, Kind};
 
 /// A series exactly as the body spells it. Equal texts are the same series; the reverse need not hold.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +49,23 @@ impl<'a> RawSeries<'a> {
         let at = reader.at;
         if at != self.end {
             return Err(self.fault_after(at));
+        }
+        Ok(())
+    }
+
+    /// The same as a series of a family of this kind: bounds of buckets and quantiles are spelled in one way, so that they
+    /// do not depend on the program or the format that tells them.
+    pub fn read_pairs_of(&self, kind: Kind, pairs: &mut Pairs<'a>) -> Result<(), ParseError> {
+        self.read_pairs(pairs)?;
+        let bound = match kind {
+            Kind::Histogram => "le",
+            Kind::Summary => "quantile",
+            _ => return Ok(()),
+        };
+        if let Some((_, value)) = pairs.iter_mut().find(|(name, _)| name == bound)
+            && let Some(text) = bound_text_of(value)
+        {
+            *value = Cow::Owned(text);
         }
         Ok(())
     }

@@ -27,7 +27,18 @@ fn canonical(series: &str) -> String {
         rest.trim_end_matches('}').split_inclusive("\",").map(|l| l.trim_end_matches(',')).collect();
     labels.retain(|l| !l.ends_with("=\"\""));
     labels.sort_unstable();
+    // Bounds and quantiles are stored as Prometheus 3 spells them.
+    let labels: Vec<String> = labels.iter().map(|label| spelled(label)).collect();
     if labels.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", labels.join(",")) }
+}
+
+/// `quantile="1"` is stored as `quantile="1.0"`.
+fn spelled(label: &str) -> String {
+    let bound = label.strip_prefix("quantile=\"").or(label.strip_prefix("le=\"")).and_then(|v| v.strip_suffix('"'));
+    match bound {
+        Some(bound) if bound.bytes().all(|b| b.is_ascii_digit()) => label.replace(bound, &format!("{bound}.0")),
+        _ => label.to_owned(),
+    }
 }
 
 fn text_of(metric: &serde_json::Value) -> String {

@@ -360,3 +360,21 @@ fn joined_histograms_have_the_starts_of_their_lines() {
     site.scrape_open_metrics(2_000, page).1.unwrap();
     site.check_dump(&[("a", "2000=5/1<500")]);
 }
+#[test]
+fn bounds_are_spelled_in_one_way() {
+    let page = "# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"1000000\"} 1\na_bucket{le=\"+Inf\"} 1\n\
+                # TYPE b summary\nb{quantile=\"0\",le=\"1\"} 2\n# TYPE c gauge\nc{le=\"1\"} 3\n# TYPE d histogram\nd{le=\"x\"} 4\n";
+    let mut site = Site::new(rules());
+    for t in [1_000, 2_000] {
+        site.scrape_page(PageFormat::Text(Format::Text), t, page.as_bytes()).1.unwrap();
+    }
+    site.check_dump(&[
+        (r#"a_bucket{le="+Inf"}"#, "1000=1 2000=1"),
+        (r#"a_bucket{le="1.0"}"#, "1000=1 2000=1"),
+        (r#"a_bucket{le="1e+06"}"#, "1000=1 2000=1"),
+        (r#"b{le="1", quantile="0.0"}"#, "1000=2 2000=2"),
+        (r#"c{le="1"}"#, "1000=3 2000=3"),
+        (r#"d{le="x"}"#, "1000=4 2000=4"),
+    ]);
+}
+

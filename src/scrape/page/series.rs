@@ -5,8 +5,8 @@
 use storage::METRIC_NAME;
 
 use super::PageError;
-use crate::exposition::protobuf;
 use crate::exposition::series::{Pairs, RawSeries};
+use crate::exposition::{Kind, protobuf};
 
 /// A series as a page has it.
 pub(super) trait PageSeries<'a> {
@@ -20,20 +20,27 @@ pub(super) trait PageSeries<'a> {
     fn fault(&self, message: String) -> PageError;
 }
 
-impl<'a> PageSeries<'a> for RawSeries<'a> {
+/// A series of a text page, of the family that was named last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TextSeries<'a> {
+    pub(super) raw: RawSeries<'a>,
+    pub(super) kind: Kind,
+}
+
+impl<'a> PageSeries<'a> for TextSeries<'a> {
     fn key<'k>(&self, _scratch: &'k mut Vec<u8>) -> &'k [u8]
     where
         'a: 'k,
     {
-        self.text().as_bytes()
+        self.raw.text().as_bytes()
     }
 
     fn read_pairs(&self, pairs: &mut Pairs<'a>) -> Result<(), PageError> {
-        Ok(RawSeries::read_pairs(self, pairs)?)
+        Ok(self.raw.read_pairs_of(self.kind, pairs)?)
     }
 
     fn fault(&self, message: String) -> PageError {
-        self.error(message).into()
+        self.raw.error(message).into()
     }
 }
 

@@ -10,7 +10,7 @@ use super::PageError;
 use super::classic::{ClassicSeries, Made};
 use super::created::CreatedLines;
 use super::rules::PageRules;
-use super::series::PageSeries;
+use super::series::{PageSeries, TextSeries};
 use crate::exposition::protobuf::{Exemplar, Value, read_page};
 use crate::exposition::{Entry, Format, Kind, PageFormat, Parser, Sample};
 
@@ -92,6 +92,8 @@ fn describe<'e, 'a, S>(entry: &'e Entry<'_, S>, visitor: &mut impl Visit<'a>) ->
 struct TextWalk<'a, 'v, V> {
     format: Format,
     keeps_classic: bool,
+    /// Of the last `# TYPE`.
+    kind: Kind,
     created: Option<CreatedLines<'a>>,
     classic: Option<ClassicSeries<'a>>,
     visitor: &'v mut V,
@@ -103,6 +105,7 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
         TextWalk {
             format,
             keeps_classic: rules.histograms.classic,
+            kind: Kind::Unknown,
             created: takes_created.then(CreatedLines::default),
             classic: rules.histograms.custom_buckets.then(ClassicSeries::default),
             visitor,
@@ -135,6 +138,7 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
             created.enter(family, self.visitor)?;
         }
         if let Entry::Type { kind, .. } = entry {
+            self.kind = *kind;
             self.created.iter_mut().for_each(|created| created.set_kind(*kind));
             self.classic.iter_mut().for_each(|classic| classic.set_kind(family, *kind));
         }
@@ -150,7 +154,7 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
             }
         }
         let exposed = Exposed {
-            series: sample.series,
+            series: TextSeries { raw: sample.series, kind: self.kind },
             value: Value::Float(sample.value),
             timestamp_ms: sample.timestamp_ms,
             start_ms: 0,
