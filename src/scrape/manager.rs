@@ -28,7 +28,7 @@ use super::status::{DroppedTarget, External, Running, TargetMetadata, Targets};
 use super::target::{Populated, Target, TargetKey, populate};
 use super::target_loop::{End, Orders, Shared, TargetLoop};
 use crate::clock::Clock;
-use crate::config::{ScrapeConfig, format_duration};
+use crate::config::{ScrapeConfig, ScrapeHistograms, format_duration};
 use crate::telemetry::Registry;
 
 /// A collector inside this process, scraped like a target; its address is shown as `builtin://<name>`.
@@ -214,7 +214,7 @@ impl ScrapeManager {
                     target_labels: target.labels.clone(),
                     metric_relabel: Arc::clone(&metric_relabel),
                     starts: self.starts,
-                    ..PageRules::new(config)
+                    ..PageRules::new(config, target.histograms)
                 };
                 let source = Source::Http { client: client.clone(), rules: request_rules.clone() };
                 pool.targets.push(Wanted { target, fingerprint: String::new(), rules, source });
@@ -346,6 +346,7 @@ fn wanted_local(local: &LocalTarget) -> Wanted {
         url: format!("builtin://{}", local.name),
         interval: local.interval,
         timeout: local.interval,
+        histograms: ScrapeHistograms::default(),
     };
     let mut wanted =
         Wanted { target, fingerprint: String::new(), rules, source: Source::Local { render: local.render.clone() } };

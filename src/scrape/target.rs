@@ -12,7 +12,7 @@ use storage::{Labels, LabelsBuilder};
 use url::Url;
 
 use super::relabel::{Verdict, relabel};
-use crate::config::{ScrapeConfig, format_duration, parse_duration};
+use crate::config::{ScrapeConfig, ScrapeHistograms, format_duration, parse_duration};
 
 /// What is scraped, how often, and what its series are labelled with.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,7 @@ pub(crate) struct Target {
     pub(crate) url: String,
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
+    pub(crate) histograms: ScrapeHistograms,
 }
 
 /// What became of one address.
@@ -46,6 +47,8 @@ pub(crate) enum TargetError {
     BadUrl { url: String, reason: String },
     #[error("error parsing scrape {what}: {value:?} is not a duration above zero")]
     BadDuration { what: &'static str, value: String },
+    #[error("error parsing {what}: {value:?} is neither true nor false")]
+    BadSwitch { what: &'static str, value: String },
     #[error("scrape timeout cannot be greater than scrape interval ({timeout:?} > {interval:?})")]
     TimeoutAboveInterval { timeout: String, interval: String },
 }
@@ -75,6 +78,12 @@ pub(crate) fn populate(
         let (timeout, interval) = (text("__scrape_timeout__"), text("__scrape_interval__"));
         return Err(TargetError::TimeoutAboveInterval { timeout, interval });
     }
+    let histograms = ScrapeHistograms {
+        native: read_switch(&set, NATIVE, config.histograms.native)?,
+        always_classic: read_switch(&set, ALWAYS_CLASSIC, config.histograms.always_classic)?,
+        to_custom_buckets: read_switch(&set, TO_CUSTOM_BUCKETS, config.histograms.to_custom_buckets)?,
+        ..config.histograms
+    };
     if set.get("instance").is_empty() {
         set.set("instance", address.as_str());
     }
@@ -87,6 +96,7 @@ pub(crate) fn populate(
         url,
         interval,
         timeout,
+        histograms,
     }))
 }
 
@@ -106,6 +116,9 @@ fn discover(config: &ScrapeConfig, address: &str, labels: &BTreeMap<String, Stri
     default("__scrape_timeout__", &format_duration(config.scrape_timeout));
     default("__metrics_path__", &config.metrics_path);
     default("__scheme__", &config.scheme);
+    default(NATIVE.0, &config.histograms.native.to_string());
+    default(ALWAYS_CLASSIC.0, &config.histograms.always_classic.to_string());
+    default(TO_CUSTOM_BUCKETS.0, &config.histograms.to_custom_buckets.to_string());
     for (name, values) in &config.params {
         default(&format!("__param_{name}"), values.first().map_or("", String::as_str));
     }
@@ -116,6 +129,22 @@ fn read_duration(set: &LabelsBuilder, label: &str, what: &'static str) -> Result
     let value = set.get(label);
     let bad = || TargetError::BadDuration { what, value: value.to_owned() };
     parse_duration(value).ok().filter(|d| !d.is_zero()).ok_or_else(bad)
+}
+
+/// What relabelling may set for a target alone: the label, and what messages call it.
+type Switch = (&'static str, &'static str);
+const NATIVE: Switch = ("__scrape_native_histograms__", "scrape native histograms");
+const ALWAYS_CLASSIC: Switch = ("__always_scrape_classic_histograms__", "always scrape classic histograms");
+const TO_CUSTOM_BUCKETS: Switch = ("__convert_classic_histograms_to_nhcb__", "convert classic histograms to nhcb");
+
+/// A truth as Go spells it; `default` where relabelling took the label away.
+fn read_switch(set: &LabelsBuilder, (label, what): Switch, default: bool) -> Result<bool, TargetError> {
+    match set.get(label) {
+        "" => Ok(default),
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        value => Err(TargetError::BadSwitch { what, value: value.to_owned() }),
+    }
 }
 
 /// The URL as Prometheus prints it: a port that is the scheme's default stays, the host's case too.
@@ -229,11 +258,12 @@ mod tests {
         let uri: axum::http::Uri = reqwest::Url::parse(&target.url).unwrap().as_str().parse().unwrap();
         assert_eq!(uri.host(), Some("pluto-next_backend_1"));
         assert_eq!(target.labels.to_string(), r#"{instance="pluto-next_backend_1:7676", job="backend"}"#);
-        let discovered =
-            r#"{__address__="pluto-next_backend_1:7676", __metrics_path__="/metrics", __scheme__="http", "#;
-        let discovered =
-            discovered.to_owned() + r#"__scrape_interval__="15s", __scrape_timeout__="10s", job="backend"}"#;
-        assert_eq!(target.discovered.to_string(), discovered);
+        let discovered = [
+            r#"{__address__="pluto-next_backend_1:7676", __always_scrape_classic_histograms__="false", "#,
+            r#"__convert_classic_histograms_to_nhcb__="false", __metrics_path__="/metrics", __scheme__="http", "#,
+            r#"__scrape_interval__="15s", __scrape_native_histograms__="false", __scrape_timeout__="10s", job="backend"}"#,
+        ];
+        assert_eq!(target.discovered.to_string(), discovered.concat());
     }
 
     #[test]
@@ -274,6 +304,23 @@ mod tests {
         check(replace("job", "__scheme__", "ftp"), "must be http or https");
         check(replace("job", "__scrape_interval__", "0"), "error parsing scrape interval");
         check(replace("job", "__scrape_timeout__", "1h"), "\"1h\" > \"15s\"");
+        let message = "error parsing scrape native histograms: \"maybe\" is neither true nor false";
+        check(replace("job", "__scrape_native_histograms__", "maybe"), message);
+    }
+
+    #[test]
+    fn relabelling_decides_about_the_histograms_of_a_target() {
+        let mut config = scrape_config("j");
+        config.histograms = ScrapeHistograms { native: true, min_bucket_factor: 1.1, ..ScrapeHistograms::default() };
+        assert_eq!(active(&config, "h:1").histograms, config.histograms);
+        config.relabel_configs = vec![
+            replace("job", "__scrape_native_histograms__", "0"),
+            replace("job", "__always_scrape_classic_histograms__", "true"),
+            replace("job", "__convert_classic_histograms_to_nhcb__", "T"),
+        ];
+        let all =
+            ScrapeHistograms { native: false, always_classic: true, to_custom_buckets: true, ..config.histograms };
+        assert_eq!(active(&config, "h:1").histograms, all);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use storage::{Labels, SCHEMA_MAX, SCHEMA_MIN};
 
-use crate::config::{NameValidation, RelabelConfig, ScrapeConfig, ScrapeLimits};
+use crate::config::{NameValidation, RelabelConfig, ScrapeConfig, ScrapeHistograms, ScrapeLimits};
 use crate::exposition::protobuf::HistogramRules;
 
 /// How a target's samples are treated; shared by the targets of a pool but for `target_labels`.
@@ -57,8 +57,9 @@ impl Default for PageRules {
 }
 
 impl PageRules {
-    /// Those of a scrape config, without what its targets have of their own and what costs to copy.
-    pub(crate) fn new(config: &ScrapeConfig) -> Self {
+    /// Those of a scrape config with what becomes of the histograms of a target; without its labels, and without what
+    /// costs to copy.
+    pub(crate) fn new(config: &ScrapeConfig, histograms: ScrapeHistograms) -> Self {
         PageRules {
             honor_labels: config.honor_labels,
             honor_timestamps: config.honor_timestamps,
@@ -66,11 +67,11 @@ impl PageRules {
             limits: config.limits.clone(),
             names: config.name_validation,
             histograms: HistogramRules {
-                native: config.histograms.native,
-                classic: config.histograms.always_classic,
-                custom_buckets: config.histograms.to_custom_buckets,
+                native: histograms.native,
+                classic: histograms.always_classic,
+                custom_buckets: histograms.to_custom_buckets,
             },
-            schema_max: schema_of(config.histograms.min_bucket_factor),
+            schema_max: schema_of(histograms.min_bucket_factor),
             ..PageRules::default()
         }
     }
