@@ -26,6 +26,7 @@ pub mod series;
 
 use error::{Line, ParseError, excerpt};
 use series::RawSeries;
+use storage::Labels;
 
 /// Longest line in bytes: a line is held against one series, and no series is a megabyte.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
@@ -115,6 +116,19 @@ pub struct Sample<'a> {
     /// The value; a NaN is always the ordinary one.
     pub value: f64,
     /// Milliseconds since the epoch, if the body gives a time.
+    pub timestamp_ms: Option<i64>,
+    /// Of OpenMetrics; boxed, since few samples have one.
+    pub exemplar: Option<Box<Exemplar>>,
+}
+
+/// An observation that a sample is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exemplar {
+    /// Where it came from.
+    pub labels: Labels,
+    /// What was observed.
+    pub value: f64,
+    /// Milliseconds since the epoch; `None`: when the page was read.
     pub timestamp_ms: Option<i64>,
 }
 
@@ -350,8 +364,8 @@ fn sample(line: Line<'_>, start: usize, format: Format) -> Result<Sample<'_>, Pa
     let Some(end) = end else {
         return Err(earliest(line.error(line.text.len(), "expected '}', found the end of the line")));
     };
-    let (value, timestamp_ms) = numbers(line, end, format).map_err(earliest)?;
-    Ok(Sample { series, value, timestamp_ms })
+    let Numbers { value, timestamp_ms, exemplar } = numbers(line, end, format).map_err(earliest)?;
+    Ok(Sample { series, value, timestamp_ms, exemplar })
 }
 
 /// The byte after a series' text: after the closing brace, or before the blank that follows a bare name; `None` if no brace
@@ -395,8 +409,15 @@ fn series_end_forward(line: Line<'_>, start: usize) -> Option<usize> {
     None
 }
 
-/// Value, timestamp and (ignored) exemplar after the series.
-fn numbers(line: Line<'_>, end: usize, format: Format) -> Result<(f64, Option<i64>), ParseError> {
+/// What stands after the series.
+struct Numbers {
+    value: f64,
+    timestamp_ms: Option<i64>,
+    exemplar: Option<Box<Exemplar>>,
+}
+
+/// Value, timestamp and exemplar after the series.
+fn numbers(line: Line<'_>, end: usize, format: Format) -> Result<Numbers, ParseError> {
     let value_at = line.skip_blanks(end);
     let word = line.word(value_at);
     if word.is_empty() {
@@ -409,27 +430,30 @@ fn numbers(line: Line<'_>, end: usize, format: Format) -> Result<(f64, Option<i6
         timestamp_ms = Some(timestamp(line, at, format)?);
         at = line.skip_blanks(at + line.word(at).len());
     }
+    let mut exemplar = None;
     if format == Format::OpenMetrics && line.byte(at) == Some(b'#') {
-        at = exemplar(line, at)?;
+        let (read, end) = read_exemplar(line, at)?;
+        (exemplar, at) = (Some(Box::new(read)), end);
     }
     match line.byte(at) {
-        None => Ok((value, timestamp_ms)),
+        None => Ok(Numbers { value, timestamp_ms, exemplar }),
         Some(_) => Err(line.expected(at, "the end of the line")),
     }
 }
 
-/// Checks an exemplar at its `#`; gives the byte after it.
-fn exemplar(line: Line<'_>, at: usize) -> Result<usize, ParseError> {
+/// An exemplar at its `#`, and the byte after it.
+fn read_exemplar(line: Line<'_>, at: usize) -> Result<(Exemplar, usize), ParseError> {
     let brace_at = line.skip_blanks(at + 1);
-    let value_at = line.skip_blanks(series::skip_label_brace(line, brace_at)?);
+    let (labels, brace_end) = series::label_brace(line, brace_at)?;
+    let value_at = line.skip_blanks(brace_end);
     let word = line.word(value_at);
-    number::parse_value(word).map_err(|e| bad_number(line, value_at, "an exemplar's value", e))?;
+    let value = number::parse_value(word).map_err(|e| bad_number(line, value_at, "an exemplar's value", e))?;
     let time_at = line.skip_blanks(value_at + word.len());
     if line.byte(time_at).is_none() {
-        return Ok(time_at);
+        return Ok((Exemplar { labels, value, timestamp_ms: None }, time_at));
     }
-    timestamp(line, time_at, Format::OpenMetrics)?;
-    Ok(line.skip_blanks(time_at + line.word(time_at).len()))
+    let timestamp_ms = Some(timestamp(line, time_at, Format::OpenMetrics)?);
+    Ok((Exemplar { labels, value, timestamp_ms }, line.skip_blanks(time_at + line.word(time_at).len())))
 }
 
 fn timestamp(line: Line<'_>, at: usize, format: Format) -> Result<i64, ParseError> {

@@ -88,12 +88,15 @@ impl<'a> RawSeries<'a> {
     }
 }
 
-/// Reads a brace of labels that names no metric (an exemplar's); gives the byte after it.
-pub(super) fn skip_label_brace(line: Line<'_>, at: usize) -> Result<usize, ParseError> {
-    let mut reader = Reader { line, at, pairs: &mut Pairs::new(), name_columns: Vec::new() };
+/// Reads a brace of labels that names no metric (an exemplar's); gives them and the byte after it.
+pub(super) fn label_brace(line: Line<'_>, at: usize) -> Result<(Labels, usize), ParseError> {
+    let mut pairs = Pairs::new();
+    let mut reader = Reader { line, at, pairs: &mut pairs, name_columns: Vec::new() };
     reader.brace()?;
     reader.refuse_duplicates()?;
-    Ok(reader.at)
+    let end = reader.at;
+    let labels = Labels::from_pairs(pairs.iter().map(|(n, v)| (n.as_ref(), v.as_ref())));
+    Ok((labels.map_err(|e| line.error(at, e.to_string()))?, end))
 }
 
 /// Reads a metric family's name in metadata, bare or quoted; gives the name and the byte after it.

@@ -7,7 +7,7 @@ use storage::{HISTOGRAM_BUCKETS_MAX, Histogram, HistogramCounts, Labels};
 
 use super::super::error::ProtobufError;
 use super::super::number::with_plain_nan;
-use super::{Exemplar, Kind};
+use super::super::{Exemplar, Kind};
 use crate::wire::histogram::{double, push, read_deltas, read_doubles, read_span, unzigzag32, varint};
 use crate::wire::{DecodeError, Reader, Wire};
 

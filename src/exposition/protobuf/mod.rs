@@ -15,14 +15,14 @@ mod series;
 
 use std::borrow::Cow;
 
-use storage::{CounterResetHint, Histogram, Labels, SCHEMA_MAX};
+use storage::{CounterResetHint, Histogram, SCHEMA_MAX};
 
 use self::metric::{Bucket, ClassicParts, Metric, SummaryParts};
 pub use self::series::Series;
 use self::series::{Bound, Suffix};
 use super::custom_buckets::ClassicBuckets;
 use super::error::ProtobufError;
-use super::{Entry, Kind};
+use super::{Entry, Exemplar, Kind};
 use crate::wire::{Reader, Wire};
 
 /// What becomes of histograms.
@@ -58,17 +58,6 @@ pub enum Value<'m> {
     Float(f64),
     /// A sound one, without empty buckets; to be taken.
     Histogram(&'m mut Histogram),
-}
-
-/// An observation that a page names.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Exemplar {
-    /// Where it came from.
-    pub labels: Labels,
-    /// What was observed.
-    pub value: f64,
-    /// Milliseconds since the epoch; `None`: when the page was read.
-    pub timestamp_ms: Option<i64>,
 }
 
 /// Hands all that `body` says to `take`, in the order of the body, until either fails.

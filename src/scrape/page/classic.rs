@@ -11,19 +11,27 @@ use super::series::Joined;
 use crate::exposition::custom_buckets::ClassicBuckets;
 use crate::exposition::error::ParseError;
 use crate::exposition::series::Pairs;
-use crate::exposition::{Kind, Sample};
+use crate::exposition::{Exemplar, Kind, Sample};
 
 /// The lines at hand.
 #[derive(Default)]
 pub(super) struct ClassicSeries<'a> {
     family: String,
     is_histogram: bool,
-    group: Option<(Joined<'a>, Option<i64>)>,
+    group: Option<Made<'a>>,
     buckets: ClassicBuckets,
 }
 
-/// What has become of some lines: the series, its time if the first of them has one, its value.
-pub(super) type Made<'a> = (Joined<'a>, Option<i64>, Histogram);
+/// What has become of some lines.
+pub(super) struct Made<'a> {
+    pub(super) series: Joined<'a>,
+    /// Of the first of them.
+    pub(super) timestamp_ms: Option<i64>,
+    /// Nothing before the last one is read.
+    pub(super) histogram: Histogram,
+    /// Those that have a time, oldest first.
+    pub(super) exemplars: Vec<Exemplar>,
+}
 
 /// What a line adds.
 enum Part {
@@ -51,12 +59,16 @@ impl<'a> ClassicSeries<'a> {
         };
         let Some(part) = part else { return Ok((false, self.end())) };
         let made = match &self.group {
-            Some((joined, _)) if joined.pairs == pairs => None,
+            Some(made) if made.series.pairs == pairs => None,
             _ => self.end(),
         };
-        if self.group.is_none() {
-            self.group = Some((Joined { pairs, first: sample.series }, sample.timestamp_ms));
-        }
+        let group = self.group.get_or_insert_with(|| Made {
+            series: Joined { pairs, first: sample.series },
+            timestamp_ms: sample.timestamp_ms,
+            histogram: Histogram::default(),
+            exemplars: Vec::new(),
+        });
+        group.exemplars.extend(sample.exemplar.as_deref().filter(|e| e.timestamp_ms.is_some()).cloned());
         match part {
             Part::Bucket(bound) => self.buckets.set_bucket(bound, sample.value),
             Part::Count => self.buckets.set_count(sample.value),
@@ -67,10 +79,12 @@ impl<'a> ClassicSeries<'a> {
 
     /// The histogram at hand, if there is one.
     pub(super) fn end(&mut self) -> Option<Made<'a>> {
-        let (joined, timestamp_ms) = self.group.take()?;
+        let mut made = self.group.take()?;
         let histogram = self.buckets.convert();
         self.buckets.clear();
-        Some((joined, timestamp_ms, histogram.ok()?))
+        made.histogram = histogram.ok()?;
+        made.exemplars.sort_by(|a, b| a.timestamp_ms.cmp(&b.timestamp_ms).then(a.value.total_cmp(&b.value)));
+        Some(made)
     }
 
     /// Saves decoding labels of lines that are about something else.

@@ -284,6 +284,27 @@ fn exemplars_are_stored_with_their_series() {
 }
 
 #[test]
+fn exemplars_of_open_metrics_are_stored() {
+    let page = "# TYPE hits counter\nhits_total 3 # {trace_id=\"c\"} 1 0.5\n# TYPE a histogram\n\
+                a_bucket{le=\"1\"} 1 # {trace_id=\"b\"} 0.7\na_bucket{le=\"+Inf\"} 2 # {} 3 0.9\na_count 2\n# EOF\n";
+    let stored = |histograms: HistogramRules| {
+        let mut site = Site::new(PageRules { histograms, ..rules() });
+        site.scrape_open_metrics(1_000, page).1.unwrap();
+        let found = site.db.exemplars(&[vec![Matcher::equal("job", "j")]], TimeRange::ALL);
+        let of_one = |(series, exemplars): &(storage::Labels, Vec<Exemplar>)| {
+            let told: Vec<String> = exemplars.iter().map(|e| format!("{}={}{}", e.t, e.v, e.labels)).collect();
+            format!("{} {} {}", series.metric_name(), series.get("le").unwrap_or("-"), told.join(" "))
+        };
+        found.iter().map(of_one).collect::<Vec<_>>()
+    };
+    let hits = r#"hits_total - 500=1{trace_id="c"}"#;
+    let classic = [r#"a_bucket +Inf 900=3{}"#, r#"a_bucket 1.0 1000=0.7{trace_id="b"}"#, hits];
+    assert_eq!(stored(HistogramRules::default()), classic);
+    let custom = HistogramRules { custom_buckets: true, ..HistogramRules::default() };
+    assert_eq!(stored(custom), ["a - 900=3{}", hits]);
+}
+
+#[test]
 fn metadata_is_told() {
     let mut families = usual(1.0);
     (families[0].help, families[0].unit) = ("How long.".to_owned(), "seconds".to_owned());
@@ -340,6 +361,24 @@ fn classic_histograms_of_text_become_native_ones() {
 }
 
 #[test]
+fn bounds_are_spelled_in_one_way() {
+    let page = "# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"1000000\"} 1\na_bucket{le=\"+Inf\"} 1\n\
+                # TYPE b summary\nb{quantile=\"0\",le=\"1\"} 2\n# TYPE c gauge\nc{le=\"1\"} 3\n# TYPE d histogram\nd{le=\"x\"} 4\n";
+    let mut site = Site::new(rules());
+    for t in [1_000, 2_000] {
+        site.scrape_page(PageFormat::Text(Format::Text), t, page.as_bytes()).1.unwrap();
+    }
+    site.check_dump(&[
+        (r#"a_bucket{le="+Inf"}"#, "1000=1 2000=1"),
+        (r#"a_bucket{le="1.0"}"#, "1000=1 2000=1"),
+        (r#"a_bucket{le="1e+06"}"#, "1000=1 2000=1"),
+        (r#"b{le="1", quantile="0.0"}"#, "1000=2 2000=2"),
+        (r#"c{le="1"}"#, "1000=3 2000=3"),
+        (r#"d{le="x"}"#, "1000=4 2000=4"),
+    ]);
+}
+
+#[test]
 fn classic_histograms_that_contradict_themselves_are_left_out() {
     let histograms = HistogramRules { custom_buckets: true, ..HistogramRules::default() };
     let mut site = Site::new(PageRules { histograms, ..rules() });
@@ -360,21 +399,3 @@ fn joined_histograms_have_the_starts_of_their_lines() {
     site.scrape_open_metrics(2_000, page).1.unwrap();
     site.check_dump(&[("a", "2000=5/1<500")]);
 }
-#[test]
-fn bounds_are_spelled_in_one_way() {
-    let page = "# TYPE a histogram\na_bucket{le=\"1\"} 1\na_bucket{le=\"1000000\"} 1\na_bucket{le=\"+Inf\"} 1\n\
-                # TYPE b summary\nb{quantile=\"0\",le=\"1\"} 2\n# TYPE c gauge\nc{le=\"1\"} 3\n# TYPE d histogram\nd{le=\"x\"} 4\n";
-    let mut site = Site::new(rules());
-    for t in [1_000, 2_000] {
-        site.scrape_page(PageFormat::Text(Format::Text), t, page.as_bytes()).1.unwrap();
-    }
-    site.check_dump(&[
-        (r#"a_bucket{le="+Inf"}"#, "1000=1 2000=1"),
-        (r#"a_bucket{le="1.0"}"#, "1000=1 2000=1"),
-        (r#"a_bucket{le="1e+06"}"#, "1000=1 2000=1"),
-        (r#"b{le="1", quantile="0.0"}"#, "1000=2 2000=2"),
-        (r#"c{le="1"}"#, "1000=3 2000=3"),
-        (r#"d{le="x"}"#, "1000=4 2000=4"),
-    ]);
-}
-

@@ -11,8 +11,8 @@ use super::classic::{ClassicSeries, Made};
 use super::created::CreatedLines;
 use super::rules::PageRules;
 use super::series::{PageSeries, TextSeries};
-use crate::exposition::protobuf::{Exemplar, Value, read_page};
-use crate::exposition::{Entry, Format, Kind, PageFormat, Parser, Sample};
+use crate::exposition::protobuf::{Value, read_page};
+use crate::exposition::{Entry, Exemplar, Format, Kind, PageFormat, Parser, Sample};
 
 /// A sample as the page gives it.
 pub(super) struct Exposed<'m, S> {
@@ -158,7 +158,7 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
             value: Value::Float(sample.value),
             timestamp_ms: sample.timestamp_ms,
             start_ms: 0,
-            exemplars: &[],
+            exemplars: sample.exemplar.as_deref().map_or(&[], std::slice::from_ref),
         };
         if let Some(place) = self.visitor.sample(exposed)?
             && let Some(created) = &mut self.created
@@ -173,12 +173,16 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
         made.into_iter().try_for_each(|made| self.histogram(made))
     }
 
-    fn histogram(&mut self, (joined, timestamp_ms, mut histogram): Made<'a>) -> Result<(), PageError> {
-        let value = Value::Histogram(&mut histogram);
-        let place =
-            self.visitor.sample(Exposed { series: &joined, value, timestamp_ms, start_ms: 0, exemplars: &[] })?;
+    fn histogram(&mut self, mut made: Made<'a>) -> Result<(), PageError> {
+        let place = self.visitor.sample(Exposed {
+            series: &made.series,
+            value: Value::Histogram(&mut made.histogram),
+            timestamp_ms: made.timestamp_ms,
+            start_ms: 0,
+            exemplars: &made.exemplars,
+        })?;
         if let (Some(place), Some(created)) = (place, &mut self.created) {
-            created.note(place, joined.first);
+            created.note(place, made.series.first);
         }
         Ok(())
     }
