@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 seconds=${1:-60}
 shift || true
 storage=(wal_segment wal_payload head_chunk block_meta block_index block_values block_times block_page block_starts)
-server=(exposition remote_write remote_write_2 promql yaml config template)
+server=(exposition exposition_protobuf remote_write remote_write_2 promql yaml config template)
 features=()
 if [ $# -gt 0 ]; then targets=("$@")
 elif [ "${TARGETS:-}" = storage ]; then targets=("${storage[@]}"); features=(--no-default-features)

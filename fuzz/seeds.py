@@ -18,6 +18,10 @@ def put(target, name, contents):
 for page in (data / "exposition").iterdir():
     if page.suffix in (".prom", ".om"):
         put("exposition", page.name, page.read_bytes())
+put("exposition_protobuf", "counter", bytes.fromhex("0f0a0361626322080a060a0178120179"))
+put("exposition_protobuf", "both", bytes.fromhex(
+    "3d0a0168180422360a060a01611201623a2c0804110000000000000c401a0b080111000000000000e03f31fca9f1d24d6250"
+    "3f6204080110036a03020201"))
 for body in (data / "ingest").glob("*.snappy"):
     put("remote_write", body.name, body.read_bytes())
 put("remote_write", "one", bytes.fromhex("0a1a0a0e0a085f5f6e616d655f5f120275700a00120809000000000000f03f"))

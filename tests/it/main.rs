@@ -14,6 +14,7 @@ mod exporter;
 mod garbage;
 mod http;
 mod kill;
+mod native_histograms;
 mod promql;
 mod promql_cli;
 mod queries;
