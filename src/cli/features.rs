@@ -14,10 +14,10 @@ const ZERO_INGESTION: &str = "created-timestamp-zero-ingestion";
 const USE_START_TIMESTAMPS: &str = "use-start-timestamps";
 
 /// Once features, now part of Prometheus and of Cairn.
-const ALWAYS_ON: [&str; 2] = ["promql-duration-expr", "promql-per-step-stats"];
+const ALWAYS_ON: [&str; 3] = ["ooo-native-histograms", "promql-duration-expr", "promql-per-step-stats"];
 
 /// Other names that Prometheus 3.14 knows.
-const WITHOUT_EFFECT: [&str; 19] = [
+const WITHOUT_EFFECT: [&str; 17] = [
     "auto-reload-config",
     "concurrent-rule-eval",
     "delayed-compaction",
@@ -27,9 +27,7 @@ const WITHOUT_EFFECT: [&str; 19] = [
     "histograms-st-encoding",
     "memory-snapshot-on-shutdown",
     "metadata-wal-records",
-    "native-histograms",
     "old-ui",
-    "ooo-native-histograms",
     "otlp-deltatocumulative",
     "otlp-native-delta-ingestion",
     "search-api",
@@ -102,14 +100,20 @@ pub(super) fn warnings(names: &[String]) -> Vec<String> {
         USE_START_TIMESTAMPS,
     ];
     let idle = names.iter().map(String::as_str).filter(|name| !effective.contains(name));
-    let sentence = |name: &str| match name {
+    let sentence = |name: &str| {
+        match name {
         name if ALWAYS_ON.contains(&name) => {
             format!("feature {name} of --enable-feature is now permanently enabled and therefore a no-op")
+        }
+        "native-histograms" => {
+            "feature native-histograms of --enable-feature is a no-op: set scrape_native_histograms in the configuration"
+                .to_owned()
         }
         name if WITHOUT_EFFECT.contains(&name) => {
             format!("feature {name} of Prometheus is accepted and has no effect")
         }
         name => format!("unknown option for --enable-feature: {name}"),
+    }
     };
     idle.map(sentence).collect()
 }

@@ -86,12 +86,14 @@ fn features_have_prometheus_names() {
     let (flags, warnings) = serve(&[
         "--enable-feature=promql-delayed-name-removal",
         "--enable-feature=promql-duration-expr,native-histogram,exemplar-storage",
+        "--enable-feature=created-timestamp-zero-ingestion,native-histograms",
     ]);
-    assert!(flags.delayed_name_removal());
+    assert!(flags.delayed_name_removal() && flags.stores_zeros() && !flags.stores_starts());
     let expected = [
         "feature promql-duration-expr of --enable-feature is now permanently enabled and therefore a no-op",
         "unknown option for --enable-feature: native-histogram",
         "feature exemplar-storage of Prometheus is accepted and has no effect",
+        "feature native-histograms of --enable-feature is a no-op: set scrape_native_histograms in the configuration",
     ];
     assert_eq!(warnings, expected);
 }
