@@ -11,13 +11,14 @@ const BINOP_FILL_MODIFIERS: &str = "promql-binop-fill-modifiers";
 const DELAYED_NAME_REMOVAL: &str = "promql-delayed-name-removal";
 const ST_STORAGE: &str = "st-storage";
 const ZERO_INGESTION: &str = "created-timestamp-zero-ingestion";
+const ST_SYNTHESIS: &str = "st-synthesis";
 const USE_START_TIMESTAMPS: &str = "use-start-timestamps";
 
 /// Once features, now part of Prometheus and of Cairn.
 const ALWAYS_ON: [&str; 3] = ["ooo-native-histograms", "promql-duration-expr", "promql-per-step-stats"];
 
 /// Other names that Prometheus 3.14 knows.
-const WITHOUT_EFFECT: [&str; 17] = [
+const WITHOUT_EFFECT: [&str; 16] = [
     "auto-reload-config",
     "concurrent-rule-eval",
     "delayed-compaction",
@@ -31,7 +32,6 @@ const WITHOUT_EFFECT: [&str; 17] = [
     "otlp-deltatocumulative",
     "otlp-native-delta-ingestion",
     "search-api",
-    "st-synthesis",
     "type-and-unit-labels",
     "use-uncached-io",
     "xor2-encoding",
@@ -56,6 +56,11 @@ impl Flags {
     /// Whether a zero is stored where a scraped counter began.
     pub fn stores_zeros(&self) -> bool {
         has(&self.features, ZERO_INGESTION)
+    }
+
+    /// Whether start timestamps are made up for scraped counters that tell none.
+    pub fn synthesizes_starts(&self) -> bool {
+        has(&self.features, ST_SYNTHESIS)
     }
 
     /// Whether rates and resets look at stored start timestamps.
@@ -97,6 +102,7 @@ pub(super) fn warnings(names: &[String]) -> Vec<String> {
         DELAYED_NAME_REMOVAL,
         ST_STORAGE,
         ZERO_INGESTION,
+        ST_SYNTHESIS,
         USE_START_TIMESTAMPS,
     ];
     let idle = names.iter().map(String::as_str).filter(|name| !effective.contains(name));

@@ -15,6 +15,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use storage::SeriesId;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+use super::synthesis::Synthesis;
+
 /// What a series of the page is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -79,6 +81,8 @@ pub(crate) struct SeriesCache {
     inherited: Vec<Ended>,
     /// The start timestamp that the page last gave, for each of `entries`; shorter where none did.
     starts: Vec<i64>,
+    /// Of series whose starts we make up, for each of `entries`; shorter where there are none.
+    synthesized: Vec<Option<Box<Synthesis>>>,
 }
 
 impl SeriesCache {
@@ -92,6 +96,7 @@ impl SeriesCache {
             scrape: 0,
             inherited: Vec::new(),
             starts: Vec::new(),
+            synthesized: Vec::new(),
         }
     }
 
@@ -165,6 +170,18 @@ impl SeriesCache {
         std::mem::replace(&mut self.starts[slot.0 as usize], start) != start
     }
 
+    /// What is known of a series whose starts we make up; nothing if it `is_new`.
+    pub(crate) fn synthesis(&mut self, slot: Slot, is_new: bool) -> &mut Synthesis {
+        if self.synthesized.len() < self.entries.len() {
+            self.synthesized.resize_with(self.entries.len(), || None);
+        }
+        let known = &mut self.synthesized[slot.0 as usize];
+        if is_new {
+            *known = None;
+        }
+        known.get_or_insert_default()
+    }
+
     /// What the series is to us.
     pub(crate) fn fate(&self, slot: Slot) -> Fate {
         self.entries[slot.0 as usize].fate
@@ -220,12 +237,15 @@ impl SeriesCache {
         if gone <= 100 + self.entries.len() / 3 {
             return;
         }
+        let stays = |e: &Entry| !e.is_gone || e.live;
         let mut entries = self.entries.iter();
-        self.starts.retain(|_| entries.next().is_some_and(|e| !e.is_gone || e.live));
+        self.starts.retain(|_| entries.next().is_some_and(stays));
+        let mut entries = self.entries.iter();
+        self.synthesized.retain(|_| entries.next().is_some_and(stays));
         let mut moved_to = Vec::with_capacity(self.entries.len());
         let mut kept = 0u32;
         self.entries.retain(|e| {
-            let stays = !e.is_gone || e.live;
+            let stays = stays(e);
             moved_to.push(stays.then_some(kept));
             kept += u32::from(stays);
             stays

@@ -22,6 +22,7 @@ pub mod relabel;
 mod report;
 pub mod sink;
 pub mod status;
+mod synthesis;
 mod target;
 mod target_loop;
 

@@ -76,7 +76,11 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
     let seed = glue::scrape_seed(&live.config);
     let external = external(&external_url, &addresses);
     let scrape = ScrapeManager::new(clock.clone(), &registry, sink, external, seed);
-    let starts = StartRules { stored: flags.stores_starts(), zeros: flags.stores_zeros() };
+    let starts = StartRules {
+        stored: flags.stores_starts(),
+        zeros: flags.stores_zeros(),
+        synthesized: flags.synthesizes_starts(),
+    };
     let scrape = Arc::new(scrape.with_starts(starts));
     let dashboards = Arc::new(Dashboards::new(meta, clock.clone(), live.config.cairn.dashboard_dirs.clone()));
     let has_tenants = live.config.cairn.multitenancy;

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use storage::{Labels, METRIC_NAME};
 
+use super::super::Kind;
 use super::super::error::{ProtobufError, excerpt};
 use super::super::number::bound_text;
 use super::super::series::Pairs;
@@ -58,6 +59,15 @@ impl<'a> Series<'a> {
             out.extend_from_slice(&bound.to_bits().to_le_bytes());
         }
         out.extend_from_slice(self.labels.rest());
+    }
+
+    /// Whether it counts from a start on, in a family of this kind: a counter, a histogram, count or sum of a summary.
+    pub fn is_counter_of(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Counter | Kind::Histogram => true,
+            Kind::Summary => self.suffix != Suffix::None,
+            _ => false,
+        }
     }
 
     /// Byte of the body at which its labels begin.

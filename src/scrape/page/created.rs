@@ -8,12 +8,13 @@
 
 use std::collections::HashMap;
 
+use rustc_hash::FxHashSet;
 use storage::METRIC_NAME;
 
 use super::walk::{Place, Visit};
 use crate::exposition::error::ParseError;
 use crate::exposition::series::{Pairs, RawSeries};
-use crate::exposition::{Kind, Sample};
+use crate::exposition::{Entry, Format, Kind, Parser, Sample};
 
 const SUFFIX: &str = "_created";
 
@@ -35,6 +36,23 @@ impl<'a> CreatedLines<'a> {
             family.clone_into(&mut self.family);
         }
         Ok(())
+    }
+
+    /// Families of a page that have such a line; of a damaged page those up to the fault.
+    pub(super) fn families(body: &[u8]) -> FxHashSet<String> {
+        let mut found = FxHashSet::default();
+        let mut lines = CreatedLines::default();
+        for entry in Parser::new(body, Format::OpenMetrics).map_while(Result::ok) {
+            match entry {
+                Entry::Type { family, kind } => {
+                    lines = CreatedLines { family: family.into_owned(), ..CreatedLines::default() };
+                    lines.set_kind(kind);
+                }
+                Entry::Sample(sample) if lines.takes(&sample) => drop(found.insert(lines.family.clone())),
+                _ => {}
+            }
+        }
+        found
     }
 
     /// What the family at hand is.
@@ -120,7 +138,8 @@ tickets_created 5
     /// Time, value and start of each series.
     #[track_caller]
     fn check(has_starts: bool, pages: &[&str], expected: &[(&str, &str)]) {
-        let mut site = Site::new(PageRules { starts: StartRules { stored: has_starts, zeros: false }, ..rules() });
+        let mut site =
+            Site::new(PageRules { starts: StartRules { stored: has_starts, ..StartRules::default() }, ..rules() });
         for (page, t) in pages.iter().zip((200_000..).step_by(1000)) {
             site.scrape_open_metrics(t, page).1.unwrap();
         }
@@ -163,7 +182,7 @@ tickets_created 5
     fn quoted_names_and_damaged_ones() {
         let page = "# TYPE \"a.b\" counter\n{\"a.b_total\",x=\"y\"} 1\n{\"a.b_created\",x=\"y\"} 7\n# EOF\n";
         check(true, &[page], &[(r#"{"a.b_total", x="y"}"#, "200000=7000")]);
-        let mut site = Site::new(PageRules { starts: StartRules { stored: true, zeros: false }, ..rules() });
+        let mut site = Site::new(PageRules { starts: StartRules { stored: true, ..StartRules::default() }, ..rules() });
         let page = "# TYPE a counter\na_created{x=\"1\",x=\"2\"} 7\n# EOF\n";
         assert!(matches!(site.scrape_open_metrics(200_000, page).1, Err(PageError::Parse(_))));
     }

@@ -38,8 +38,8 @@ impl Site {
             let since = |start: i64| if start == 0 { String::new() } else { format!("<{start}") };
             let mut words: Vec<(i64, String)> = Vec::new();
             for ((t, v), start) in floats.t.iter().zip(&floats.v).zip(float_starts) {
-                let value = if is_stale_nan(*v) { "stale".to_owned() } else { v.to_string() };
-                words.push((*t, format!("{t}={value}{}", since(start))));
+                let value = if is_stale_nan(*v) { "stale".to_owned() } else { v.to_string() + &since(start) };
+                words.push((*t, format!("{t}={value}")));
             }
             for ((t, h), start) in histograms.t.iter().zip(&histograms.h).zip(starts) {
                 let value =
@@ -215,7 +215,8 @@ fn the_same_series_twice_is_an_error_with_its_byte() {
 
 #[test]
 fn a_store_that_forgot_gets_histograms_again() {
-    let mut site = Site::new(PageRules { starts: StartRules { stored: true, zeros: false }, ..native_rules() });
+    let mut site =
+        Site::new(PageRules { starts: StartRules { stored: true, ..StartRules::default() }, ..native_rules() });
     let mut families = usual(1.0);
     families[0].metric[0].histogram.as_mut().unwrap().start = at(500);
     site.scrape_families(1_000, &families).1.unwrap();
@@ -235,7 +236,8 @@ fn starts_are_stored_or_become_zeros() {
         [family("hits", COUNTER, vec![hits]), family("latency", HISTOGRAM, vec![histogram(&[], latency)])]
     };
     let run = |stored, zeros| {
-        let mut site = Site::new(PageRules { starts: StartRules { stored, zeros }, ..native_rules() });
+        let mut site =
+            Site::new(PageRules { starts: StartRules { stored, zeros, synthesized: false }, ..native_rules() });
         for (t, start) in [(10_000, 9_000), (11_000, 9_000), (12_000, 11_500), (13_000, 12_000), (14_000, 15_000)] {
             let (found, result) = site.scrape_families(t, &families(start));
             assert_eq!((found.kept, result), (2, Ok(())));
@@ -259,8 +261,34 @@ fn starts_are_stored_or_become_zeros() {
 }
 
 #[test]
+fn starts_that_nobody_tells_are_made_up() {
+    let starts = StartRules { stored: true, synthesized: true, ..StartRules::default() };
+    let mut site = Site::new(PageRules { starts, ..native_rules() });
+    let page = |n: u64| {
+        format!(
+            "# TYPE hits counter\nhits_total{{x=\"y\"}} {n}\n# TYPE s summary\ns{{quantile=\"0.5\"}} {n}\ns_count {n}\ns_sum {n}\n\
+             # TYPE temp gauge\ntemp {n}\n# TYPE told counter\ntold_total {n}\ntold_created 9\n# EOF\n"
+        )
+    };
+    let kept = |site: &mut Site, t, n| site.scrape_open_metrics(t, &page(n)).0.kept;
+    assert_eq!((kept(&mut site, 10_000, 7), kept(&mut site, 11_000, 9), kept(&mut site, 12_000, 2)), (6, 6, 6));
+    site.fail(13_000);
+    assert_eq!(kept(&mut site, 14_000, 5), 6);
+    assert_eq!(kept(&mut site, 15_000, 6), 6);
+    site.check_dump(&[
+        (r#"hits_total{x="y"}"#, "11000=2<10000 12000=2<11999 13000=stale 14000=5<11999 15000=6<11999"),
+        (r#"s{quantile="0.5"}"#, "10000=7 11000=9 12000=2 13000=stale 14000=5 15000=6"),
+        ("s_count", "11000=2<10000 12000=2<11999 13000=stale 14000=5<11999 15000=6<11999"),
+        ("s_sum", "11000=2<10000 12000=2<11999 13000=stale 14000=5<11999 15000=6<11999"),
+        ("temp", "10000=7 11000=9 12000=2 13000=stale 14000=5 15000=6"),
+        ("told_total", "10000=7<9000 11000=9<9000 12000=2<9000 13000=stale 14000=5<9000 15000=6<9000"),
+    ]);
+}
+
+#[test]
 fn zeros_of_open_metrics_come_from_created_lines() {
-    let mut site = Site::new(PageRules { starts: StartRules { stored: false, zeros: true }, ..rules() });
+    let mut site =
+        Site::new(PageRules { starts: StartRules { stored: false, zeros: true, synthesized: false }, ..rules() });
     let page = "# TYPE hits counter\nhits_total 3\nhits_created 9\n# EOF\n";
     for t in [10_000, 11_000] {
         assert_eq!(site.scrape_open_metrics(t, page), (counts(1, 1, u64::from(t == 10_000)), Ok(())));
@@ -391,7 +419,7 @@ fn classic_histograms_that_contradict_themselves_are_left_out() {
 #[test]
 fn joined_histograms_have_the_starts_of_their_lines() {
     let histograms = HistogramRules { custom_buckets: true, ..HistogramRules::default() };
-    let starts = StartRules { stored: true, zeros: true };
+    let starts = StartRules { stored: true, zeros: true, synthesized: false };
     let mut site = Site::new(PageRules { histograms, starts, ..rules() });
     let page = "# TYPE a histogram\na_bucket{le=\"+Inf\"} 5\na_count 5\na_sum 1\na_created 0.5\n# EOF\n";
     site.scrape_open_metrics(1_000, page).1.unwrap();

@@ -11,6 +11,7 @@ use super::{PageCounts, PageError, PageReader, Placed, ZERO};
 use crate::exposition::protobuf::Value;
 use crate::exposition::series::Pairs;
 use crate::scrape::cache::{Fate, Seen, Slot};
+use crate::scrape::synthesis::Synthesized;
 
 /// The page at hand.
 pub(super) struct Reading<'r, 'a> {
@@ -119,7 +120,7 @@ impl<'a> Visit<'a> for Reading<'_, 'a> {
 
     #[inline]
     fn sample<S: PageSeries<'a>>(&mut self, exposed: Exposed<'_, S>) -> Result<Option<Place>, PageError> {
-        let Exposed { series, value, timestamp_ms, start_ms, exemplars } = exposed;
+        let Exposed { series, mut value, timestamp_ms, mut start_ms, exemplars, is_counter } = exposed;
         let slot = match self.reader.cache.find(series.key(&mut self.key)) {
             Some(slot) => slot,
             None => self.learn(&series)?,
@@ -139,6 +140,17 @@ impl<'a> Visit<'a> for Reading<'_, 'a> {
         self.counts.kept += 1;
         self.counts.added += u64::from(is_new);
         let mut placed = Placed { slot, is_fresh, t: own_time.unwrap_or(self.t), v: 0.0, ordinal };
+        if is_counter && start_ms == 0 && self.rules.starts.synthesized {
+            let synthesis = self.reader.cache.synthesis(slot, is_new);
+            let made = match &mut value {
+                Value::Float(v) => synthesis.float(v, placed.t),
+                Value::Histogram(histogram) => synthesis.histogram(histogram, placed.t),
+            };
+            match made {
+                Synthesized::First => return Ok(None),
+                Synthesized::Since(start) => start_ms = start,
+            }
+        }
         let place = match value {
             Value::Float(v) => {
                 placed.v = v;

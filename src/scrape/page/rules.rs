@@ -30,10 +30,12 @@ pub struct StartRules {
     pub stored: bool,
     /// A zero is stored where a counter began (`created-timestamp-zero-ingestion`).
     pub zeros: bool,
+    /// They are made up where a counter tells none (`st-synthesis`).
+    pub synthesized: bool,
 }
 
 impl StartRules {
-    /// Whether anything is made of them; else `_created` lines are samples like others.
+    /// Whether anything is made of those that targets tell; else `_created` lines are samples like others.
     pub(crate) fn are_taken(self) -> bool {
         self.stored || self.zeros
     }

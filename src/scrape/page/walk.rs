@@ -6,6 +6,8 @@
 //!
 //! Invariant: two walks over the same bytes under the same rules meet the same samples.
 
+use rustc_hash::FxHashSet;
+
 use super::PageError;
 use super::classic::{ClassicSeries, Made};
 use super::created::CreatedLines;
@@ -22,6 +24,8 @@ pub(super) struct Exposed<'m, S> {
     /// 0 if unknown, here or altogether.
     pub(super) start_ms: i64,
     pub(super) exemplars: &'m [Exemplar],
+    /// Whether it counts from a start on: a counter, part of a histogram, count or sum of a summary.
+    pub(super) is_counter: bool,
 }
 
 /// Where a sample went in the batch.
@@ -55,11 +59,13 @@ pub(super) fn walk<'a>(
     rules: &PageRules,
     visitor: &mut impl Visit<'a>,
 ) -> Result<(), PageError> {
+    let mut kind = Kind::Unknown;
     match format {
         PageFormat::Text(format) => TextWalk::new(format, rules, visitor).walk(body),
         PageFormat::Protobuf => read_page(body, rules.histograms, |entry| match entry {
             Entry::Sample(sample) => {
                 let exposed = Exposed {
+                    is_counter: sample.series.is_counter_of(kind),
                     series: sample.series,
                     value: sample.value,
                     timestamp_ms: sample.timestamp_ms,
@@ -69,6 +75,9 @@ pub(super) fn walk<'a>(
                 visitor.sample(exposed).map(|_| ())
             }
             about => {
+                if let Entry::Type { kind: of_family, .. } = &about {
+                    kind = *of_family;
+                }
                 describe(&about, visitor);
                 Ok(())
             }
@@ -94,6 +103,10 @@ struct TextWalk<'a, 'v, V> {
     keeps_classic: bool,
     /// Of the last `# TYPE`.
     kind: Kind,
+    family: String,
+    synthesizes: bool,
+    /// Families whose starts come after their samples: nothing is made up for them.
+    told: FxHashSet<String>,
     created: Option<CreatedLines<'a>>,
     classic: Option<ClassicSeries<'a>>,
     visitor: &'v mut V,
@@ -106,6 +119,9 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
             format,
             keeps_classic: rules.histograms.classic,
             kind: Kind::Unknown,
+            family: String::new(),
+            synthesizes: rules.starts.synthesized,
+            told: FxHashSet::default(),
             created: takes_created.then(CreatedLines::default),
             classic: rules.histograms.custom_buckets.then(ClassicSeries::default),
             visitor,
@@ -113,6 +129,9 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
     }
 
     fn walk(mut self, body: &'a [u8]) -> Result<(), PageError> {
+        if self.synthesizes && self.created.is_some() {
+            self.told = CreatedLines::families(body);
+        }
         for entry in Parser::new(body, self.format) {
             let entry = entry?;
             let Entry::Sample(sample) = entry else {
@@ -139,6 +158,7 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
         }
         if let Entry::Type { kind, .. } = entry {
             self.kind = *kind;
+            family.clone_into(&mut self.family);
             self.created.iter_mut().for_each(|created| created.set_kind(*kind));
             self.classic.iter_mut().for_each(|classic| classic.set_kind(family, *kind));
         }
@@ -159,6 +179,7 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
             timestamp_ms: sample.timestamp_ms,
             start_ms: 0,
             exemplars: sample.exemplar.as_deref().map_or(&[], std::slice::from_ref),
+            is_counter: self.may_synthesize() && is_counter(sample.series.text(), &self.family, self.kind),
         };
         if let Some(place) = self.visitor.sample(exposed)?
             && let Some(created) = &mut self.created
@@ -166,6 +187,10 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
             created.note(place, sample.series);
         }
         Ok(())
+    }
+
+    fn may_synthesize(&self) -> bool {
+        self.synthesizes && !self.told.contains(&self.family)
     }
 
     fn end_histogram(&mut self) -> Result<(), PageError> {
@@ -180,10 +205,25 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
             timestamp_ms: made.timestamp_ms,
             start_ms: 0,
             exemplars: &made.exemplars,
+            is_counter: self.may_synthesize(),
         })?;
         if let (Some(place), Some(created)) = (place, &mut self.created) {
             created.note(place, made.series.first);
         }
         Ok(())
+    }
+}
+
+/// Whether a series of a text page counts, by its name and the type of the family that was named last.
+fn is_counter(text: &str, family: &str, kind: Kind) -> bool {
+    let family = if kind == Kind::Counter { family.strip_suffix("_total").unwrap_or(family) } else { family };
+    let bare = text.strip_prefix('{').map_or(text, |inner| inner.trim_start().trim_start_matches('"'));
+    let Some(rest) = bare.strip_prefix(family) else { return false };
+    let suffix = rest.split(['{', '"', ' ', '\t']).next().unwrap_or(rest);
+    match kind {
+        Kind::Counter => matches!(suffix, "" | "_total"),
+        Kind::Histogram => matches!(suffix, "_bucket" | "_sum" | "_count"),
+        Kind::Summary => matches!(suffix, "_sum" | "_count"),
+        _ => false,
     }
 }
