@@ -1,11 +1,13 @@
 //! A target that answers in the protobuf format: its native histograms are asked for, stored and queried, and end with it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
 
 use prost::Message as _;
+use serde_json::Value;
 
-use crate::support::{Cairn, Fake, Peer, Reply, free_port, http, peer, wait_for};
+use crate::support::{Cairn, Fake, Peer, Reply, free_port, http, prometheus, wait_for};
 
 /// As much of `io.prometheus.client` as the target needs.
 mod client {
@@ -151,52 +153,109 @@ async fn native_histograms_are_scraped_and_queried() {
     assert!(error.contains("not a page in the protobuf format: at byte 0"), "{error}");
 }
 
-/// Prometheus tells of itself in both formats: the same page of the same moment is asked for in each, and what is stored
-/// must be the same but for the histograms that are native.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prometheus_is_the_same_in_either_format() {
-    let Some(program) = peer("prometheus") else { return };
-    let dir = tempfile::tempdir().unwrap();
-    let port = free_port();
-    let own = dir.path().join("own.yml");
-    std::fs::write(&own, "").unwrap();
-    let args = [
-        format!("--config.file={}", own.display()),
-        format!("--web.listen-address=127.0.0.1:{port}"),
-        format!("--storage.tsdb.path={}", dir.path().join("own").display()),
-    ];
-    let _prometheus = Peer::start(&program, dir.path(), &args);
-    let (client, url) = (http(), format!("http://127.0.0.1:{port}/metrics"));
-    let ask = async |accept: &str| {
-        let response = client.get(&url).header("accept", accept).send().await.ok()?;
-        response.bytes().await.ok().map(|body| body.to_vec())
-    };
-    wait_for("Prometheus", async || ask("text/plain").await).await;
-    let text = ask("text/plain;version=0.0.4").await.unwrap();
-    let protobuf = ask("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited")
-        .await
-        .unwrap();
-    assert_ne!(text, protobuf);
-    let pages = Arc::new(Mutex::new((text, protobuf)));
-    let target = Fake::start(move |request| {
-        let (text, protobuf) = pages.lock().unwrap().clone();
-        match request.path.as_str() {
-            "/text" => Reply::text(text),
-            _ => Reply { status: 200, content_type: PROTOBUF, body: protobuf },
+/// What a server has stored of a job: labels as text to a float, or to a histogram without its empty buckets.
+fn stored(result: &Value) -> BTreeMap<String, Value> {
+    let of_one = |series: &Value| {
+        let labels = series["metric"].as_object().unwrap().iter().collect::<BTreeMap<_, _>>();
+        let mut value = series["value"][1].clone();
+        if let Some(found) = series.get("histogram") {
+            value = found[1].clone();
+            let buckets = value["buckets"].as_array_mut().map(std::mem::take).unwrap_or_default();
+            let full = buckets.into_iter().filter(|bucket| bucket[3] != "0");
+            value["buckets"] = Value::Array(full.collect());
         }
+        (format!("{labels:?}"), value)
+    };
+    let is_same_everywhere = |series: &&Value| {
+        !matches!(series["metric"]["__name__"].as_str(), Some("scrape_duration_seconds" | "scrape_series_added"))
+    };
+    result.as_array().unwrap().iter().filter(is_same_everywhere).map(of_one).collect()
+}
+
+/// Prometheus tells of itself in both formats. Cairn and another Prometheus scrape the same pages under all rules about
+/// histograms, and have stored the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_is_what_prometheus_stores() {
+    let Some(program) = prometheus() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let start = |name: &str, yaml: &str| {
+        let (port, config) = (free_port(), dir.path().join(name).with_extension("yml"));
+        std::fs::write(&config, yaml).unwrap();
+        let args = [
+            format!("--config.file={}", config.display()),
+            format!("--web.listen-address=127.0.0.1:{port}"),
+            format!("--storage.tsdb.path={}", dir.path().join(name).display()),
+            "--enable-feature=native-histograms".to_owned(),
+        ];
+        (Peer::start(&program, dir.path(), &args), format!("http://127.0.0.1:{port}"))
+    };
+    let client = http();
+    let ask = async |url: &str, accept: &str| {
+        let response = client.get(url).header("accept", accept).send().await.ok()?;
+        response.status().is_success().then_some(response)?.bytes().await.ok().map(|body| body.to_vec())
+    };
+    let (source, url) = start("source", "");
+    wait_for("Prometheus", async || ask(&format!("{url}/-/ready"), "*/*").await).await;
+    let about: Value =
+        serde_json::from_slice(&ask(&format!("{url}/api/v1/status/buildinfo"), "*/*").await.unwrap()).unwrap();
+    if !about["data"]["version"].as_str().unwrap().starts_with("3.") {
+        println!("skipped: {} is {}, and not of version 3", program.display(), about["data"]["version"]);
+        return;
+    }
+    let metrics = format!("{url}/metrics");
+    let text = ask(&metrics, "text/plain;version=0.0.4").await.unwrap();
+    let accept = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    let protobuf = ask(&metrics, accept).await.unwrap();
+    drop(source);
+    let target = Fake::start(move |request| match request.path.as_str() {
+        "/text" => Reply::text(text.clone()),
+        "/proto" => Reply { status: 200, content_type: PROTOBUF, body: protobuf.clone() },
+        _ => Reply { status: 200, content_type: PROTOBUF, body: page(10) },
     })
     .await;
-    let job = |name: &str| {
-        format!("{{job_name: {name}, metrics_path: /{name}, static_configs: [{{targets: ['{}']}}]}}", target.address)
-    };
-    let jobs = format!("{}\n- {}", job("text"), job("proto"));
-    let cairn = Cairn::start(dir.path(), &[&config(dir.path(), &jobs)]);
-    wait_for("both", async || cairn.value("sum(up)").await.filter(|n| *n == 2.0)).await;
-    let names = |job: &str| format!("count by (__name__, le, quantile) ({{job='{job}',__name__!~'up|scrape_.+'}})");
-    let count = async |query: &str| cairn.value(&format!("count({query})")).await.unwrap_or_default();
-    let (of_text, of_proto) = (count(&names("text")).await, count(&names("proto")).await);
-    assert!(of_text > 200.0, "{of_text}");
-    assert_eq!(of_text, of_proto);
-    assert_eq!(count(&format!("{} unless {}", names("text"), names("proto"))).await, 0.0);
-    println!("compared {of_text} names of Prometheus' own metrics in both formats");
+
+    let mut jobs = Vec::new();
+    let mut yaml = String::new();
+    for (path, classic, custom) in
+        ["text", "proto", "app"].iter().flat_map(|p| (0..4).map(move |n| (*p, n & 1 != 0, n & 2 != 0)))
+    {
+        let job = format!("{path}-{classic}-{custom}");
+        yaml += &format!(
+            "- {{job_name: {job}, metrics_path: /{path}, always_scrape_classic_histograms: {classic}, \
+             convert_classic_histograms_to_nhcb: {custom}, static_configs: [{{targets: ['{}']}}]}}\n",
+            target.address
+        );
+        jobs.push(job);
+    }
+    let global =
+        |more: &str| format!("global: {{scrape_interval: 1s, scrape_timeout: 1s{more}}}\nscrape_configs:\n{yaml}");
+    // Prometheus 3.5 knows no such key: its feature flag is the same for all jobs.
+    let config = dir.path().join("cairn.yml");
+    std::fs::write(&config, global(", scrape_native_histograms: true")).unwrap();
+    let cairn = Cairn::start(dir.path(), &[&format!("--config.file={}", config.display())]);
+    let (_prometheus, url) = start("prometheus", &global(""));
+    let up = format!("{url}/api/v1/query?query=sum(up)");
+    let all = jobs.len().to_string();
+    wait_for("Prometheus' scrapes", async || {
+        let answer: Value = serde_json::from_slice(&ask(&up, "*/*").await?).unwrap();
+        (answer["data"]["result"][0]["value"][1] == all).then_some(())
+    })
+    .await;
+    wait_for("our scrapes", async || cairn.value("sum(up)").await.filter(|n| n.to_string() == all)).await;
+
+    let (mut series, mut histograms) = (0, 0);
+    for job in &jobs {
+        let query = format!("{{job=\"{job}\"}}");
+        let escaped: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let answer = ask(&format!("{url}/api/v1/query?query={escaped}"), "*/*").await.unwrap();
+        let theirs = stored(&serde_json::from_slice::<Value>(&answer).unwrap()["data"]["result"]);
+        let ours = stored(&cairn.query(&query).await);
+        for labels in theirs.keys().chain(ours.keys()) {
+            assert_eq!(theirs.get(labels), ours.get(labels), "{labels}");
+        }
+        series += ours.len();
+        histograms += ours.values().filter(|value| value.is_object()).count();
+    }
+    assert!(series > 1_000 && histograms > 20, "{series} {histograms}");
+    println!("compared {series} series, {histograms} of them native histograms");
 }

@@ -14,11 +14,11 @@ mod known;
 mod write;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Cairn, Peer, free_port, http, peer, random, wait_for};
+use crate::support::{self, Cairn, Peer, free_port, http, random, wait_for};
 use compare::{Difference, compare};
 use generate::{Generator, Language, Times};
 
@@ -29,10 +29,6 @@ const SHOWN_MAX: usize = 200;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-}
-
-fn binary() -> Option<PathBuf> {
-    std::env::var_os("CAIRN_PROMETHEUS").map(PathBuf::from).or_else(|| peer("prometheus"))
 }
 
 /// A running Prometheus that takes remote write and knows everything it can.
@@ -90,7 +86,7 @@ async fn ask(http: &reqwest::Client, url: &str, query: &str, times: Times) -> Va
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_answers_the_same() {
-    let Some(program) = binary() else { return };
+    let Some(program) = support::prometheus() else { return };
     let dir = tempfile::tempdir().unwrap();
     let prometheus = Prometheus::start(&program, dir.path()).await;
     let http = &prometheus.http;

@@ -9,7 +9,7 @@ mod server;
 use std::time::{Duration, Instant};
 
 pub use cairn::Cairn;
-pub use peer::{Peer, free_port, peer};
+pub use peer::{Peer, free_port, peer, prometheus};
 pub use server::{Fake, Reply};
 
 /// Longest wait for anything in these tests. They end much sooner; this is for a crowded machine.

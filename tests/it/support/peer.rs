@@ -19,6 +19,11 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// Where Prometheus is: `CAIRN_PROMETHEUS`, or as [`peer`] finds it.
+pub fn prometheus() -> Option<PathBuf> {
+    std::env::var_os("CAIRN_PROMETHEUS").map(PathBuf::from).or_else(|| peer("prometheus"))
+}
+
 /// A port that was free a moment ago, for programs that cannot choose one themselves.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
