@@ -1,10 +1,11 @@
 //! How does Cairn stand beside Prometheus and VictoriaMetrics: CPU of ingest, memory, disk, restart, start after a kill?
 //!
-//! Run with `cargo bench --bench compare -- [WORKLOAD…] [divide=N] [hosts=N] [only=TARGET] [dir=DIR]`; README.md beside this file says
-//! how to get the peers and what the figures mean. Last numbers: none yet.
+//! Run with `cargo bench --bench compare -- [WORKLOAD…] [divide=N] [hosts=N] [only=TARGET] [cairn=BINARY] [dir=DIR]`; README.md beside
+//! this file says how to get the peers and what the figures mean. Last numbers: docs/figures.md.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints and may stop at the first surprise")]
 #![expect(unreachable_pub, reason = "a bench has no outside; pub is what the modules share")]
 
+mod bombs;
 mod server;
 mod workload;
 
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use server::{Server, Target};
-use workload::{Host, WORKLOADS, Workload};
+use workload::{BOMBS, Host, WORKLOADS, Workload};
 
 const CONNECTIONS: usize = 2;
 /// How many scrapes one connection may be ahead of another.
@@ -37,26 +38,38 @@ fn main() {
     let option = |name: &str| args.iter().find_map(|a| a.strip_prefix(name)?.strip_prefix('='));
     let divide: usize = option("divide").map_or(1, |n| n.parse().unwrap());
     let dir = PathBuf::from(option("dir").unwrap_or("target/compare"));
-    let targets = targets(option("only"));
+    let targets = targets(option("only"), option("cairn"));
     let named: Vec<&String> = args.iter().filter(|a| !a.contains('=')).collect();
     for mut workload in WORKLOADS.into_iter().filter(|w| named.is_empty() || named.iter().any(|n| *n == w.name)) {
         let hosts = option("hosts").map_or(workload.hosts, |n| n.parse().unwrap());
         workload.hosts = (hosts / divide).max(CONNECTIONS);
-        print_head(&workload);
+        let is_bombs = workload.name == BOMBS;
+        if is_bombs { bombs::print_head(&workload) } else { print_head(&workload) };
         for target in &targets {
             let work = dir.join(target.name);
             let _ = std::fs::remove_dir_all(&work);
-            print_row(target.name, &workload, &measure(target, &workload, &work));
+            if is_bombs {
+                let server = Server::start(target, &work);
+                server.wait_ready();
+                bombs::print_row(target.name, &bombs::measure(&server, &workload));
+            } else {
+                print_row(target.name, &workload, &measure(target, &workload, &work));
+            }
             let _ = std::fs::remove_dir_all(&work);
         }
     }
 }
 
-/// Cairn and the peers that are there.
-fn targets(only: Option<&str>) -> Vec<Target> {
+/// Milliseconds since the epoch.
+fn now_ms() -> i64 {
+    cairn::clock::Clock::system().now_ms()
+}
+
+/// Cairn (this one, or the binary that is named) and the peers that are there.
+fn targets(only: Option<&str>, cairn: Option<&str>) -> Vec<Target> {
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/usr/bin");
     let all = [
-        ("cairn", PathBuf::from(env!("CARGO_BIN_EXE_cairn"))),
+        ("cairn", PathBuf::from(cairn.unwrap_or(env!("CARGO_BIN_EXE_cairn")))),
         ("prometheus", peers.join("prometheus")),
         ("victoria", peers.join("victoria-metrics")),
     ];
@@ -72,7 +85,7 @@ fn targets(only: Option<&str>) -> Vec<Target> {
 }
 
 fn measure(target: &Target, workload: &Workload, dir: &Path) -> Row {
-    let end = cairn::clock::Clock::system().now_ms();
+    let end = now_ms();
     let server = Server::start(target, dir);
     server.wait_ready();
     let (idle, first_cpu) = (server.cpu(), AtomicUsize::new(0));

@@ -33,12 +33,16 @@ enum Kind {
     Churn,
 }
 
-pub const WORKLOADS: [Workload; 5] = [
+/// The workload that is kept at a steady pace beside query bombs, once its scrapes are there.
+pub const BOMBS: &str = "bombs";
+
+pub const WORKLOADS: [Workload; 6] = [
     Workload { name: "devops", hosts: 1000, scrapes: 200, interval_ms: 10_000, kind: Kind::Devops },
     Workload { name: "node", hosts: 200, scrapes: 200, interval_ms: 15_000, kind: Kind::Node },
     Workload { name: "long", hosts: 20, scrapes: 4320, interval_ms: 15_000, kind: Kind::Node },
     Workload { name: "churn", hosts: 200, scrapes: 250, interval_ms: 15_000, kind: Kind::Churn },
     Workload { name: "footprint", hosts: 2000, scrapes: 3, interval_ms: 15_000, kind: Kind::Node },
+    Workload { name: BOMBS, hosts: 40, scrapes: 240, interval_ms: 15_000, kind: Kind::Node },
 ];
 
 /// Scrapes between two changes of pods.

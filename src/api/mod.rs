@@ -59,7 +59,7 @@ impl Connection {
     /// The same for lists of queries.
     fn origin(self, method: &Method, path: &'static str) -> Origin {
         let method = if method == Method::POST { "POST" } else { "GET" };
-        Origin { client: self.peer.to_string(), method, path }
+        Origin { client: self.peer.to_string(), method, path, rule_group: None }
     }
 }
 

@@ -48,8 +48,9 @@ pub(super) async fn slow(
         };
         json!({
             "query": q.query,
-            "path": q.path,
-            "client": q.client,
+            "path": q.origin.path,
+            "client": q.origin.client,
+            "ruleGroup": q.origin.rule_group.map(|group| json!({ "file": group.file, "name": group.name })),
             "start": start,
             "end": end,
             "step": step,

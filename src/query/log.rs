@@ -1,7 +1,7 @@
 //! What was asked: Prometheus' query log, and the newest slow queries of each tenant.
 //!
 //! Here: the file (`global.query_log_file`), one line of JSON for each query that took long enough, and the list.
-//! Elsewhere: queries that still run (`active`). Evaluations of rules are in neither: their state has its own page.
+//! Elsewhere: queries that still run (`active`).
 //!
 //! Invariant: the list holds at most so many of each tenant; a file that cannot be written to costs no query.
 
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::active::shown;
 use super::stats::stats_json;
-use super::{Ask, Cost, When};
+use super::{Ask, Cost, Origin, When};
 use crate::config::{QueryLogConfig, TenantId};
 use crate::telemetry::Registry;
 
@@ -28,10 +28,8 @@ pub struct SlowQuery {
     pub query: String,
     /// For when.
     pub when: When,
-    /// The route it came by.
-    pub path: &'static str,
     /// Who asked.
-    pub client: String,
+    pub origin: Origin,
     /// When it ended, milliseconds since the epoch.
     pub ended_ms: i64,
     /// What it took.
@@ -101,8 +99,7 @@ impl QueryLog {
         mine.push_back(SlowQuery {
             query: shown(&ask.query),
             when: ask.when,
-            path: ask.origin.path,
-            client: ask.origin.client.clone(),
+            origin: ask.origin.clone(),
             ended_ms: now_ms,
             cost: cost.clone(),
             error,
@@ -146,8 +143,11 @@ fn line(tenant: &TenantId, ask: &Ask, cost: &Cost, error: Option<&str>, now_ms: 
         entry["error"] = Value::from(error);
     }
     entry["stats"] = stats_json(cost, ask.when);
-    entry["httpRequest"] =
-        json!({ "clientIP": ask.origin.client, "method": ask.origin.method, "path": ask.origin.path });
+    let Origin { client, method, path, rule_group } = &ask.origin;
+    match rule_group {
+        Some(group) => entry["ruleGroup"] = json!({ "file": group.file, "name": group.name }),
+        None => entry["httpRequest"] = json!({ "clientIP": client, "method": method, "path": path }),
+    }
     entry["tenant"] = Value::from(tenant.as_str());
     format!("{entry}\n")
 }
@@ -195,7 +195,9 @@ mod tests {
         let tenant = TenantId::anonymous();
         let mut ask = Ask::instant("up == \"0\"", 1_500);
         ask.when = When::Range { start: 1_500, end: 61_000, step: 15_000 };
-        ask.origin = super::super::Origin { client: "::1".to_owned(), method: "POST", path: "/api/v1/query_range" };
+        let path_of_range = "/api/v1/query_range";
+        ask.origin =
+            Origin { client: "::1".to_owned(), method: "POST", path: path_of_range, ..Origin::default() };
         let cost = |ms| Cost { ran: Duration::from_millis(ms), ..Cost::default() };
         log.note(&tenant, &ask, &cost(4), None, 0);
         log.note(&tenant, &ask, &cost(5), Some("no".to_owned()), 0);

@@ -14,7 +14,7 @@ mod queue;
 mod stats;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use active::ActiveQueries;
@@ -73,6 +73,17 @@ pub struct Origin {
     pub method: &'static str,
     /// The route.
     pub path: &'static str,
+    /// The group whose rule asks; nothing else is known then.
+    pub rule_group: Option<RuleGroup>,
+}
+
+/// A group of rules, as the log names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleGroup {
+    /// Its file.
+    pub file: String,
+    /// Its name.
+    pub name: String,
 }
 
 impl Ask {
@@ -224,14 +235,34 @@ impl QueryService {
         let service = self.clone();
         let (wanted, id) = (ask.clone(), tenant.clone());
         self.admitted(tenant, &ask, move |tenant, control, queued| {
-            let started = Instant::now();
-            let result = service.evaluate(tenant, &wanted, control);
-            let cost = Cost { queued, ran: started.elapsed(), used: control.numbers.used() };
-            let error = result.as_ref().err().map(QueryError::to_string);
-            service.log.note(&id, &wanted, &cost, error, service.clock.now_ms());
-            Ok(Answered { result: result?, cost })
+            service.logged((&id, tenant), &wanted, control, queued)
         })
         .await
+    }
+
+    /// Answers a query at once, on this thread, without a place among those that run: for rules, which have places of
+    /// their own. `canceled` ends it.
+    pub fn ask_now(&self, tenant: &Tenant, ask: &Ask, canceled: &Arc<AtomicBool>) -> Result<QueryResult, QueryError> {
+        let mut control = QueryControl::with_timeout(self.limits.query_timeout);
+        control.canceled = canceled.clone();
+        let answered = self.logged((&tenant.id, Some(tenant)), ask, &control, Duration::ZERO)?;
+        Ok(answered.result)
+    }
+
+    /// Evaluates, and notes what it took.
+    fn logged(
+        &self,
+        (id, tenant): (&TenantId, Option<&Tenant>),
+        ask: &Ask,
+        control: &QueryControl,
+        queued: Duration,
+    ) -> Result<Answered, QueryError> {
+        let started = Instant::now();
+        let result = self.evaluate(tenant, ask, control);
+        let cost = Cost { queued, ran: started.elapsed(), used: control.numbers.used() };
+        let error = result.as_ref().err().map(QueryError::to_string);
+        self.log.note(id, ask, &cost, error, self.clock.now_ms());
+        Ok(Answered { result: result?, cost })
     }
 
     /// Counts an answer as being sent until the guard is dropped: clients may take their time, and memory is not endless.

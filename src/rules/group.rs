@@ -15,13 +15,13 @@ use storage::{Batch, Labels, LabelsBuilder, METRIC_NAME, stale_nan};
 
 use crate::notify;
 use crate::promql::histogram::FloatHistogram;
-use crate::promql::{QueryControl, QueryError, Value as QueryValue, VectorSample};
+use crate::promql::{QueryError, Value as QueryValue, VectorSample};
 use crate::template::{Env, QuerySample, Template, Value, table_link};
 
 use super::alerting::{self, Active, ActiveAlert, Found, Holds};
 use super::metrics::Iteration;
 use super::status::{AlertState, GroupStatus, Health, RuleStatus, RuleStatusKind};
-use super::{Context, GroupConfig, RuleConfig, RuleKind, lock, millis, restore};
+use super::{Context, GroupConfig, RuleConfig, RuleKind, RuleQuery, lock, millis, restore};
 
 /// A group that runs.
 pub(super) struct Group {
@@ -184,10 +184,8 @@ impl Group {
     }
 
     fn query(&self, ctx: &Context, expr: &str, t: i64) -> Result<Vec<VectorSample>, RuleError> {
-        let mut control = QueryControl::with_timeout(ctx.options.query_timeout);
-        control.canceled = Arc::clone(&self.canceled);
-        let source = ctx.store.source();
-        let result = match ctx.engine.instant(&*source, expr, t, &control) {
+        let (file, group, canceled) = (&self.config.file, &self.config.name, &self.canceled);
+        let result = match ctx.store.query(RuleQuery { expr, t, file, group, canceled }) {
             Ok(result) => result,
             Err(QueryError::Canceled) if self.is_canceled() => return Err(RuleError::Canceled),
             Err(e) => return Err(RuleError::Failed(e.to_string())),

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::config::{Global, expand_glob};
 use crate::notify::Notifier;
-use crate::promql::{Engine, ParseOptions};
+use crate::promql::ParseOptions;
 
 use super::group::{Group, write_stale};
 use super::status::{AlertStatus, GroupStatus, RuleStatusKind};
@@ -57,15 +57,13 @@ impl RuleManager {
     /// A manager without groups. Without a notifier alerts are only shown.
     pub fn new(
         store: Arc<dyn RuleStore>,
-        engine: Engine,
         clock: Clock,
         notifier: Option<Arc<Notifier>>,
         metrics: RuleMetrics,
         options: RuleOptions,
     ) -> Self {
         let permits = Arc::new(tokio::sync::Semaphore::new(options.evaluations_max.max(1)));
-        let ctx =
-            Context { store, engine, clock, notifier, metrics, options, external_labels: Mutex::default(), permits };
+        let ctx = Context { store, clock, notifier, metrics, options, external_labels: Mutex::default(), permits };
         RuleManager {
             ctx: Arc::new(ctx),
             groups: Mutex::default(),
@@ -80,7 +78,7 @@ impl RuleManager {
         let interval = global.evaluation_interval;
         let mut changing = self.changing.lock().await;
         let patterns = patterns.to_vec();
-        let syntax = self.ctx.engine.options().syntax;
+        let syntax = self.ctx.options.syntax;
         let loading = tokio::task::spawn_blocking(move || read_rule_files(&patterns, syntax));
         let loaded =
             loading.await.unwrap_or_else(|e| Err(vec![file_error("rules", format!("loading ended badly: {e}"))]))?;

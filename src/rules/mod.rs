@@ -4,7 +4,7 @@
 //! `file` (reading rule files), `check` (the command line's check), `manager` (which groups run), `schedule` (one
 //! group's task), `group` (one evaluation), `alerting` (alert states), `restore` (states after a restart), `status`
 //! (what pages show).
-//! Elsewhere: evaluating expressions (`promql`), telling people (`notify`), JSON (`api`).
+//! Elsewhere: evaluating expressions and logging that (whoever implements [`RuleStore`]), telling people (`notify`), JSON (`api`).
 //!
 //! Invariant: the rules of a group run one after another at the same timestamp, and a failing rule stops no other.
 
@@ -21,6 +21,7 @@ mod status;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use storage::{Appended, Batch};
 
 use crate::clock::Clock;
 use crate::notify::Notifier;
-use crate::promql::{Engine, Source};
+use crate::promql::{ParseOptions, QueryError, QueryResult, Source};
 
 pub use check::{RulesChecked, check_rules, count_rules};
 pub use file::{GroupConfig, RuleConfig, RuleKind, read_rule_file};
@@ -39,9 +40,26 @@ pub use status::{AlertState, AlertStatus, GroupStatus, Health, RuleStatus, RuleS
 /// What is wrong in a rule file, and where.
 pub type RuleFileError = crate::config::yaml::FileProblem;
 
+/// What a rule asks, or a template of one.
+#[derive(Debug, Clone, Copy)]
+pub struct RuleQuery<'a> {
+    /// PromQL.
+    pub expr: &'a str,
+    /// For when, milliseconds since the epoch.
+    pub t: i64,
+    /// The file of its group.
+    pub file: &'a str,
+    /// The name of its group.
+    pub group: &'a str,
+    /// Set while it runs if it is to end: its group is stopping.
+    pub canceled: &'a Arc<AtomicBool>,
+}
+
 /// Where rules read and write: one tenant's samples.
 pub trait RuleStore: Send + Sync {
-    /// The series to query.
+    /// Answers an instant query. Blocks.
+    fn query(&self, query: RuleQuery<'_>) -> Result<QueryResult, QueryError>;
+    /// The series, to look into directly.
     fn source(&self) -> Arc<dyn Source>;
     /// Stores a batch; `now` is milliseconds since the epoch. May block on disk.
     fn append(&self, batch: &mut Batch, now: i64) -> Result<Appended, String>;
@@ -59,8 +77,8 @@ pub struct RuleOptions {
     pub grace_period: Duration,
     /// `--rules.alert.resend-delay`: a firing alert is reported again after this.
     pub resend_delay: Duration,
-    /// Longest evaluation of one expression, `--query.timeout`.
-    pub query_timeout: Duration,
+    /// What expressions may use beyond the stable language, `--enable-feature`.
+    pub syntax: ParseOptions,
     /// Rule evaluations at once, over all groups.
     pub evaluations_max: usize,
 }
@@ -72,7 +90,7 @@ impl Default for RuleOptions {
             outage_tolerance: Duration::from_secs(3600),
             grace_period: Duration::from_secs(600),
             resend_delay: Duration::from_secs(60),
-            query_timeout: Duration::from_secs(120),
+            syntax: ParseOptions::default(),
             evaluations_max: 4,
         }
     }
@@ -81,7 +99,6 @@ impl Default for RuleOptions {
 /// What every group uses.
 struct Context {
     store: Arc<dyn RuleStore>,
-    engine: Engine,
     clock: Clock,
     notifier: Option<Arc<Notifier>>,
     metrics: RuleMetrics,

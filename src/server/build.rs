@@ -64,13 +64,15 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
         delayed_name_removal: flags.delayed_name_removal(),
         use_start_timestamps: flags.use_start_timestamps(),
     });
+    let has_tenants = live.config.cairn.multitenancy;
+    let queries = QueryService::new(engine, tenants.clone(), clock.clone(), (limits.clone(), has_tenants), &registry);
+    let queries = Arc::new(queries);
     let rules = Arc::new(RuleManager::new(
-        Arc::new(glue::TenantRules(home.clone())),
-        engine.clone(),
+        Arc::new(glue::TenantRules { tenant: home.clone(), queries: queries.clone() }),
         clock.clone(),
         Some(notifier.clone()),
         RuleMetrics::register(&registry),
-        RuleOptions { external_url: link_base, query_timeout: limits.query_timeout, ..RuleOptions::default() },
+        RuleOptions { external_url: link_base, syntax: flags.syntax(), ..RuleOptions::default() },
     ));
     let sink = glue::TenantSink::new(home);
     let seed = glue::scrape_seed(&live.config);
@@ -83,13 +85,11 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
     };
     let scrape = Arc::new(scrape.with_starts(starts));
     let dashboards = Arc::new(Dashboards::new(meta, clock.clone(), live.config.cairn.dashboard_dirs.clone()));
-    let has_tenants = live.config.cairn.multitenancy;
-    let queries = QueryService::new(engine, tenants.clone(), clock.clone(), (limits.clone(), has_tenants), &registry);
     Ok(App::new(Parts {
         clock,
         registry,
         tenants,
-        queries: Arc::new(queries),
+        queries,
         dashboards,
         scrape,
         rules,

@@ -9,8 +9,9 @@ use rustc_hash::FxHasher;
 use storage::{Appended, Batch, Db, Durability, Exemplar, SeriesId};
 
 use crate::config::Config;
-use crate::promql::Source;
-use crate::rules::RuleStore;
+use crate::promql::{QueryError, QueryResult, Source};
+use crate::query::{Ask, Origin, QueryService, RuleGroup};
+use crate::rules::{RuleQuery, RuleStore};
 use crate::scrape::fetch::Render;
 use crate::scrape::manager::LocalTarget;
 use crate::scrape::sink::{AppendAnswer, ExemplarsAnswer, FamilyMetadata, Sink};
@@ -49,17 +50,28 @@ pub(super) fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Rules read and write one tenant's samples; what they write is as durable as scrapes.
-pub(super) struct TenantRules(pub(super) Arc<Tenant>);
+/// Rules read and write one tenant's samples; what they ask is logged as other queries are, what they write is as durable
+/// as scrapes.
+pub(super) struct TenantRules {
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) queries: Arc<QueryService>,
+}
 
 impl RuleStore for TenantRules {
+    fn query(&self, query: RuleQuery<'_>) -> Result<QueryResult, QueryError> {
+        let group = RuleGroup { file: query.file.to_owned(), name: query.group.to_owned() };
+        let origin = Origin { rule_group: Some(group), ..Origin::default() };
+        let ask = Ask { origin, ..Ask::instant(query.expr, query.t) };
+        self.queries.ask_now(&self.tenant, &ask, query.canceled)
+    }
+
     fn source(&self) -> Arc<dyn Source> {
-        let db: Arc<Db> = self.0.db.clone();
+        let db: Arc<Db> = self.tenant.db.clone();
         db
     }
 
     fn append(&self, batch: &mut Batch, now: i64) -> Result<Appended, String> {
-        self.0.db.append(batch, now, Durability::Written).map_err(|e| e.to_string())
+        self.tenant.db.append(batch, now, Durability::Written).map_err(|e| e.to_string())
     }
 }
 

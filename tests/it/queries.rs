@@ -184,6 +184,30 @@ async fn what_was_asked_is_logged_and_what_was_slow_is_listed() {
 }
 
 #[tokio::test]
+async fn what_rules_ask_is_logged_with_their_group() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, rules) = (dir.path().join("prometheus.yml"), dir.path().join("rules.yml"));
+    let text = "groups:\n- {name: g, interval: 100ms, rules: [{record: two, expr: vector(1) + 1}]}\n";
+    std::fs::write(&rules, text).unwrap();
+    let text = "global: {query_log_file: query.log}\nrule_files: [rules.yml]\ncairn: {query_log: {slow_threshold: 0s}}\n";
+    std::fs::write(&config, text).unwrap();
+    let cairn = Cairn::start(dir.path(), &["--no-collector.host", &format!("--config.file={}", config.display())]);
+    let group = serde_json::json!({ "file": rules.display().to_string(), "name": "g" });
+    let slow = wait_for("the rule in the list", async || {
+        let all = cairn.json("/api/cairn/v1/queries/slow").await;
+        all.as_array().unwrap().iter().find(|q| q["query"] == "vector(1) + 1").cloned()
+    })
+    .await;
+    assert_eq!(slow["ruleGroup"], group);
+    let log = std::fs::read_to_string(dir.path().join("query.log")).unwrap();
+    let mut lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let line = lines.find(|line| line["params"]["query"] == "vector(1) + 1").expect(&log);
+    assert_eq!(line["ruleGroup"], group);
+    assert_eq!((&line["params"]["step"], line["params"]["start"] == line["params"]["end"]), (&0.into(), true));
+    assert!(line.get("httpRequest").is_none() && line["stats"]["timings"]["execTotalTime"].is_number(), "{line}");
+}
+
+#[tokio::test]
 async fn range_queries_are_answered_from_the_cache_unless_forbidden() {
     let dir = tempfile::tempdir().unwrap();
     let cairn = Cairn::start(dir.path(), &["--no-collector.host"]);

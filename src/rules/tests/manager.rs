@@ -24,7 +24,7 @@ impl House {
         let metrics = RuleMetrics::register(&registry);
         let as_store = Arc::clone(&store) as Arc<dyn RuleStore>;
         let options = RuleOptions { external_url: "http://cairn.example".to_owned(), ..RuleOptions::default() };
-        let manager = RuleManager::new(as_store, Engine::default(), clock.clone(), notifier, metrics, options);
+        let manager = RuleManager::new(as_store, clock.clone(), notifier, metrics, options);
         House { store, clock, dir: tempfile::tempdir().unwrap(), registry, manager }
     }
 

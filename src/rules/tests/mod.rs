@@ -17,6 +17,7 @@ use storage::{Appended, Batch, Columns, Db, Durability, Labels, Matcher, Options
 
 use super::group::Group;
 use super::*;
+use crate::promql::{Engine, QueryControl};
 use crate::telemetry::Registry;
 
 /// A whole day, so that intervals are easy to follow.
@@ -25,6 +26,8 @@ const MINUTE: i64 = 60_000;
 
 struct Store {
     db: Arc<Db>,
+    /// What rules have asked: file, group, expression.
+    asked: Mutex<Vec<String>>,
     _dir: tempfile::TempDir,
 }
 
@@ -32,7 +35,7 @@ impl Store {
     fn new() -> Arc<Self> {
         let dir = tempfile::tempdir().unwrap();
         let db = Arc::new(Db::open(dir.path(), Options::default()).unwrap());
-        Arc::new(Store { db, _dir: dir })
+        Arc::new(Store { db, asked: Mutex::default(), _dir: dir })
     }
 
     fn put(&self, series: &str, t: i64, v: f64) {
@@ -63,6 +66,13 @@ impl Store {
 }
 
 impl RuleStore for Store {
+    fn query(&self, query: RuleQuery<'_>) -> Result<QueryResult, QueryError> {
+        let mut control = QueryControl::with_timeout(Duration::from_secs(120));
+        control.canceled = Arc::clone(query.canceled);
+        lock(&self.asked).push(format!("{} {}: {}", query.file, query.group, query.expr));
+        Engine::default().instant(&*self.db, query.expr, query.t, &control)
+    }
+
     fn source(&self) -> Arc<dyn Source> {
         Arc::clone(&self.db) as Arc<dyn Source>
     }
@@ -81,7 +91,6 @@ fn context(store: &Arc<Store>, clock: &Clock, registry: &Registry) -> Context {
     let options = RuleOptions { external_url: "http://cairn.example".to_owned(), ..RuleOptions::default() };
     Context {
         store: Arc::clone(store) as Arc<dyn RuleStore>,
-        engine: Engine::default(),
         clock: clock.clone(),
         notifier: None,
         metrics: RuleMetrics::register(registry),

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::config::yaml::{Node, parse};
-use crate::promql::{QueryControl, Value, parse_selector};
+use crate::promql::{Value, parse_selector};
 
 use super::*;
 
@@ -64,10 +64,9 @@ fn check_alerts(groups: &[Group], case: &Node, place: &str) {
 }
 
 fn check_expr(b: &Bench, case: &Node, minute: i64, place: &str) {
-    let control = QueryControl::with_timeout(std::time::Duration::from_secs(60));
-    let expr = text(case, "expr");
-    let source = b.ctx.store.source();
-    let result = b.ctx.engine.instant(&*source, &expr, START + minute * MINUTE, &control).unwrap();
+    let (expr, t) = (text(case, "expr"), START + minute * MINUTE);
+    let asked = RuleQuery { expr: &expr, t, file: place, group: "", canceled: &Arc::default() };
+    let result = b.ctx.store.query(asked).unwrap();
     let Value::Vector(vector) = result.value else { panic!("{expr} gives no vector") };
     let mut found: Vec<(Labels, f64)> = vector.into_iter().map(|s| (s.labels, s.v)).collect();
     let samples = list(case, "exp_samples").iter();

@@ -153,6 +153,17 @@ fn a_failing_rule_stops_no_other() {
 }
 
 #[test]
+fn rules_and_their_templates_ask_in_the_name_of_their_group() {
+    let b = Bench::new(
+        "  - {record: r, expr: x + 1}\n  - {alert: A, expr: x > 0, annotations: {all: '{{ query \"count(x)\" | first | value }}'}}\n",
+    );
+    b.put("__name__=x", 0, 1.0);
+    b.evaluate(0);
+    let asked = lock(&b.store.asked).clone();
+    assert_eq!(asked, ["r.yml g: x + 1", "r.yml g: x > 0", "r.yml g: count(x)"]);
+}
+
+#[test]
 fn limits_and_offsets_of_a_group() {
     let text = |limit: u64, offset: &str| {
         let rules = "  - {record: r, expr: x}\n  - {alert: A, expr: x > 0}\n";
