@@ -1,15 +1,16 @@
 //! The query service: everything around the evaluation of a query.
 //!
-//! Here: admission and its fair queue (`queue`), the list of running queries (`active`), what was asked (`log`), answers
-//! that are known already (`cache`), and the
-//! way of a query from its arrival to its end, here on this page.
+//! Here: admission and its fair queue (`queue`), the threads that evaluate (`pool`), the list of running queries (`active`),
+//! what was asked (`log`), answers that are known already (`cache`), and the way of a query from its arrival to its end,
+//! here on this page.
 //! Elsewhere: evaluation (`promql`), parameters and JSON (`api`), budgets of one evaluation (`promql::EngineOptions`).
 //!
-//! Invariant: a query runs on a blocking thread, behind a permit, and ends soon after nobody waits for it any more.
+//! Invariant: a query runs on a thread of the pool, behind a permit, and ends soon after nobody waits for it any more.
 
 mod active;
 mod cache;
 mod log;
+mod pool;
 mod queue;
 mod stats;
 
@@ -26,6 +27,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use pool::{Ended, QueryThreads};
 use queue::{FairQueue, Refused};
 pub use stats::stats_json;
 use storage::{Matcher, TimeRange};
@@ -159,6 +161,7 @@ pub struct QueryService {
     clock: Clock,
     limits: Limits,
     queue: Arc<FairQueue>,
+    threads: QueryThreads,
     active: Arc<ActiveQueries>,
     log: QueryLog,
     cache: ResultCache,
@@ -188,6 +191,7 @@ impl QueryService {
         let cache = ResultCache::new(limits.query_cache_bytes_max, min_age_ms, registry);
         QueryService {
             cache,
+            threads: QueryThreads::new(limits.query_concurrency_max),
             engine,
             tenants,
             clock,
@@ -295,7 +299,15 @@ impl QueryService {
         self.admitted(tenant, &ask, work).await
     }
 
-    /// Waits for its turn, runs `work` on a blocking thread, and ends it when nobody waits for it any more.
+    /// Ends the threads once the queries that run are done: all are, soon after nobody waits for them.
+    pub async fn stop(self: &Arc<Self>) {
+        let service = self.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || service.threads.stop()).await {
+            tracing::error!(component = "query", %error, "waiting for the threads of queries ended badly");
+        }
+    }
+
+    /// Waits for its turn, runs `work` on a thread of the pool, and ends it when nobody waits for it any more.
     async fn admitted<T, F>(self: &Arc<Self>, tenant: &TenantId, ask: &Ask, work: F) -> Result<T, AskError>
     where
         T: Send + 'static,
@@ -323,19 +335,19 @@ impl QueryService {
         let tenant = self.tenants.get(tenant);
         let handed = control.clone();
         let queued = arrived.elapsed();
-        let done = tokio::task::spawn_blocking(move || {
+        let running = self.threads.run(move || {
             // Given back when the work is done, which may be a little after its asker has gone.
             let _permit = permit;
             handed.check()?;
             work(tenant.as_deref(), &handed, queued)
-        })
-        .await;
+        });
+        let done = running.await;
         drop(listed);
         match done {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(QueryError::Timeout)) => Err(AskError::Timeout(self.timed_out(timeout))),
             Ok(Err(e)) => Err(AskError::Query(e)),
-            Err(e) => Err(AskError::Internal(format!("the query ended early: {e}"))),
+            Err(Ended) => Err(AskError::Internal("the query ended early; the log says more".to_owned())),
         }
     }
 

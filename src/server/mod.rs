@@ -90,6 +90,7 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
     app.ready.store(false, Ordering::Release);
     stop_serving.cancel();
     while serving.join_next().await.is_some() {}
+    app.queries.stop().await;
     app.rules.stop().await;
     app.notifier.stop().await;
     app.scrape.stop().await;
