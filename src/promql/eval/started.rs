@@ -9,11 +9,13 @@ use storage::{Columns, HistogramColumns, SampleKind, is_stale_nan};
 
 use super::annotate::{self, Told};
 use super::context::expanding;
+use super::extended::is_extended;
 use super::mixed_range::Found;
 use super::row::{ABSENT, Overlap, Row, Sink};
 use super::window::{RangeSeries, Windows};
 use super::{Done, Evaluator};
 use crate::promql::ast::{Call, Expr, ExprKind};
+use crate::promql::functions::native_extended::from_anchor;
 use crate::promql::functions::native_range::HistogramRange;
 use crate::promql::functions::rate::Kind;
 use crate::promql::functions::started::StartedWindow;
@@ -21,10 +23,15 @@ use crate::promql::source::SeriesReader;
 use crate::promql::types::QueryError;
 
 impl Evaluator<'_> {
-    /// Whether `call` looks at start timestamps where there are any.
+    /// Whether `call` looks at start timestamps where there are any. With a modifier rates do not: they know the values at
+    /// the ends of their window.
     pub(super) fn uses_starts(&self, call: &Call) -> bool {
-        let wants = matches!(call.function.name, "rate" | "increase" | "irate" | "resets");
-        wants && self.ctx.options.use_start_timestamps && !call.args.iter().any(super::extended::is_extended)
+        let wants = match call.function.name {
+            "resets" => true,
+            "rate" | "increase" | "irate" => !call.args.iter().any(is_extended),
+            _ => false,
+        };
+        wants && self.ctx.options.use_start_timestamps
     }
 
     /// The row of a series whose samples have starts, if it has any value.
@@ -42,7 +49,9 @@ impl Evaluator<'_> {
         reader.read_starts(SampleKind::Histogram, range.t(), &mut starts);
         let range = &range.with_starts(&starts);
         let told = Told { metric: series.labels.metric_name(), span: call.args[0].span };
+        let is_anchored = call.args.iter().any(is_extended);
         self.row_of_windows(windows, series, range, &mut |_, w| {
+            let w = if is_anchored { from_anchor(w)? } else { w };
             let first = w.floats.t.first().map_or(0, |first| series.columns.t.partition_point(|t| t < first));
             let floats = &float_starts[first..first + w.floats.t.len()];
             let window = StartedWindow { w, floats, histograms: &starts[w.first..w.after] };
