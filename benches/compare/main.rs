@@ -44,7 +44,11 @@ fn main() {
         let hosts = option("hosts").map_or(workload.hosts, |n| n.parse().unwrap());
         workload.hosts = (hosts / divide).max(CONNECTIONS);
         let is_bombs = workload.name == BOMBS;
-        if is_bombs { bombs::print_head(&workload) } else { print_head(&workload) };
+        if is_bombs {
+            bombs::print_head(&workload)
+        } else {
+            print_head(&workload)
+        };
         for target in &targets {
             let work = dir.join(target.name);
             let _ = std::fs::remove_dir_all(&work);

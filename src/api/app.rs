@@ -58,8 +58,6 @@ pub struct App {
 pub struct About {
     /// When it started, milliseconds since the epoch.
     pub started_ms: i64,
-    /// Every flag with its value.
-    pub flags: BTreeMap<&'static str, String>,
     /// Where users reach it, with scheme, host and path.
     pub external_url: String,
     /// The path under which everything is served: empty, or `/like/this`.
@@ -79,6 +77,8 @@ pub struct Live {
     pub config: Arc<Config>,
     /// Who may do what.
     pub policy: Arc<Policy>,
+    /// Every flag with its value; of those that the file can set, what holds.
+    pub flags: Arc<BTreeMap<&'static str, String>>,
     /// How long samples are kept: the file's word and the flags', resolved.
     pub retention: Retention,
     /// When it was loaded, milliseconds since the epoch.

@@ -59,7 +59,7 @@ pub(super) async fn config(State(app): State<Arc<App>>) -> ApiResult {
 }
 
 pub(super) async fn flags(State(app): State<Arc<App>>) -> ApiResult {
-    Answer::of(&app.about.flags)
+    Answer::of(&*app.live().flags)
 }
 
 /// The router answers once the log is replayed, so there is never anything left to do.

@@ -32,9 +32,14 @@ impl Engine {
         &self.options
     }
 
+    /// An engine with other options; the threads that help are shared with this one.
+    pub fn with_options(&self, options: EngineOptions) -> Self {
+        Engine { options, helpers: self.helpers.clone() }
+    }
+
     /// The same engine with another lookback.
     pub fn with_lookback(&self, lookback: Duration) -> Self {
-        Engine { options: EngineOptions { lookback, ..self.options.clone() }, helpers: self.helpers.clone() }
+        self.with_options(EngineOptions { lookback, ..self.options.clone() })
     }
 
     /// Parses `query` with the extensions that this engine allows.

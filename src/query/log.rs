@@ -196,8 +196,7 @@ mod tests {
         let mut ask = Ask::instant("up == \"0\"", 1_500);
         ask.when = When::Range { start: 1_500, end: 61_000, step: 15_000 };
         let path_of_range = "/api/v1/query_range";
-        ask.origin =
-            Origin { client: "::1".to_owned(), method: "POST", path: path_of_range, ..Origin::default() };
+        ask.origin = Origin { client: "::1".to_owned(), method: "POST", path: path_of_range, ..Origin::default() };
         let cost = |ms| Cost { ran: Duration::from_millis(ms), ..Cost::default() };
         log.note(&tenant, &ask, &cost(4), None, 0);
         log.note(&tenant, &ask, &cost(5), Some("no".to_owned()), 0);

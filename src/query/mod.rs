@@ -14,8 +14,8 @@ mod pool;
 mod queue;
 mod stats;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use active::ActiveQueries;
@@ -23,18 +23,20 @@ pub use active::ActiveQuery;
 use cache::{Key, ResultCache, Wanted, look_back};
 use log::QueryLog;
 pub use log::{LogSettings, SlowQuery};
+use pool::{Ended, QueryThreads};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use pool::{Ended, QueryThreads};
 use queue::{FairQueue, Refused};
 pub use stats::stats_json;
 use storage::{Matcher, TimeRange};
 
 use crate::clock::Clock;
 use crate::config::{Limits, TenantId, format_duration};
-use crate::promql::{Engine, QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries, Used};
+use crate::promql::{
+    Engine, EngineOptions, QueryControl, QueryError, QueryResult, Source, SourceError, SourceSeries, Used,
+};
 use crate::telemetry::{Registry, put};
 use crate::tenant::{Tenant, Tenants};
 
@@ -153,13 +155,30 @@ impl Drop for Sending {
     }
 }
 
+/// What a reload replaces as a whole.
+#[derive(Debug, Clone, Default)]
+pub struct QuerySettings {
+    /// Of the engine, some of the limits among them.
+    pub engine: EngineOptions,
+    /// The limits on queries.
+    pub limits: Limits,
+    /// Whether there may be several tenants.
+    pub has_tenants: bool,
+}
+
+/// The settings in force; a query that has begun keeps those it began with.
+#[derive(Debug)]
+struct InForce {
+    engine: Engine,
+    limits: Limits,
+}
+
 /// The service. One for all tenants.
 #[derive(Debug)]
 pub struct QueryService {
-    engine: Engine,
+    in_force: RwLock<Arc<InForce>>,
     tenants: Arc<Tenants>,
     clock: Clock,
-    limits: Limits,
     queue: Arc<FairQueue>,
     threads: QueryThreads,
     active: Arc<ActiveQueries>,
@@ -171,31 +190,23 @@ pub struct QueryService {
 }
 
 impl QueryService {
-    /// A service over these tenants; `limits` are those on queries, `has_tenants` says that there may be several.
-    pub fn new(
-        engine: Engine,
-        tenants: Arc<Tenants>,
-        clock: Clock,
-        (limits, has_tenants): (Limits, bool),
-        registry: &Registry,
-    ) -> Self {
+    /// A service over these tenants.
+    pub fn new(settings: QuerySettings, tenants: Arc<Tenants>, clock: Clock, registry: &Registry) -> Self {
+        let QuerySettings { engine, limits, has_tenants } = settings;
         let queue = FairQueue::new(limits.query_concurrency_max, limits.query_queue_max, has_tenants);
         let queue = Arc::new(queue);
         let refused = Counter::default();
         registry.with(|r| {
             let help = "Queries that were sent back because too many waited, or after waiting for too long";
             r.register("cairn_queries_refused", help, refused.clone());
-            r.register_collector(Box::new(QueueCollector { queue: queue.clone(), max: limits.query_concurrency_max }));
+            r.register_collector(Box::new(QueueCollector(queue.clone())));
         });
-        let min_age_ms = i64::try_from(limits.query_cache_min_age.as_millis()).unwrap_or(i64::MAX);
-        let cache = ResultCache::new(limits.query_cache_bytes_max, min_age_ms, registry);
         QueryService {
-            cache,
+            cache: ResultCache::new(limits.query_cache_bytes_max, min_age_ms(&limits), registry),
             threads: QueryThreads::new(limits.query_concurrency_max),
-            engine,
+            in_force: RwLock::new(Arc::new(InForce { engine: Engine::new(engine), limits })),
             tenants,
             clock,
-            limits,
             queue,
             active: Arc::default(),
             log: QueryLog::new(registry),
@@ -204,14 +215,28 @@ impl QueryService {
         }
     }
 
+    /// Puts other settings in force. Queries that run, and those that wait for their turn, keep their own limits.
+    pub fn apply(&self, settings: QuerySettings) {
+        let QuerySettings { engine, limits, has_tenants } = settings;
+        self.threads.set_max(limits.query_concurrency_max);
+        self.queue.set_limits(limits.query_concurrency_max, limits.query_queue_max, has_tenants);
+        self.cache.set_limits(limits.query_cache_bytes_max, min_age_ms(&limits));
+        let mut in_force = self.in_force.write().unwrap_or_else(PoisonError::into_inner);
+        *in_force = Arc::new(InForce { engine: in_force.engine.with_options(engine), limits });
+    }
+
+    fn in_force(&self) -> Arc<InForce> {
+        self.in_force.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The engine.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
+    pub fn engine(&self) -> Engine {
+        self.in_force().engine.clone()
     }
 
     /// The limits in force.
-    pub fn limits(&self) -> &Limits {
-        &self.limits
+    pub fn limits(&self) -> Limits {
+        self.in_force().limits.clone()
     }
 
     /// Queries of a tenant that wait or run, oldest first.
@@ -247,7 +272,7 @@ impl QueryService {
     /// Answers a query at once, on this thread, without a place among those that run: for rules, which have places of
     /// their own. `canceled` ends it.
     pub fn ask_now(&self, tenant: &Tenant, ask: &Ask, canceled: &Arc<AtomicBool>) -> Result<QueryResult, QueryError> {
-        let mut control = QueryControl::with_timeout(self.limits.query_timeout);
+        let mut control = QueryControl::with_timeout(self.limits().query_timeout);
         control.canceled = canceled.clone();
         let answered = self.logged((&tenant.id, Some(tenant)), ask, &control, Duration::ZERO)?;
         Ok(answered.result)
@@ -274,7 +299,7 @@ impl QueryService {
     pub fn begin_sending(&self, bytes: u64) -> Result<Sending, AskError> {
         let before = self.sending.fetch_add(bytes, Ordering::Relaxed);
         let guard = Sending { all: self.sending.clone(), bytes };
-        let max = self.limits.query_answers_bytes_max as u64;
+        let max = self.in_force().limits.query_answers_bytes_max as u64;
         // One alone may always go: it has a limit of its own.
         if before > 0 && before.saturating_add(bytes) > max {
             self.refused.inc();
@@ -313,7 +338,8 @@ impl QueryService {
         T: Send + 'static,
         F: FnOnce(Option<&Tenant>, &QueryControl, Duration) -> Result<T, QueryError> + Send + 'static,
     {
-        let timeout = ask.timeout.unwrap_or(Duration::MAX).min(self.limits.query_timeout);
+        let limits = self.limits();
+        let timeout = ask.timeout.unwrap_or(Duration::MAX).min(limits.query_timeout);
         let mut control = QueryControl::with_timeout(timeout);
         if ask.counts_steps {
             control = control.counting_steps();
@@ -321,14 +347,14 @@ impl QueryService {
         let listed = self.active.add(tenant, ask, self.clock.now_ms(), &control);
         let arrived = Instant::now();
         let entered = tokio::select! {
-            entered = self.queue.enter(tenant, timeout.min(self.limits.query_wait_max)) => entered,
+            entered = self.queue.enter(tenant, timeout.min(limits.query_wait_max)) => entered,
             () = listed.killed() => return Err(AskError::Query(QueryError::Killed)),
         };
         let permit = match entered {
             Ok(permit) => permit,
             Err(refused) => {
                 self.refused.inc();
-                return Err(self.refusal(refused, timeout));
+                return Err(refusal(&limits, refused, timeout));
             }
         };
         listed.starts();
@@ -345,16 +371,17 @@ impl QueryService {
         drop(listed);
         match done {
             Ok(Ok(done)) => Ok(done),
-            Ok(Err(QueryError::Timeout)) => Err(AskError::Timeout(self.timed_out(timeout))),
+            Ok(Err(QueryError::Timeout)) => Err(AskError::Timeout(timed_out(&limits, timeout))),
             Ok(Err(e)) => Err(AskError::Query(e)),
             Err(Ended) => Err(AskError::Internal("the query ended early; the log says more".to_owned())),
         }
     }
 
     fn evaluate(&self, tenant: Option<&Tenant>, ask: &Ask, control: &QueryControl) -> Result<QueryResult, QueryError> {
+        let in_force = self.in_force();
         let engine = match ask.lookback {
-            Some(lookback) => &self.engine.with_lookback(lookback),
-            None => &self.engine,
+            Some(lookback) => &in_force.engine.with_lookback(lookback),
+            None => &in_force.engine,
         };
         let source: &dyn Source = match tenant {
             Some(tenant) => &*tenant.db,
@@ -380,29 +407,33 @@ impl QueryService {
             }
         }
     }
+}
 
-    fn timed_out(&self, timeout: Duration) -> String {
-        let words = QueryError::Timeout;
-        if timeout < self.limits.query_timeout {
-            return format!("{words}: it asked for no more than {}", format_duration(timeout));
-        }
-        let limit = format_duration(timeout);
-        format!("{words}: it may take {limit}; ask for less, or raise --query.timeout (cairn.limits.query_timeout)")
+fn min_age_ms(limits: &Limits) -> i64 {
+    i64::try_from(limits.query_cache_min_age.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn timed_out(limits: &Limits, timeout: Duration) -> String {
+    let words = QueryError::Timeout;
+    if timeout < limits.query_timeout {
+        return format!("{words}: it asked for no more than {}", format_duration(timeout));
     }
+    let limit = format_duration(timeout);
+    format!("{words}: it may take {limit}; ask for less, or raise --query.timeout (cairn.limits.query_timeout)")
+}
 
-    fn refusal(&self, refused: Refused, timeout: Duration) -> AskError {
-        let Limits { query_concurrency_max, query_queue_max, query_wait_max, .. } = self.limits;
-        let running = format!("at most {query_concurrency_max} run at once (--query.max-concurrency)");
-        match refused {
-            Refused::Full => AskError::Full(format!(
-                "too many queries: {query_queue_max} of this tenant wait already (cairn.limits.query_queue_max), and {running}; \
-                 ask again later"
-            )),
-            Refused::WaitedTooLong => AskError::Timeout(format!(
-                "query timed out in query queue: it waited for {} (cairn.limits.query_wait_max), and {running}; ask again later",
-                format_duration(timeout.min(query_wait_max))
-            )),
-        }
+fn refusal(limits: &Limits, refused: Refused, timeout: Duration) -> AskError {
+    let Limits { query_concurrency_max, query_queue_max, query_wait_max, .. } = limits;
+    let running = format!("at most {query_concurrency_max} run at once (--query.max-concurrency)");
+    match refused {
+        Refused::Full => AskError::Full(format!(
+            "too many queries: {query_queue_max} of this tenant wait already (cairn.limits.query_queue_max), and {running}; \
+             ask again later"
+        )),
+        Refused::WaitedTooLong => AskError::Timeout(format!(
+            "query timed out in query queue: it waited for {} (cairn.limits.query_wait_max), and {running}; ask again later",
+            format_duration(timeout.min(*query_wait_max))
+        )),
     }
 }
 
@@ -416,18 +447,20 @@ impl Source for NoSeries {
 }
 
 #[derive(Debug)]
-struct QueueCollector {
-    queue: Arc<FairQueue>,
-    max: usize,
-}
+struct QueueCollector(Arc<FairQueue>);
 
 impl Collector for QueueCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let (running, waiting) = self.queue.counts();
+        let (running, waiting) = self.0.counts();
         let help = "The current number of queries being executed or waiting.";
         put(&mut encoder, "prometheus_engine_queries", help, &ConstGauge::new((running + waiting) as i64))?;
         let help = "The max number of concurrent queries.";
-        put(&mut encoder, "prometheus_engine_queries_concurrent_max", help, &ConstGauge::new(self.max as i64))?;
+        put(
+            &mut encoder,
+            "prometheus_engine_queries_concurrent_max",
+            help,
+            &ConstGauge::new(self.0.running_max() as i64),
+        )?;
         put(&mut encoder, "cairn_queries_waiting", "Queries that wait.", &ConstGauge::new(waiting as i64))
     }
 }
@@ -435,7 +468,6 @@ impl Collector for QueueCollector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::promql::EngineOptions;
     use crate::tenant::TenantOptions;
 
     #[test]
@@ -446,8 +478,8 @@ mod tests {
         let clock = Clock::manual(0);
         let tenants = Arc::new(Tenants::open(options, clock.clone()).unwrap());
         let limits = Limits { query_answers_bytes_max: 100, ..Limits::default() };
-        let engine = Engine::new(EngineOptions::default());
-        let service = QueryService::new(engine, tenants, clock, (limits, false), &Registry::new());
+        let settings = QuerySettings { limits, ..QuerySettings::default() };
+        let service = QueryService::new(settings, tenants, clock, &Registry::new());
         let first = service.begin_sending(500).expect("one alone may always go");
         let Err(AskError::Full(words)) = service.begin_sending(1) else { panic!("there is no room") };
         assert!(words.contains("cairn.limits.query_answers_bytes_max"), "{words}");

@@ -165,8 +165,7 @@ impl Shared {
                 break;
             }
             state.idle += 1;
-            let (woken, timed_out) =
-                self.changed.wait_timeout(state, IDLE_MAX).unwrap_or_else(PoisonError::into_inner);
+            let (woken, timed_out) = self.changed.wait_timeout(state, IDLE_MAX).unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
             if timed_out.timed_out() && state.jobs.is_empty() {
@@ -219,10 +218,12 @@ mod tests {
         assert_eq!(threads.0.lock().started, 2);
         threads.set_max(3);
         let three = Arc::new(std::sync::Barrier::new(3));
-        let meet = || threads.run({
-            let three = three.clone();
-            move || three.wait().is_leader()
-        });
+        let meet = || {
+            threads.run({
+                let three = three.clone();
+                move || three.wait().is_leader()
+            })
+        };
         let (a, b, c) = tokio::join!(meet(), meet(), meet());
         assert_eq!([a, b, c].into_iter().filter(|leads| *leads == Ok(true)).count(), 1);
         assert_eq!(threads.0.lock().started, 3);

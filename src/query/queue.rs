@@ -20,21 +20,27 @@ use crate::config::TenantId;
 #[derive(Debug)]
 pub(super) struct FairQueue {
     state: Mutex<State>,
-    running_max: usize,
-    /// As many may run if their tenants have others running.
-    crowd_max: usize,
-    /// In the line of one tenant.
-    waiting_max: usize,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    places: Places,
+    /// In the line of one tenant.
+    waiting_max: usize,
     running: usize,
     waiting: usize,
     /// Counts those that were let in.
     turn: u64,
     next_id: u64,
     lines: BTreeMap<TenantId, Line>,
+}
+
+/// How many may run.
+#[derive(Debug, Default, Clone, Copy)]
+struct Places {
+    running_max: usize,
+    /// As many may run if their tenants have others running.
+    crowd_max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -77,9 +83,22 @@ struct Place<'q> {
 impl FairQueue {
     /// `keeps_place`: for a tenant that has nothing running; of a single place none is kept.
     pub(super) fn new(running_max: usize, waiting_max: usize, keeps_place: bool) -> Self {
-        let running_max = running_max.max(1);
-        let crowd_max = if keeps_place { (running_max - 1).max(1) } else { running_max };
-        FairQueue { state: Mutex::default(), running_max, crowd_max, waiting_max }
+        let places = Places::new(running_max, keeps_place);
+        FairQueue { state: Mutex::new(State { places, waiting_max, ..State::default() }) }
+    }
+
+    /// The same with other numbers. Who has a place or stands in a line keeps it; new places are given away at once.
+    pub(super) fn set_limits(self: &Arc<Self>, running_max: usize, waiting_max: usize, keeps_place: bool) {
+        let mut called = Vec::new();
+        {
+            let mut state = self.lock();
+            state.places = Places::new(running_max, keeps_place);
+            state.waiting_max = waiting_max;
+            while let Some(next) = state.call_next() {
+                called.push(next);
+            }
+        }
+        called.into_iter().for_each(|next| self.call(next));
     }
 
     /// Waits for a place, but no longer than `wait_max`. Who stops waiting leaves the line.
@@ -87,13 +106,13 @@ impl FairQueue {
         let (id, called) = {
             let mut state = self.lock();
             let has_running = state.lines.get(tenant).is_some_and(|line| line.running > 0);
-            if state.running < self.places(has_running) {
+            if state.running < state.places.open_to(has_running) {
                 state.let_in(tenant);
                 return Ok(Permit { queue: self.clone(), tenant: tenant.clone() });
             }
-            let id = state.next_id;
+            let (id, waiting_max) = (state.next_id, state.waiting_max);
             let line = state.lines.entry(tenant.clone()).or_default();
-            if line.waiting.len() >= self.waiting_max {
+            if line.waiting.len() >= waiting_max {
                 state.forget_idle(tenant);
                 return Err(Refused::Full);
             }
@@ -117,13 +136,32 @@ impl FairQueue {
         (state.running, state.waiting)
     }
 
-    /// Places for a tenant.
-    fn places(&self, has_running: bool) -> usize {
-        if has_running { self.crowd_max } else { self.running_max }
+    /// How many may run.
+    pub(super) fn running_max(&self) -> usize {
+        self.lock().places.running_max
+    }
+
+    /// Gives a place to one that was let in. Not under the lock: if nobody listens any more, the permit is dropped here,
+    /// and calls the next one.
+    fn call(self: &Arc<Self>, (tenant, waiter): (TenantId, Waiter)) {
+        let _ = waiter.call.send(Permit { queue: self.clone(), tenant });
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    fn new(running_max: usize, keeps_place: bool) -> Self {
+        let running_max = running_max.max(1);
+        let crowd_max = if keeps_place { (running_max - 1).max(1) } else { running_max };
+        Places { running_max, crowd_max }
+    }
+
+    /// Places for a tenant.
+    fn open_to(self, has_running: bool) -> usize {
+        if has_running { self.crowd_max } else { self.running_max }
     }
 }
 
@@ -137,9 +175,9 @@ impl State {
     }
 
     /// The one whose turn it is, let in already.
-    fn call_next(&mut self, queue: &FairQueue) -> Option<(TenantId, Waiter)> {
-        let running = self.running;
-        let may_enter = |line: &Line| !line.waiting.is_empty() && running < queue.places(line.running > 0);
+    fn call_next(&mut self) -> Option<(TenantId, Waiter)> {
+        let (running, places) = (self.running, self.places);
+        let may_enter = |line: &Line| !line.waiting.is_empty() && running < places.open_to(line.running > 0);
         let waiting = self.lines.iter_mut().filter(|(_, line)| may_enter(line));
         let (tenant, line) = waiting.min_by_key(|(_, line)| (line.running, line.served))?;
         let (tenant, waiter) = (tenant.clone(), line.waiting.pop_front()?);
@@ -163,13 +201,12 @@ impl Drop for Permit {
             if let Some(line) = state.lines.get_mut(&self.tenant) {
                 line.running -= 1;
             }
-            let next = state.call_next(&self.queue);
+            let next = state.call_next();
             state.forget_idle(&self.tenant);
             next
         };
-        if let Some((tenant, waiter)) = next {
-            // Outside of the lock: if nobody listens any more, the permit is dropped here, and calls the next one.
-            let _ = waiter.call.send(Permit { queue: self.queue.clone(), tenant });
+        if let Some(next) = next {
+            self.queue.call(next);
         }
     }
 }
@@ -262,6 +299,27 @@ mod tests {
         drop(second);
         assert_eq!(queue.counts(), (0, 0));
         assert!(queue.lock().lines.is_empty());
+    }
+
+    #[tokio::test]
+    async fn other_numbers_are_in_force_at_once() {
+        let queue = Arc::new(FairQueue::new(1, 2, false));
+        let a = tenant("a");
+        let mut running = vec![queue.enter(&a, LONG).await.unwrap()];
+        let (mut first, mut second): (Entering<'_>, Entering<'_>) =
+            (Box::pin(queue.enter(&a, LONG)), Box::pin(queue.enter(&a, LONG)));
+        assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
+        queue.set_limits(2, 1, false);
+        let Poll::Ready(Ok(permit)) = poll(&mut first) else { panic!("there are two places now") };
+        running.push(permit);
+        assert!(poll(&mut second).is_pending());
+        assert_eq!(queue.enter(&a, LONG).await.err(), Some(Refused::Full), "one may wait, and one does");
+        queue.set_limits(1, 5, false);
+        running.pop();
+        assert!(poll(&mut second).is_pending(), "one runs still, as many as may");
+        running.pop();
+        assert!(poll(&mut second).is_ready());
+        assert_eq!(queue.running_max(), 1);
     }
 
     #[tokio::test]

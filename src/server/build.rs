@@ -11,12 +11,13 @@ use super::glue;
 use crate::api::{About, App, Live, Parts};
 use crate::cli::Flags;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::dashboards::Dashboards;
 use crate::ingest::WriteLimits;
 use crate::meta::Meta;
 use crate::notify::{Notifier, NotifyMetrics, NotifyOptions};
-use crate::promql::{Engine, EngineOptions};
-use crate::query::QueryService;
+use crate::promql::EngineOptions;
+use crate::query::{QueryService, QuerySettings};
 use crate::rules::{RuleManager, RuleMetrics, RuleOptions};
 use crate::scrape::manager::{ScrapeManager, StartRules};
 use crate::scrape::status::External;
@@ -51,21 +52,7 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
         clock.clone(),
         NotifyMetrics::register(&registry),
     ));
-    let limits = &live.config.cairn.limits;
-    let engine = Engine::new(EngineOptions {
-        lookback: flags.lookback_delta,
-        samples_max: limits.query_samples_max as u64,
-        memory_bytes_max: limits.query_memory_bytes_max as u64,
-        series_max: limits.query_series_max as u64,
-        result_bytes_max: limits.query_result_bytes_max as u64,
-        cores: limits.query_cores_max.min(EngineOptions::default().cores),
-        subquery_step: live.config.global.evaluation_interval,
-        syntax: flags.syntax(),
-        delayed_name_removal: flags.delayed_name_removal(),
-        use_start_timestamps: flags.use_start_timestamps(),
-    });
-    let has_tenants = live.config.cairn.multitenancy;
-    let queries = QueryService::new(engine, tenants.clone(), clock.clone(), (limits.clone(), has_tenants), &registry);
+    let queries = QueryService::new(query_settings(flags, &live.config), tenants.clone(), clock.clone(), &registry);
     let queries = Arc::new(queries);
     let rules = Arc::new(RuleManager::new(
         Arc::new(glue::TenantRules { tenant: home.clone(), queries: queries.clone() }),
@@ -98,7 +85,6 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
         stores_starts: flags.stores_starts(),
         about: About {
             started_ms,
-            flags: flags.as_map(&live.config.cairn.limits),
             external_url,
             route_prefix: flags.route_prefix(),
             config_file: flags.config_file.clone(),
@@ -108,6 +94,24 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
         reload,
         live,
     }))
+}
+
+/// What queries may do and take. `config` has the limits of the flags already.
+pub(super) fn query_settings(flags: &Flags, config: &Config) -> QuerySettings {
+    let limits = config.cairn.limits.clone();
+    let engine = EngineOptions {
+        lookback: flags.lookback_delta,
+        samples_max: limits.query_samples_max as u64,
+        memory_bytes_max: limits.query_memory_bytes_max as u64,
+        series_max: limits.query_series_max as u64,
+        result_bytes_max: limits.query_result_bytes_max as u64,
+        cores: limits.query_cores_max.min(EngineOptions::default().cores),
+        subquery_step: config.global.evaluation_interval,
+        syntax: flags.syntax(),
+        delayed_name_removal: flags.delayed_name_removal(),
+        use_start_timestamps: flags.use_start_timestamps(),
+    };
+    QuerySettings { engine, limits, has_tenants: config.cairn.multitenancy }
 }
 
 fn push_limits(live: &Live) -> WriteLimits {

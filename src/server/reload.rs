@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::glue;
+use super::{build, glue};
 use crate::api::{App, Live};
 use crate::auth::{Credentials, Policy};
 use crate::cli::Flags;
@@ -47,7 +47,8 @@ pub(super) fn load(flags: &Flags, clock: &Clock) -> anyhow::Result<Live> {
     let policy = Policy { multitenancy: config.cairn.multitenancy, credentials };
     let retention = retention(flags, &config.retention);
     let loaded_ms = clock.now_ms();
-    Ok(Live { config: Arc::new(config), policy: Arc::new(policy), retention, loaded_ms, reload_ok: true })
+    let flags = Arc::new(flags.as_map(&config.cairn.limits));
+    Ok(Live { config: Arc::new(config), policy: Arc::new(policy), flags, retention, loaded_ms, reload_ok: true })
 }
 
 /// A flag wins over the file; 15 d where neither says anything.
@@ -92,6 +93,7 @@ impl Reloader {
         self.app.rules.apply(&config.rule_files, &config.global).await.map_err(|errors| lines(&errors))?;
         self.app.notifier.apply(routes);
         self.app.queries.set_log(log);
+        self.app.queries.apply(build::query_settings(&self.flags, &config));
         let (retention_ms, retention_bytes) = retention_numbers(&live.retention);
         self.app.tenants.set_retention(retention_ms, retention_bytes);
         self.app.dashboards.set_dirs(config.cairn.dashboard_dirs.clone());

@@ -189,7 +189,8 @@ async fn what_rules_ask_is_logged_with_their_group() {
     let (config, rules) = (dir.path().join("prometheus.yml"), dir.path().join("rules.yml"));
     let text = "groups:\n- {name: g, interval: 100ms, rules: [{record: two, expr: vector(1) + 1}]}\n";
     std::fs::write(&rules, text).unwrap();
-    let text = "global: {query_log_file: query.log}\nrule_files: [rules.yml]\ncairn: {query_log: {slow_threshold: 0s}}\n";
+    let text =
+        "global: {query_log_file: query.log}\nrule_files: [rules.yml]\ncairn: {query_log: {slow_threshold: 0s}}\n";
     std::fs::write(&config, text).unwrap();
     let cairn = Cairn::start(dir.path(), &["--no-collector.host", &format!("--config.file={}", config.display())]);
     let group = serde_json::json!({ "file": rules.display().to_string(), "name": "g" });
@@ -244,6 +245,47 @@ async fn range_queries_are_answered_from_the_cache_unless_forbidden() {
         asked,
         "none of these looked into it"
     );
+}
+
+#[tokio::test]
+async fn a_reload_changes_the_limits() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("prometheus.yml");
+    let write = |limits: &str| std::fs::write(&config, format!("cairn: {{limits: {{{limits}}}}}\n")).unwrap();
+    write("query_concurrency_max: 1, query_points_max: 10000");
+    let cairn = Cairn::start(dir.path(), &[&format!("--config.file={}", config.display()), "--query.timeout=90s"]);
+    let flag = async |name: &str| cairn.data("/api/v1/status/flags").await[name].as_str().unwrap().to_owned();
+    let range = "/api/v1/query_range?query=vector(1)&start=0&end=10300&step=1";
+    let status = async |path: &str| cairn.get(path).send().await.unwrap().status().as_u16();
+    assert_eq!((status(range).await, flag("query.max-concurrency").await), (400, "1".to_owned()));
+    let endless = || {
+        let request = cairn.get(ENDLESS);
+        tokio::spawn(async move { request.send().await.unwrap().status().as_u16() })
+    };
+    let _first = endless();
+    wait_for("the first", async || running(&cairn).await.pop()).await;
+    let _second = endless();
+    wait_for("one that waits", async || {
+        let all = cairn.json("/api/cairn/v1/queries").await;
+        all.as_array().unwrap().iter().any(|q| q["state"] == "waiting").then_some(())
+    })
+    .await;
+    // A mistake changes nothing.
+    write("query_concurrency_max: many");
+    assert_eq!(cairn.post("/-/reload").send().await.unwrap().status(), 500);
+    assert_eq!((status(range).await, flag("query.max-concurrency").await), (400, "1".to_owned()));
+    // The one that waits runs now; the flag still wins.
+    write("query_concurrency_max: 3, query_points_max: 11000, query_samples_max: 60000000, query_timeout: 9s");
+    cairn.signal("HUP");
+    wait_for("the second", async || (running(&cairn).await.len() == 2).then_some(())).await;
+    assert_eq!(status(range).await, 200);
+    let flags = [flag("query.max-concurrency").await, flag("query.max-samples").await, flag("query.timeout").await];
+    assert_eq!(flags, ["3", "60000000", "1m30s"]);
+    let metrics = cairn.get("/metrics").send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("prometheus_engine_queries_concurrent_max 3"), "{metrics}");
+    write("query_result_bytes_max: 100");
+    assert_eq!(cairn.post("/-/reload").send().await.unwrap().status(), 200);
+    assert_eq!(status(range).await, 422);
 }
 
 #[tokio::test]

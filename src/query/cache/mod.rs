@@ -18,6 +18,7 @@ mod safe;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chunk::{Chunk, keepable};
@@ -80,8 +81,8 @@ struct Metrics {
 #[derive(Debug)]
 pub(super) struct ResultCache {
     state: Mutex<State>,
-    bytes_max: usize,
-    min_age_ms: i64,
+    bytes_max: AtomicUsize,
+    min_age_ms: AtomicI64,
     metrics: Metrics,
 }
 
@@ -129,12 +130,20 @@ impl ResultCache {
             r.register("cairn_query_cache_invalidations", help, metrics.invalidations.clone());
             r.register("cairn_query_cache_bytes", "Bytes of pieces of answers, estimated", metrics.bytes.clone());
         });
+        let (bytes_max, min_age_ms) = (bytes_max.into(), min_age_ms.into());
         ResultCache { state: Mutex::default(), bytes_max, min_age_ms, metrics }
+    }
+
+    /// Other limits; what is too much for them goes at once.
+    pub(super) fn set_limits(&self, bytes_max: usize, min_age_ms: i64) {
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
+        self.min_age_ms.store(min_age_ms, Ordering::Relaxed);
+        self.shrink(&mut self.lock(), bytes_max);
     }
 
     /// Whether anything is ever kept.
     pub(super) fn is_on(&self) -> bool {
-        self.bytes_max > 0
+        self.bytes_max.load(Ordering::Relaxed) > 0
     }
 
     /// Whether answers at these times can be of use to others.
@@ -148,7 +157,7 @@ impl ResultCache {
         let first = wanted.start.div_euclid(step);
         let last = first + wanted.end.saturating_sub(wanted.start) / step;
         let newest_t = wanted.db.newest_t().unwrap_or(i64::MIN).min(wanted.now);
-        let kept_t = newest_t.saturating_sub(self.min_age_ms);
+        let kept_t = newest_t.saturating_sub(self.min_age_ms.load(Ordering::Relaxed));
         let kept_last = last.min(kept_t.div_euclid(step));
         if kept_last < first {
             return evaluate(wanted.start, wanted.end);
@@ -245,16 +254,21 @@ impl ResultCache {
                 (number, Chunk::of(series, key.step, from, to, &infos))
             })
             .collect();
+        let bytes_max = self.bytes_max.load(Ordering::Relaxed);
         let mut state = self.lock();
         let (_, changed) = db.touched_since(fresh.touched);
         let look_back_ms = fresh.look_back_ms;
         for (number, piece) in pieces {
             if !is_stale(&piece, key, look_back_ms, &changed) {
                 let fresh = Entry { chunks: BTreeMap::new(), ..fresh };
-                state.put(key, fresh, number, piece, self.bytes_max / LARGEST_PART);
+                state.put(key, fresh, number, piece, bytes_max / LARGEST_PART);
             }
         }
-        while state.bytes > self.bytes_max && state.evict() {
+        self.shrink(&mut state, bytes_max);
+    }
+
+    fn shrink(&self, state: &mut State, bytes_max: usize) {
+        while state.bytes > bytes_max && state.evict() {
             self.metrics.evictions.inc();
         }
         self.metrics.bytes.set(state.bytes as i64);
