@@ -68,6 +68,8 @@ pub struct QueryControl {
     killed: Arc<AtomicBool>,
     /// What it has used so far.
     pub numbers: Arc<QueryNumbers>,
+    /// Called at each check: where a query may have to wait because others want to go on, too.
+    pause: Option<fn(Instant)>,
 }
 
 impl QueryControl {
@@ -76,7 +78,12 @@ impl QueryControl {
         // Later than any clock shows counts as never.
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(u64::from(u32::MAX)));
-        QueryControl { deadline, canceled: Arc::default(), killed: Arc::default(), numbers: Arc::default() }
+        QueryControl { deadline, canceled: Arc::default(), killed: Arc::default(), numbers: Arc::default(), pause: None }
+    }
+
+    /// The same with something to call at each check, with the time; checks are not under locks.
+    pub fn pausing(self, pause: fn(Instant)) -> Self {
+        QueryControl { pause: Some(pause), ..self }
     }
 
     /// The same, counting samples for each step, too.
@@ -96,13 +103,17 @@ impl QueryControl {
 
     /// The error that the query ends with if it is to end now.
     pub fn check(&self) -> Result<(), QueryError> {
+        let now = Instant::now();
+        if let Some(pause) = self.pause {
+            pause(now);
+        }
         if self.canceled.load(Ordering::Relaxed) {
             return Err(QueryError::Canceled);
         }
         if self.killed.load(Ordering::Relaxed) {
             return Err(QueryError::Killed);
         }
-        if Instant::now() >= self.deadline {
+        if now >= self.deadline {
             return Err(QueryError::Timeout);
         }
         Ok(())

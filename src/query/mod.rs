@@ -1,6 +1,6 @@
 //! The query service: everything around the evaluation of a query.
 //!
-//! Here: admission and its fair queue (`queue`), the threads that evaluate (`pool`), the list of running queries (`active`),
+//! Here: admission and its fair queue (`queue`), the threads that evaluate (`pool`, `turns`), the list of running queries (`active`),
 //! what was asked (`log`), answers that are known already (`cache`), and the way of a query from its arrival to its end,
 //! here on this page.
 //! Elsewhere: evaluation (`promql`), parameters and JSON (`api`), budgets of one evaluation (`promql::EngineOptions`).
@@ -13,6 +13,7 @@ mod log;
 mod pool;
 mod queue;
 mod stats;
+mod turns;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -340,7 +341,7 @@ impl QueryService {
     {
         let limits = self.limits();
         let timeout = ask.timeout.unwrap_or(Duration::MAX).min(limits.query_timeout);
-        let mut control = QueryControl::with_timeout(timeout);
+        let mut control = QueryControl::with_timeout(timeout).pausing(turns::pause);
         if ask.counts_steps {
             control = control.counting_steps();
         }

@@ -1,7 +1,8 @@
 //! The threads that evaluate queries, `cairn-query-1` and so on.
 //!
 //! Here: starting them when there is something to do, ending those that have nothing to do for a while, joining them.
-//! Elsewhere: which query may run (`queue`), more threads for one query (`promql`), which inherit the priority of these.
+//! Elsewhere: which query may run (`queue`), whose turn it is on the cores (`turns`), more threads for one query
+//! (`promql`), which inherit the priority of these.
 //!
 //! They have a lower priority than all others, so that pushes, scrapes and rules go first however much is asked. A thread
 //! cannot raise its own priority again, hence threads of their own.
@@ -15,6 +16,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+
+use super::turns::Turns;
 
 /// How much nicer they are than the others. Where both want all the kernel gives this one a tenth.
 const NICENESS: i32 = 10;
@@ -31,6 +34,7 @@ pub(super) struct QueryThreads(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    turns: Arc<Turns>,
 }
 
 #[derive(Default)]
@@ -62,8 +66,12 @@ pub(super) struct Ended;
 impl QueryThreads {
     /// No more than so many threads.
     pub(super) fn new(threads_max: usize) -> Self {
+        Self::on_cores(threads_max, std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    fn on_cores(threads_max: usize, cores: usize) -> Self {
         let state = State { threads_max: threads_max.max(1), ..State::default() };
-        QueryThreads(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() }))
+        QueryThreads(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), turns: Turns::new(cores) }))
     }
 
     /// From now on so many; those that are too many end when they have nothing to do.
@@ -149,8 +157,10 @@ impl Shared {
             tracing::debug!(component = "query", %error, "the priority of a thread cannot be lowered");
         }
         while let Some(job) = self.next() {
-            // It is the asker's loss, and the hook has logged it.
-            let _ = catch_unwind(AssertUnwindSafe(job));
+            self.turns.during(|| {
+                // A panic is the asker's loss, and the hook has logged it.
+                let _ = catch_unwind(AssertUnwindSafe(job));
+            });
         }
     }
 
@@ -198,14 +208,15 @@ mod tests {
 
     #[tokio::test]
     async fn there_are_no_more_threads_than_asked_for_and_no_fewer() {
-        let threads = QueryThreads::new(2);
+        let threads = QueryThreads::on_cores(2, 3);
         let (both, third) = (Arc::new(std::sync::Barrier::new(2)), Arc::new(Mutex::new(false)));
         let meet = || {
             let (both, third) = (both.clone(), third.clone());
             threads.run(move || {
                 both.wait();
+                let has_run = *third.lock().unwrap();
                 both.wait();
-                *third.lock().unwrap()
+                has_run
             })
         };
         let after = async {
