@@ -18,6 +18,7 @@ mod json;
 mod metrics;
 mod params;
 mod paths;
+mod patience;
 mod pieces;
 mod queries;
 mod query;

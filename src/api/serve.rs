@@ -24,6 +24,7 @@ use tower::ServiceExt;
 use super::admin::healthy;
 use super::app::App;
 use super::paths::{Rewritten, rewrite};
+use super::patience::Patience;
 use super::{Connection, router};
 
 /// How long open requests may go on once the server stops.
@@ -99,8 +100,8 @@ pub async fn bind(candidates: &[String]) -> std::io::Result<Listener> {
     Err(failed)
 }
 
-/// Serves one listener until `stop`, then lets open requests finish.
-pub async fn serve(front: Arc<Front>, listener: Listener, stop: CancellationToken) {
+/// Serves one listener until `stop`, then lets open requests finish. A client that takes nothing for `stall_max` is cut off.
+pub async fn serve(front: Arc<Front>, listener: Listener, stall_max: Duration, stop: CancellationToken) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -113,7 +114,7 @@ pub async fn serve(front: Arc<Front>, listener: Listener, stop: CancellationToke
         let facts = Connection { listener: listener.address.ip(), peer: peer.ip() };
         let (front, stop) = (front.clone(), stop.clone());
         connections.spawn(async move {
-            connection(stream, facts, front, stop).await;
+            connection(Patience::new(stream, stall_max), facts, front, stop).await;
             drop(permit);
         });
     }
@@ -143,7 +144,7 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, facts: Connection, front: Arc<Front>, stop: CancellationToken) {
+async fn connection(stream: Patience<TcpStream>, facts: Connection, front: Arc<Front>, stop: CancellationToken) {
     let service = service_fn(move |request: Request<Incoming>| {
         let front = front.clone();
         async move { Ok::<_, Infallible>(front.dispatch(request.map(Body::new), facts).await) }

@@ -334,6 +334,8 @@ pub struct Limits {
     pub query_result_bytes_max: usize,
     /// Most bytes of all answers that are being sent, counted in the same way.
     pub query_answers_bytes_max: usize,
+    /// A client that takes nothing of what is sent to it for so long is cut off.
+    pub answer_stall_max: Duration,
     /// Most queries that run at one moment; `--query.max-concurrency` wins. More wait.
     pub query_concurrency_max: usize,
     /// Most queries of one tenant that wait; more are sent back.
@@ -370,6 +372,7 @@ impl Default for Limits {
             query_cores_max: 8,
             query_result_bytes_max: 256 << 20,
             query_answers_bytes_max: 1 << 30,
+            answer_stall_max: Duration::from_secs(60),
             query_concurrency_max: 20,
             query_queue_max: 100,
             query_wait_max: Duration::from_secs(30),

@@ -53,6 +53,7 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
     let push_wait_max = map.read("push_wait_max", duration).unwrap_or(default.push_wait_max);
     let query_timeout = map.read("query_timeout", duration).unwrap_or(default.query_timeout);
     let query_wait_max = map.read("query_wait_max", duration).unwrap_or(default.query_wait_max);
+    let answer_stall_max = map.read("answer_stall_max", duration).unwrap_or(default.answer_stall_max);
     let query_cache_min_age = map.read("query_cache_min_age", duration).unwrap_or(default.query_cache_min_age);
     let compaction_bytes_per_second = map.read("compaction_bytes_per_second", Node::unsigned);
     let mut read = |key, default: usize| {
@@ -75,6 +76,7 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
         query_points_max: read("query_points_max", default.query_points_max),
         query_result_bytes_max: read("query_result_bytes_max", default.query_result_bytes_max),
         query_answers_bytes_max: read("query_answers_bytes_max", default.query_answers_bytes_max),
+        answer_stall_max,
         // Nobody could ask anything otherwise.
         query_concurrency_max: read("query_concurrency_max", default.query_concurrency_max).max(1),
         query_queue_max: read("query_queue_max", default.query_queue_max),

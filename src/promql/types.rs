@@ -78,7 +78,13 @@ impl QueryControl {
         // Later than any clock shows counts as never.
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or_else(|| now + Duration::from_secs(u64::from(u32::MAX)));
-        QueryControl { deadline, canceled: Arc::default(), killed: Arc::default(), numbers: Arc::default(), pause: None }
+        QueryControl {
+            deadline,
+            canceled: Arc::default(),
+            killed: Arc::default(),
+            numbers: Arc::default(),
+            pause: None,
+        }
     }
 
     /// The same with something to call at each check, with the time; checks are not under locks.

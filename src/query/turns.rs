@@ -129,7 +129,12 @@ mod tests {
     use super::*;
 
     /// A thread that notes `name` whenever it goes on, so many times, pausing as if each turn were over.
-    fn runner(turns: &Arc<Turns>, name: char, rounds: usize, noted: &mpsc::Sender<char>) -> std::thread::JoinHandle<()> {
+    fn runner(
+        turns: &Arc<Turns>,
+        name: char,
+        rounds: usize,
+        noted: &mpsc::Sender<char>,
+    ) -> std::thread::JoinHandle<()> {
         let (turns, noted) = (turns.clone(), noted.clone());
         std::thread::spawn(move || {
             turns.during(|| {

@@ -45,6 +45,7 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
 
     // The listeners come first: an address in use is said at once, and probes are answered while data is opened.
     let stop_serving = CancellationToken::new();
+    let stall_max = live.config.cairn.limits.answer_stall_max;
     let front = Arc::new(Front::new(&flags.route_prefix()));
     let mut serving = JoinSet::new();
     let mut addresses = Vec::new();
@@ -52,7 +53,7 @@ pub async fn run(flags: Flags, warnings: Vec<String>) -> anyhow::Result<()> {
         let listener =
             api::bind(&cli::bind_candidates(address)).await.with_context(|| format!("cannot listen on {address}"))?;
         addresses.push(listener.address);
-        serving.spawn(api::serve(front.clone(), listener, stop_serving.clone()));
+        serving.spawn(api::serve(front.clone(), listener, stall_max, stop_serving.clone()));
     }
 
     // Data, then the parts over it.

@@ -1,5 +1,6 @@
 //! The limits of queries: bombs, the queue, ending one, and a client that goes away.
 
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -245,6 +246,30 @@ async fn range_queries_are_answered_from_the_cache_unless_forbidden() {
         asked,
         "none of these looked into it"
     );
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_its_answer_for_a_while_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("prometheus.yml");
+    std::fs::write(&config, "cairn: {limits: {answer_stall_max: 100ms, query_answers_bytes_max: 1}}\n").unwrap();
+    let cairn = Cairn::start(dir.path(), &["--no-collector.host", &format!("--config.file={}", config.display())]);
+    let now = cairn::clock::Clock::system().now_ms() / 1000 * 1000;
+    let sent = cairn.post("/api/v1/write").body(body("m", 0..100, now, 1.0)).send().await.unwrap();
+    assert_eq!(sent.status(), 204);
+    // Far more than a socket takes for somebody who never reads on.
+    let mut lazy = std::net::TcpStream::connect(cairn.url.trim_start_matches("http://")).unwrap();
+    let path = format!("/api/v1/query_range?query=m&start={}&end={}&step=0.03", now / 1000, now / 1000 + 299);
+    write!(lazy, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", cairn.url.trim_start_matches("http://")).unwrap();
+    lazy.read_exact(&mut [0; 16]).unwrap();
+    // One answer at a time is sent: others wait until the first client is cut off.
+    wait_for("another answer", async || {
+        let status = cairn.get("/api/v1/query?query=m").send().await.unwrap().status().as_u16();
+        assert!([200, 503].contains(&status), "{status}");
+        (status == 200).then_some(())
+    })
+    .await;
+    drop(lazy);
 }
 
 #[tokio::test]
