@@ -41,7 +41,7 @@ pub const KNOWN: &[Known] = &[
         is: |query, difference| {
             let is_native = is_about(query, &["native", "custom", "rebound", "mixed"]);
             let is_seen = matches!(difference, Difference::Shape(_) | Difference::Value(..));
-            query.contains("s:") && is_native && is_seen
+            is_about(query, &["s:", "m:", "h:"]) && is_native && is_seen
         },
     },
     Known {
