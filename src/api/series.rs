@@ -38,7 +38,7 @@ pub(super) async fn series(
         let mut found = BTreeSet::new();
         for matchers in &selectors {
             let go_on = |count: usize| count <= series_max && control.check().is_ok();
-            let selection = tenant.db.select_while(matchers, range, &go_on).map_err(unread)?;
+            let selection = tenant.db.select_while(matchers, range, 1, &go_on).map_err(unread)?;
             let Some(selection) = selection.filter(|found| found.series.len() <= series_max) else {
                 control.check()?;
                 return Err(QueryError::Execution(format!(

@@ -3,7 +3,9 @@
 //! Here: the traits that a store implements, and their implementation for `storage::Db`.
 //! Elsewhere: unions of several tenants and remote stores (their own rooms).
 
-use storage::{Columns, Db, HistogramColumns, Labels, Matcher, SampleKind, SelectedSeries, Selection, TimeRange, View};
+use storage::{
+    Columns, Db, GoOn, HistogramColumns, Labels, Matcher, SampleKind, SelectedSeries, Selection, TimeRange, View,
+};
 
 /// Where an engine finds series. `storage::Db` is the usual one; a union of several is how federation reads.
 pub trait Source: Send + Sync {
@@ -12,12 +14,13 @@ pub trait Source: Send + Sync {
     fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<SourceSeries, SourceError>;
 
     /// The same for who may lose patience: `go_on` is asked now and then with how many series there are so far; `None` once
-    /// it says no. What finds its series at once need not ask.
+    /// it says no. What finds its series at once need not ask. `threads` may be used, the caller's among them.
     fn select_while(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
-        go_on: &dyn Fn(usize) -> bool,
+        _threads: usize,
+        go_on: &GoOn<'_>,
     ) -> Result<Option<SourceSeries>, SourceError> {
         let found = self.select(matchers, range)?;
         Ok(go_on(found.series.len()).then_some(found))
@@ -80,9 +83,10 @@ impl Source for Db {
         &self,
         matchers: &[Matcher],
         range: TimeRange,
-        go_on: &dyn Fn(usize) -> bool,
+        threads: usize,
+        go_on: &GoOn<'_>,
     ) -> Result<Option<SourceSeries>, SourceError> {
-        let found = Db::select_while(self, matchers, range, go_on).map_err(|e| SourceError(e.to_string()))?;
+        let found = Db::select_while(self, matchers, range, threads, go_on).map_err(|e| SourceError(e.to_string()))?;
         Ok(found.map(boxed))
     }
 }

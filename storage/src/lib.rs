@@ -62,7 +62,7 @@ mod view;
 mod wal;
 
 pub use batch::{Appended, Batch, RefuseReason, Refused};
-pub use db::{Db, Durability, Options};
+pub use db::{Db, Durability, GoOn, Options};
 pub use delete::DeleteOutcome;
 pub use error::{AppendError, DeleteError, OpenError, ReadError};
 pub use exemplar::{EXEMPLAR_LABEL_CHARS_MAX, Exemplar, ExemplarsAppended};

@@ -192,6 +192,8 @@ mod tests {
         let value = |labels: &Labels, m: &Matcher| labels.get(m.name()).unwrap_or_default().to_owned();
         let expected = all.iter().map(|s| s.labels()).filter(|l| matchers.iter().all(|m| m.matches(&value(l, m))));
         let found: Vec<String> = found.iter().map(|s| s.labels().to_string()).collect();
+        let shared_out = db.select_while(matchers, TimeRange::ALL, 3, &|_| true).unwrap().unwrap();
+        assert_eq!(shared_out.series.iter().map(|s| s.labels().to_string()).collect::<Vec<_>>(), found);
         assert_eq!(found, expected.map(Labels::to_string).collect::<Vec<_>>(), "{matchers:?}");
         found
     }
@@ -230,12 +232,23 @@ mod tests {
     }
 
     #[test]
+    fn threads_end_together_when_it_is_enough() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(dir.path(), Options::default()).unwrap();
+        add(&db, 0..5000);
+        for threads in [1, 4] {
+            let found = db.select_while(&[], TimeRange::ALL, threads, &|count| count < 600).unwrap();
+            assert!(found.is_none(), "{threads} threads");
+        }
+    }
+
+    #[test]
     fn it_holds_no_more_than_its_limit_and_nothing_that_was_asked_once() {
         let dir = tempfile::tempdir().unwrap();
         let listings_bytes_max = 100 * (SERIES_BYTES + LABELS_BYTES);
         let db = Db::open(dir.path(), Options { listings_bytes_max, ..Options::default() }).unwrap();
         add(&db, 0..90);
-        selected(&db, &[Matcher::equal("job", "1")]);
+        assert_eq!(db.select(&[Matcher::equal("job", "1")], TimeRange::ALL).unwrap().series.len(), 1);
         assert!(!db.listings.lock().kept.keys().any(|key| key.contains("job")));
         for job in 0..90 {
             let m =

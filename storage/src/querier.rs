@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::block::{Block, ChunkRef};
 use crate::chunk;
-use crate::db::SNAPSHOT_SERIES;
+use crate::db::{GoOn, SNAPSHOT_SERIES};
 use crate::head::HeadSeries;
 use crate::head::series::Sealed;
 use crate::histogram::head::HistogramChunk;
@@ -387,7 +387,7 @@ pub(crate) fn join(found: Vec<FoundSeries>, range: TimeRange) -> Vec<SelectedSer
 pub(crate) fn join_while(
     mut found: Vec<FoundSeries>,
     range: TimeRange,
-    go_on: &dyn Fn(usize) -> bool,
+    go_on: &GoOn<'_>,
 ) -> Option<Vec<SelectedSeries>> {
     // Stable and fast on runs that are sorted already: ranks stay in order.
     found.sort_by(|a, b| a.0.cmp(&b.0));

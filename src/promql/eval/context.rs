@@ -122,8 +122,13 @@ impl<'a> Context<'a> {
     pub(super) fn select_anew(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selected, QueryError> {
         self.check()?;
         let left = self.budget.series_left();
-        let go_on = |found: usize| found as u64 <= left && self.check().is_ok();
-        let Some(found) = self.source.select_while(matchers, range, &go_on).map_err(|e| expanding(&e))? else {
+        let budget = &self.budget;
+        let go_on = |found: usize| found as u64 <= left && budget.check().is_ok();
+        let spare = self.options.cores.saturating_sub(1);
+        let taken = self.helpers.take(spare, spare);
+        let found = self.source.select_while(matchers, range, 1 + taken.count(), &go_on);
+        drop(taken);
+        let Some(found) = found.map_err(|e| expanding(&e))? else {
             self.check()?;
             return Err(self.budget.too_many_series());
         };

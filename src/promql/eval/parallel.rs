@@ -32,17 +32,23 @@ pub(in crate::promql) struct Helpers {
 }
 
 /// Threads that are taken; gives them back.
-struct Taken<'h>(&'h Helpers, usize);
+pub(super) struct Taken<'h>(&'h Helpers, usize);
 
 impl Helpers {
     /// As many of `wanted` as are free, with `max` for all queries.
-    fn take(&self, wanted: usize, max: usize) -> Taken<'_> {
+    pub(super) fn take(&self, wanted: usize, max: usize) -> Taken<'_> {
         let mut taken = 0;
         let _ = self.busy.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |busy| {
             taken = wanted.min(max.saturating_sub(busy));
             Some(busy + taken)
         });
         Taken(self, taken)
+    }
+}
+
+impl Taken<'_> {
+    pub(super) fn count(&self) -> usize {
+        self.1
     }
 }
 
@@ -75,7 +81,7 @@ pub(super) fn each_in_order<T: Send>(
     let spare = cores.saturating_sub(1);
     let wanted = if is_worth(series, steps) { spare.min(series.len() / (2 * PORTION)) } else { 0 };
     let taken = helpers.take(wanted, spare);
-    if taken.1 == 0 {
+    if taken.count() == 0 {
         let mut room = Room::default();
         return series.iter().try_for_each(|one| take(one.as_ref(), work(one.as_ref(), &mut room)?));
     }
@@ -83,7 +89,7 @@ pub(super) fn each_in_order<T: Send>(
     std::thread::scope(|scope| {
         // However this ends, helpers are told.
         let _end = End { queue: &queue, is_caller: true };
-        for _ in 0..taken.1 {
+        for _ in 0..taken.count() {
             scope.spawn(|| queue.help(work));
         }
         queue.hand_on(work, take)

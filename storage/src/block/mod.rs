@@ -23,7 +23,7 @@ use self::page::{BadPage, PageKind};
 use self::starts::{StartsFile, starts_error};
 use self::writer::{CHUNKS_MAGIC, file_header};
 use crate::damage::DamageLog;
-use crate::db::SNAPSHOT_SERIES;
+use crate::db::{GoOn, SNAPSHOT_SERIES};
 use crate::fs::Fs;
 use crate::histogram::blobs;
 use crate::index::{Damage, SeriesRef};
@@ -257,7 +257,7 @@ impl Block {
         range: TimeRange,
         damage: &DamageLog,
         warnings: &mut Vec<String>,
-        go_on: &dyn Fn(usize) -> bool,
+        go_on: &GoOn<'_>,
     ) -> Result<Option<Vec<FoundSeries>>, Damage> {
         let tombstones = self.tombstones();
         let (mut bad, mut bad_starts) = (BTreeMap::new(), BTreeMap::new());
