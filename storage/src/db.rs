@@ -39,8 +39,9 @@ const LOCK_FILE: &str = "lock";
 const WAL_DIR: &str = "wal";
 /// Sensible lengths of a block: shorter ones drown in files, longer ones never leave the head.
 const BLOCK_MS: std::ops::RangeInclusive<i64> = 1_000..=31_536_000_000;
-/// A select releases the head's lock after so many series, so that appends do not wait for a large query.
-pub(crate) const SNAPSHOT_SERIES: usize = 512;
+/// A select releases the head's lock after so many series, so that appends do not wait for a large query: some ten
+/// microseconds. A thread that the kernel stops meanwhile lets them wait longer, which shorter turns make rarer.
+pub(crate) const SNAPSHOT_SERIES: usize = 64;
 /// A thread for fewer series costs more than it gives.
 const PART_SERIES_MIN: usize = if cfg!(test) { 16 } else { 8192 };
 

@@ -6,17 +6,23 @@
 //!
 //! Invariant: but for quantile, memory is one set of columns for each group, however many series come in.
 
+use std::ops::Range;
+
 use rustc_hash::FxHashMap;
 use storage::{Labels, METRIC_NAME};
 
 use super::annotate::{ignored_in_aggregation, invalid_quantile};
 use super::fold::Fold;
 use super::histogram_fold::HistogramFold;
+use super::parallel::on_cores;
 use super::row::{ABSENT, Row, Sink, is_absent};
 use super::{Done, Evaluator};
 use crate::promql::ast::{AggregateExpr, AggregateOp, Span};
 use crate::promql::functions::quantile::quantile;
 use crate::promql::types::QueryError;
+
+/// Steps whose quantiles are found at a time.
+const QUANTILE_STEPS: usize = 16;
 
 /// The rows of one group, folded.
 struct Group {
@@ -58,10 +64,11 @@ impl Evaluator<'_> {
             group.fold.push(row.values);
             Ok(())
         })?;
+        let mut quantiles = self.quantiles(&folded, &q)?.into_iter();
         for group in folded {
             self.ctx.check()?;
             let values = match group.fold {
-                Fold::Quantile(rows) => self.quantiles(&rows, &q)?,
+                Fold::Quantile(_) => quantiles.next().unwrap_or_default(),
                 fold => fold.finish(aggregate.op),
             };
             let mut row = Row { drop_name: group.drop_name, ..Row::new(group.labels, values) };
@@ -73,15 +80,32 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    fn quantiles(&self, rows: &[Vec<f64>], q: &[f64]) -> Result<Vec<f64>, QueryError> {
-        let mut values = Vec::with_capacity(rows.len());
-        let mut found = Vec::with_capacity(q.len());
-        for (step, &q) in q.iter().enumerate() {
-            self.check_now_and_then(step)?;
-            values.clear();
-            values.extend(rows.iter().map(|row| row[step]).filter(|v| !is_absent(*v)));
-            found.push(if values.is_empty() { ABSENT } else { quantile(q, &mut values) });
-        }
+    /// The quantiles of those groups that have kept their rows.
+    fn quantiles(&self, groups: &[Group], q: &[f64]) -> Result<Vec<Vec<f64>>, QueryError> {
+        let kept = groups.iter().filter_map(|group| match &group.fold {
+            Fold::Quantile(rows) => Some(rows),
+            _ => None,
+        });
+        let kept: Vec<&Vec<Vec<f64>>> = kept.collect();
+        let portions = (0..q.len()).step_by(QUANTILE_STEPS).map(|first| first..q.len().min(first + QUANTILE_STEPS));
+        let tasks: Vec<_> =
+            (0..kept.len()).flat_map(|group| portions.clone().map(move |steps| (group, steps))).collect();
+        let budget = &self.ctx.budget;
+        let work = |(group, steps): &(usize, Range<usize>)| {
+            budget.check()?;
+            let rows = kept[*group];
+            let mut values = Vec::with_capacity(rows.len());
+            let at_step = |step: usize| {
+                values.clear();
+                values.extend(rows.iter().map(|row| row[step]).filter(|v| !is_absent(*v)));
+                if values.is_empty() { ABSENT } else { quantile(q[step], &mut values) }
+            };
+            Ok(steps.clone().map(at_step).collect::<Vec<f64>>())
+        };
+        let cost = kept.iter().map(|rows| rows.len().saturating_mul(q.len())).sum();
+        let parts = on_cores(self.ctx.helpers, self.ctx.options.cores, cost, &tasks, &work)?;
+        let mut found = vec![Vec::with_capacity(q.len()); kept.len()];
+        tasks.iter().zip(parts).for_each(|((group, _), part)| found[*group].extend(part));
         Ok(found)
     }
 

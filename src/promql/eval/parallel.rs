@@ -96,6 +96,30 @@ pub(super) fn each_in_order<T: Send>(
     })
 }
 
+/// Does `work` for each of `tasks`; the results are in their order. `cost` is how many samples they look at in all.
+pub(super) fn on_cores<T: Sync, R: Send>(
+    helpers: &Helpers,
+    cores: usize,
+    cost: usize,
+    tasks: &[T],
+    work: &(impl Fn(&T) -> Result<R, QueryError> + Sync),
+) -> Result<Vec<R>, QueryError> {
+    let spare = cores.saturating_sub(1);
+    let taken = helpers.take(if cost >= WORTH { spare.min(tasks.len().saturating_sub(1)) } else { 0 }, spare);
+    let part_len = tasks.len().div_ceil(1 + taken.count()).max(1);
+    let all = |part: &[T]| part.iter().map(work).collect::<Result<Vec<R>, QueryError>>();
+    std::thread::scope(|scope| {
+        let mut parts = tasks.chunks(part_len);
+        let own = parts.next().unwrap_or_default();
+        let others: Vec<_> = parts.map(|part| scope.spawn(move || all(part))).collect();
+        let mut results = all(own)?;
+        for other in others {
+            results.append(&mut other.join().unwrap_or_else(|e| std::panic::resume_unwind(e))?);
+        }
+        Ok(results)
+    })
+}
+
 fn is_worth(series: &[Box<dyn SeriesReader>], steps: usize) -> bool {
     let mut cost = series.len().saturating_mul(steps);
     let mut left = series.iter();
