@@ -158,6 +158,18 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
+        reason: "limitk takes what comes first: series of several names that then cannot be told apart, or others",
+        is: |query, difference| {
+            let (Difference::Error { theirs: Some(error), ours: None }
+            | Difference::Error { theirs: None, ours: Some(error) }) = difference
+            else {
+                return false;
+            };
+            let are_alike = error.contains("multiple matches for labels") || error.contains("same labelset");
+            are_alike && query.contains("limitk ") && query.contains("__name__=~")
+        },
+    },
+    Known {
         reason: "which note about mixed samples is given depends on the order of series, and Prometheus reads a head in none",
         is: |query, difference| {
             let Difference::Note { text, .. } = difference else { return false };
