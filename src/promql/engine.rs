@@ -84,6 +84,7 @@ impl Engine {
         let grid = Grid { start: t, step: 0, count: 1 };
         let expr = &*resolved(expr, QueryTimes { step: 0, range: 0 })?;
         let context = Context::new(source, control, (&self.options, &self.helpers), query, grid, t).looking_at(expr);
+        control.numbers.expect_steps(grid.count);
         let evaluator = Evaluator::new(&context, grid);
         let value = match expr.value_type() {
             ValueType::Scalar => Value::Scalar { t, v: evaluator.scalar(expr)?[0] },
@@ -139,6 +140,7 @@ impl Engine {
         let timer = Timer::new(control, Phase::Inner);
         let expr = &*resolved(expr, QueryTimes { step, range: end.saturating_sub(start) })?;
         let context = Context::new(source, control, (&self.options, &self.helpers), query, grid, end).looking_at(expr);
+        control.numbers.expect_steps(grid.count);
         let evaluator = Evaluator::new(&context, grid);
         let rows = match found {
             ValueType::Scalar => vec![Row::new(storage::Labels::empty(), evaluator.scalar(expr)?)],

@@ -22,7 +22,7 @@ mod source;
 mod types;
 
 pub use engine::Engine;
-pub use numbers::{QueryNumbers, Used};
+pub use numbers::{QueryNumbers, Samples, Used};
 pub use parse::{ParseError, ParseOptions, QUERY_BYTES_MAX, parse, parse_selector, parse_with};
 pub use plan::{Plan, Reads, plan};
 pub use pretty::layout;

@@ -3,8 +3,7 @@
 //! Here: counters that whoever evaluates the query adds to, and a copy of them. Elsewhere: what they may come to
 //! (`eval::budget`), JSON (`api`).
 //!
-//! Samples are counted as Prometheus does: an instant selector looks at one for each series and step, a range function at
-//! all of its window; what happens inside a subquery is not counted, its windows are.
+//! Samples are counted as Prometheus does; `eval::counting` says how.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,26 +12,51 @@ use std::time::Duration;
 /// Counters of one query.
 #[derive(Debug, Default)]
 pub struct QueryNumbers {
-    samples: AtomicU64,
+    looked_at: AtomicU64,
+    read: AtomicU64,
     samples_peak: AtomicU64,
     series: AtomicU64,
-    steps: Option<Mutex<Vec<u64>>>,
+    steps: Option<Mutex<Vec<Samples>>>,
     prepare_ns: AtomicU64,
     inner_ns: AtomicU64,
     sort_ns: AtomicU64,
 }
 
+/// Samples, counted in two ways.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Samples {
+    /// Those that a step looked at, again for each step.
+    pub looked_at: u64,
+    /// Those of them that no step before it had looked at.
+    pub read: u64,
+}
+
+impl std::ops::AddAssign for Samples {
+    fn add_assign(&mut self, other: Self) {
+        self.looked_at += other.looked_at;
+        self.read += other.read;
+    }
+}
+
+impl std::ops::Sub for Samples {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Samples { looked_at: self.looked_at - other.looked_at, read: self.read - other.read }
+    }
+}
+
 /// A copy of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Used {
-    /// Samples that were looked at.
-    pub samples: u64,
+    /// Samples that were looked at and read.
+    pub samples: Samples,
     /// Most samples that were held at one moment.
     pub samples_peak: u64,
     /// Series that were selected.
     pub series: u64,
-    /// Samples that were looked at, for each step; empty unless asked for.
-    pub samples_per_step: Vec<u64>,
+    /// The same for each step; empty unless asked for.
+    pub samples_per_step: Vec<Samples>,
     /// Parsing.
     pub prepare: Duration,
     /// Evaluating.
@@ -59,7 +83,7 @@ impl QueryNumbers {
     pub fn used(&self) -> Used {
         let time = |ns: &AtomicU64| Duration::from_nanos(ns.load(Ordering::Relaxed));
         Used {
-            samples: self.samples.load(Ordering::Relaxed),
+            samples: self.samples(),
             samples_peak: self.samples_peak.load(Ordering::Relaxed),
             series: self.series.load(Ordering::Relaxed),
             samples_per_step: self.steps.as_ref().map(|s| lock(s).clone()).unwrap_or_default(),
@@ -73,9 +97,16 @@ impl QueryNumbers {
         self.steps.is_some()
     }
 
-    /// Samples that were looked at so far.
-    pub(super) fn samples(&self) -> u64 {
-        self.samples.load(Ordering::Relaxed)
+    /// How many steps there are, so that those without samples show.
+    pub(super) fn expect_steps(&self, count: usize) {
+        if let Some(steps) = &self.steps {
+            lock(steps).resize(count, Samples::default());
+        }
+    }
+
+    /// Samples that were looked at and read so far.
+    pub(super) fn samples(&self) -> Samples {
+        Samples { looked_at: self.looked_at.load(Ordering::Relaxed), read: self.read.load(Ordering::Relaxed) }
     }
 
     pub(super) fn saw_peak(&self, held: u64) {
@@ -89,18 +120,19 @@ impl QueryNumbers {
         self.series.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Samples that were looked at, all steps together.
-    pub(super) fn saw_samples(&self, count: u64) {
-        self.samples.fetch_add(count, Ordering::Relaxed);
+    /// Samples that were looked at and read, all steps together.
+    pub(super) fn saw_samples(&self, found: Samples) {
+        self.looked_at.fetch_add(found.looked_at, Ordering::Relaxed);
+        self.read.fetch_add(found.read, Ordering::Relaxed);
     }
 
     /// The same, for each step; only where steps are counted.
-    pub(super) fn saw_at_steps(&self, counts: impl Iterator<Item = (usize, u64)>) {
+    pub(super) fn saw_at_steps(&self, counts: impl Iterator<Item = (usize, Samples)>) {
         let Some(steps) = &self.steps else { return };
         let mut steps = lock(steps);
         for (step, count) in counts {
             if steps.len() <= step {
-                steps.resize(step + 1, 0);
+                steps.resize(step + 1, Samples::default());
             }
             steps[step] += count;
         }
@@ -116,6 +148,6 @@ impl QueryNumbers {
     }
 }
 
-fn lock(steps: &Mutex<Vec<u64>>) -> std::sync::MutexGuard<'_, Vec<u64>> {
+fn lock(steps: &Mutex<Vec<Samples>>) -> std::sync::MutexGuard<'_, Vec<Samples>> {
     steps.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -99,7 +99,7 @@ impl ActiveQueries {
             client: entry.client.clone(),
             since_ms: entry.since_ms,
             is_waiting: !entry.runs.load(Ordering::Relaxed),
-            samples: entry.control.numbers.used().samples,
+            samples: entry.control.numbers.used().samples.looked_at,
         };
         mine.map(show).collect()
     }

@@ -3,12 +3,14 @@
 use serde_json::{Value, json};
 
 use super::{Cost, When};
+use crate::promql::Samples;
 
 /// Timings in seconds, and samples.
 pub fn stats_json(cost: &Cost, when: When) -> Value {
     let used = &cost.used;
     let mut samples = json!({
-        "totalQueryableSamples": used.samples,
+        "totalQueryableSamples": used.samples.looked_at,
+        "samplesRead": used.samples.read,
         "peakSamples": used.samples_peak,
     });
     if !used.samples_per_step.is_empty() {
@@ -17,8 +19,11 @@ pub fn stats_json(cost: &Cost, when: When) -> Value {
             When::Range { start, step, .. } => (start, step),
         };
         let at = |step_number: usize| start.saturating_add(step.saturating_mul(step_number as i64)) as f64 / 1000.0;
-        let steps = used.samples_per_step.iter().enumerate().map(|(i, count)| json!([at(i), count]));
-        samples["totalQueryableSamplesPerStep"] = steps.collect();
+        let steps = |count: fn(&Samples) -> u64| -> Value {
+            used.samples_per_step.iter().enumerate().map(|(i, samples)| json!([at(i), count(samples)])).collect()
+        };
+        samples["totalQueryableSamplesPerStep"] = steps(|samples| samples.looked_at);
+        samples["samplesReadPerStep"] = steps(|samples| samples.read);
     }
     json!({
         "timings": {

@@ -76,11 +76,20 @@ async fn queries_take_prometheus_options() {
     let timings =
         ["evalTotalTime", "execQueueTime", "execTotalTime", "innerEvalTime", "queryPreparationTime", "resultSortTime"];
     assert_eq!((keys(&stats), keys(&stats["timings"])), (vec!["samples", "timings"], timings.to_vec()));
-    assert_eq!(keys(&stats["samples"]), ["peakSamples", "totalQueryableSamples"]);
+    assert_eq!(keys(&stats["samples"]), ["peakSamples", "samplesRead", "totalQueryableSamples"]);
     let all = cairn.data(&format!("{range}&stats=all")).await["stats"].take();
     assert_eq!(all["samples"]["totalQueryableSamples"], 6);
     let steps = json!([[at as f64, 2], [(at + 1) as f64, 2], [(at + 2) as f64, 2]]);
     assert_eq!(all["samples"]["totalQueryableSamplesPerStep"], steps);
+    // Looked at are all windows, read is what is new in them.
+    let windows = range.replace("sum(m)", "sum(count_over_time(m[2s]))");
+    let samples = cairn.data(&format!("{windows}&stats=all")).await["stats"]["samples"].take();
+    let per_step = |counts: [u64; 3]| {
+        Value::from_iter(counts.iter().enumerate().map(|(i, count)| json!([(at + i as i64) as f64, count])))
+    };
+    assert_eq!(samples["totalQueryableSamples"], 10);
+    assert_eq!(samples["totalQueryableSamplesPerStep"], per_step([2, 4, 4]));
+    assert_eq!((&samples["samplesRead"], &samples["samplesReadPerStep"]), (&json!(6), &per_step([2, 2, 2])));
     // Of ten seconds after the last sample, a lookback of five minutes shows it, one of five seconds does not.
     let late = format!("/api/v1/query?query=m&time={}", at + 12);
     assert_eq!(cairn.data(&late).await["result"].as_array().unwrap().len(), 2);

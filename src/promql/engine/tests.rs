@@ -1,5 +1,7 @@
 //! The engine's edges: limits, ends, times far out, and what a source may do.
 
+mod counting;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -169,27 +171,11 @@ fn long_ways_look_for_the_end() {
 }
 
 #[test]
-fn counts_the_samples_that_it_looks_at() {
-    let source = memory(2);
-    let used = |query: &str| {
-        let control = control().counting_steps();
-        engine().range(&source, query, 600_000, 720_000, 60_000, &control).unwrap();
-        let used = control.numbers.used();
-        (used.samples, used.samples_per_step)
-    };
-    assert_eq!(used("m"), (6, vec![2, 2, 2]));
-    assert_eq!(used("sum(rate(m[5m]))"), (30, vec![10, 10, 10]));
-    assert_eq!(used("1 + 1"), (0, vec![]));
-    // The windows count, not what a subquery reads to fill them.
-    assert_eq!(used("max_over_time(rate(m[5m])[2m:1m])"), (12, vec![4, 4, 4]));
-}
-
-#[test]
 fn equal_parts_are_evaluated_once() {
     let used = |query: &str| {
         let (source, control) = (memory(3), control());
         let answer = engine().range(&source, query, 600_000, 720_000, 60_000, &control).unwrap();
-        (source.asked.into_inner().unwrap().len(), control.numbers.used().samples, answer)
+        (source.asked.into_inner().unwrap().len(), control.numbers.used().samples.looked_at, answer)
     };
     let (asked, samples, once) = used("sum(m) / (sum(m) + 1)");
     assert_eq!((asked, samples), (1, 18), "both count as looked at");

@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use super::grid::Grid;
 use super::row::Row;
 use crate::promql::ast::{Expr, ExprKind, ValueType};
+use crate::promql::numbers::Samples;
 
 /// Longer queries are not looked at: each part is compared as text.
 const NODES_MAX: usize = 500;
@@ -25,15 +26,18 @@ const KEPT_MAX: usize = 1 << 20;
 pub(super) struct Common {
     /// By address: which one it is.
     places: FxHashMap<usize, usize>,
-    kept: RefCell<FxHashMap<(usize, Grid), Rc<Kept>>>,
+    kept: RefCell<FxHashMap<Place, Rc<Kept>>>,
 }
+
+/// Which one it is, at which times, and whether its samples count as looked at.
+type Place = (usize, Grid, bool);
 
 /// What the first evaluation gave.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) rows: Vec<Row>,
-    /// Samples that were looked at.
-    pub(super) samples: u64,
+    /// Samples that were counted.
+    pub(super) samples: Samples,
 }
 
 /// Rows on their way to being kept.
@@ -58,12 +62,12 @@ impl Common {
         if self.places.is_empty() { None } else { self.places.get(&address(expr)).copied() }
     }
 
-    pub(super) fn kept(&self, number: usize, grid: Grid) -> Option<Rc<Kept>> {
-        self.kept.borrow().get(&(number, grid)).cloned()
+    pub(super) fn kept(&self, place: Place) -> Option<Rc<Kept>> {
+        self.kept.borrow().get(&place).cloned()
     }
 
-    pub(super) fn keep(&self, number: usize, grid: Grid, kept: Kept) {
-        self.kept.borrow_mut().insert((number, grid), Rc::new(kept));
+    pub(super) fn keep(&self, place: Place, kept: Kept) {
+        self.kept.borrow_mut().insert(place, Rc::new(kept));
     }
 }
 

@@ -82,6 +82,8 @@ impl Evaluator<'_> {
             }
             if let Some(times) = look_back(&columns, reference, self.lookback_ms(), Pick::Time) {
                 let row = Row::new(series.labels().clone(), times);
+                let at_steps = (0..self.grid.count).filter(|step| row.is_present(*step)).map(|step| (step, 1));
+                self.count_found(row.present_count(), at.is_some(), at_steps);
                 self.ctx.charge(row.cost())?;
                 rows.push(row);
             }

@@ -10,12 +10,13 @@ use storage::{Columns, CounterResetHint, HistogramColumns};
 
 use super::annotate::{self, Told};
 use super::context::{Context, expanding};
+use super::counting::Seen;
 use super::extended::extension_of;
 use super::grid::Grid;
 use super::range_call::WindowFn;
 use super::row::{ABSENT, Row, empty_column};
 use super::stats_only::Converter;
-use super::window::{RangeSeries, Seen, Window, Windows};
+use super::window::{RangeSeries, Window, Windows};
 use super::{Done, Evaluator};
 use crate::promql::ast::{Call, Extension, Span, VectorSelector};
 use crate::promql::functions::native_extended::{from_anchor, from_end_to_end};
@@ -50,7 +51,7 @@ impl HistogramRange {
     }
 }
 
-impl Windows {
+impl Windows<'_> {
     /// As `slide`, for a series with histograms: `visit` sees the steps that have samples of any kind.
     pub(super) fn slide_mixed(
         &self,
@@ -63,11 +64,18 @@ impl Windows {
         let mut since_check = 0;
         let t = range.t();
         let (mut first_float, mut after_float, mut first, mut after) = (0, 0, 0, 0);
-        let mut seen = Seen::new(&ctx.budget, self.is_counted);
+        let mut seen = Seen::new(&ctx.budget.control().numbers, self.counting, self.counts);
+        // What the histograms before each count as, together.
+        let mut worth = Vec::with_capacity(t.len() + 1);
+        worth.push(0);
+        for histogram in range.histograms() {
+            worth.push(worth.last().copied().unwrap_or(0) + histogram.cost());
+        }
         for step in 0..self.reference.count {
             let end = self.reference.time(step);
             let start = end.saturating_sub(self.range_ms);
             let (from, until) = self.reach.widened(start, end);
+            let (floats_before, before) = (after_float, after);
             after_float += columns.t[after_float..].iter().take_while(|&&t| t <= until).count();
             first_float += columns.t[first_float..].iter().take_while(|&&t| t <= from).count();
             after += t[after..].iter().take_while(|&&t| t <= until).count();
@@ -86,7 +94,9 @@ impl Windows {
                 visit(step, MixedWindow { floats, range, first: first.min(after), after });
             }
             let (floats, histograms) = (after_float - first_float.min(after_float), after - first.min(after));
-            seen.add(step, floats + histograms * range.cost() / t.len().max(1));
+            let new_floats = after_float.saturating_sub(first_float.max(floats_before));
+            let worth = |from: usize| worth[after] - worth[from.min(after)];
+            seen.add(step, floats + worth(first), new_floats + worth(first.max(before)));
             since_check += floats + 16 * histograms;
             if since_check > SAMPLES_BETWEEN_CHECKS {
                 since_check = 0;
@@ -123,7 +133,7 @@ impl Evaluator<'_> {
     pub(super) fn mixed_range_row(
         &self,
         call: &Call,
-        windows: Windows,
+        windows: Windows<'_>,
         series: &RangeSeries<'_>,
         range: &HistogramRange,
         function: &mut WindowFn<'_>,
@@ -140,7 +150,7 @@ impl Evaluator<'_> {
     /// The row of what `find` finds in each window, if that is anything.
     pub(super) fn row_of_windows(
         &self,
-        windows: Windows,
+        windows: Windows<'_>,
         series: &RangeSeries<'_>,
         range: &HistogramRange,
         find: &mut dyn FnMut(usize, MixedWindow<'_>) -> Option<Found>,

@@ -4,7 +4,7 @@
 //! Elsewhere: reading series (`selector`, `window`, with modifiers `extended`), `aggregate` with `rank` and `limit`,
 //! `binary` with `matching` and `fill`, function calls (`call`, `range_call`, `buckets`, `quantiles`, `relabel`, `info`),
 //! native histograms where they need more (`histogram_selector`, `histogram_fold`, `mixed_range`, `mixed_binary`), what a
-//! query shares (`context`) and may use (`budget`), dropping names (`names`).
+//! query shares (`context`) and may use (`budget`), counting samples (`counting`), dropping names (`names`).
 //!
 //! Columnar: a node yields one [`Row`] for each series with a value for every step, never one vector for each step.
 //! Rows are handed on one at a time where the node allows, so that an aggregation holds its groups and not its input.
@@ -18,6 +18,7 @@ mod call;
 mod common;
 mod context;
 mod count_values;
+mod counting;
 mod extended;
 mod fill;
 mod fold;
@@ -56,26 +57,26 @@ pub(super) use window::Window;
 use super::ast::{Expr, ExprKind};
 use super::types::QueryError;
 use common::{Keeping, Kept};
+use counting::Counting;
 use row::Sink;
 
 /// Evaluates expressions on one grid of times; subqueries get an evaluator of their own.
 pub(super) struct Evaluator<'a> {
     ctx: &'a Context<'a>,
     grid: Grid,
-    /// Inside a subquery, where samples are not counted.
-    is_inner: bool,
+    counting: Counting,
 }
 
 type Done = Result<(), QueryError>;
 
 impl<'a> Evaluator<'a> {
     pub(super) fn new(ctx: &'a Context<'a>, grid: Grid) -> Self {
-        Evaluator { ctx, grid, is_inner: false }
+        Evaluator { ctx, grid, counting: Counting::of_query() }
     }
 
     /// For what stands inside a subquery.
-    fn inner(ctx: &'a Context<'a>, grid: Grid) -> Self {
-        Evaluator { ctx, grid, is_inner: true }
+    fn inner(ctx: &'a Context<'a>, grid: Grid, counting: Counting) -> Self {
+        Evaluator { ctx, grid, counting }
     }
 
     /// The rows of an instant vector expression with names dropped where the language drops them.
@@ -114,7 +115,8 @@ impl<'a> Evaluator<'a> {
 
     /// Hands every row of an instant vector expression to `sink`, each as soon as it is ready.
     fn each_row(&self, expr: &Expr, sink: &mut Sink<'_>) -> Done {
-        match self.ctx.common.number(expr) {
+        // Where some steps do not count, what has been counted for others is not what they would count.
+        match self.ctx.common.number(expr).filter(|_| !self.counting.has_gaps()) {
             None => self.each_own_row(expr, sink),
             Some(number) => self.each_common_row(number, expr, sink),
         }
@@ -123,7 +125,8 @@ impl<'a> Evaluator<'a> {
     /// Rows of an expression that the query has several times.
     fn each_common_row(&self, number: usize, expr: &Expr, sink: &mut Sink<'_>) -> Done {
         let numbers = &self.ctx.budget().control().numbers;
-        if let Some(kept) = self.ctx.common.kept(number, self.grid) {
+        let place = (number, self.grid, self.counting.is_looked_at());
+        if let Some(kept) = self.ctx.common.kept(place) {
             numbers.saw_samples(kept.samples);
             return kept.rows.iter().try_for_each(|row| sink(row.clone()));
         }
@@ -136,7 +139,7 @@ impl<'a> Evaluator<'a> {
         if let Some(keeping) = keeping.filter(|_| self.ctx.told() == told) {
             let kept = Kept { rows: keeping.into_rows(), samples: numbers.samples() - samples };
             kept.rows.iter().try_for_each(|row| self.ctx.budget().charge_row(row))?;
-            self.ctx.common.keep(number, self.grid, kept);
+            self.ctx.common.keep(place, kept);
         }
         Ok(())
     }

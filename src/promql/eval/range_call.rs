@@ -7,6 +7,7 @@ use storage::{Columns, Labels};
 
 use super::annotate::invalid_quantile;
 use super::budget::Budget;
+use super::counting::Counts;
 use super::parallel::{Room, each_in_order};
 use super::row::{ABSENT, Overlap, Row, Sink, is_absent};
 use super::window::{RangeSeries, Window, Windows, read_floats};
@@ -156,10 +157,11 @@ impl Evaluator<'_> {
     }
 
     /// Factors matter only where there are samples of any kind.
-    fn refuse(&self, refused: &[Option<String>], windows: Windows, series: &RangeSeries<'_>) -> Done {
+    fn refuse(&self, refused: &[Option<String>], windows: Windows<'_>, series: &RangeSeries<'_>) -> Done {
         let no_histograms = HistogramRange::default();
         let mut first = None;
         let range = series.histograms.unwrap_or(&no_histograms);
+        let windows = Windows { counts: Counts::Nothing, ..windows };
         windows.slide_mixed(self.ctx, series.columns, range, &mut |step, _| {
             first = first.take().or(refused[step].as_ref());
         })?;
@@ -204,7 +206,7 @@ fn pure_fn(call: &Call) -> Option<PureFn> {
 /// What the function makes of each window; `None` if it has a value for none of them.
 fn slid(
     budget: &Budget<'_>,
-    windows: Windows,
+    windows: Windows<'_>,
     columns: &Columns,
     steps: usize,
     function: &mut dyn FnMut(usize, Window<'_>) -> Option<f64>,

@@ -51,6 +51,7 @@ impl Evaluator<'_> {
             budget.release(cost);
             Ok(Some(values))
         };
+        let is_fixed = selector.at.is_some();
         let selected = self.select_instant(selector)?;
         let (cores, steps) = (self.ctx.options.cores, self.grid.count);
         let mut columns = Columns::default();
@@ -66,35 +67,19 @@ impl Evaluator<'_> {
                     false => self.look_back_mixed(selector, series, &columns, (reference, lookback_ms), pick)?,
                 };
                 if let Some(row) = row {
-                    let floats = row.values.iter().filter(|v| !is_absent(**v)).count();
-                    let histograms: usize = row.each_histogram().map(|(_, h)| h.cost()).sum();
-                    self.count_looked_at(floats + histograms, Some(&row.values));
-                    if !self.is_inner {
-                        let worth = row.each_histogram().map(|(step, h)| (step, h.cost() as u64));
-                        self.ctx.budget.control().numbers.saw_at_steps(worth);
-                    }
+                    // A histogram counts as many samples as it is worth.
+                    let at_steps =
+                        || present(&row.values).chain(row.each_histogram().map(|(step, h)| (step, h.cost())));
+                    self.count_found(at_steps().map(|(_, worth)| worth).sum(), is_fixed, at_steps());
                     sink(row)?;
                 }
                 self.ctx.release(cost);
                 return Ok(());
             };
             let (values, found) = values;
-            self.count_looked_at(found, values.as_deref());
+            self.count_found(found, is_fixed, present(values.as_deref().unwrap_or_default()));
             values.map_or(Ok(()), |values| sink(Row::new(series.labels().clone(), values)))
         })
-    }
-
-    /// A sample for each step that has one; histograms count as many as they are worth, and see to their steps themselves.
-    fn count_looked_at(&self, found: usize, values: Option<&[f64]>) {
-        if self.is_inner || found == 0 {
-            return;
-        }
-        let numbers = &self.ctx.budget.control().numbers;
-        numbers.saw_samples(found as u64);
-        if numbers.has_steps() {
-            let floats = values.unwrap_or_default().iter().enumerate().filter(|(_, v)| !is_absent(**v));
-            numbers.saw_at_steps(floats.map(|(step, _)| (step, 1)));
-        }
     }
 
     pub(super) fn select_instant(&self, selector: &VectorSelector) -> Result<Selected, QueryError> {
@@ -120,4 +105,9 @@ impl Evaluator<'_> {
     pub(super) fn lookback_ms(&self) -> i64 {
         i64::try_from(self.ctx.options.lookback.as_millis()).unwrap_or(i64::MAX)
     }
+}
+
+/// One sample at each step that has one.
+fn present(values: &[f64]) -> impl Iterator<Item = (usize, usize)> {
+    values.iter().enumerate().filter(|(_, v)| !is_absent(**v)).map(|(step, _)| (step, 1))
 }

@@ -38,7 +38,7 @@ impl Evaluator<'_> {
     pub(super) fn started_row(
         &self,
         call: &Call,
-        windows: Windows,
+        windows: Windows<'_>,
         series: &RangeSeries<'_>,
         reader: &dyn SeriesReader,
     ) -> Result<Option<Row>, QueryError> {

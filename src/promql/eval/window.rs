@@ -9,6 +9,7 @@ use storage::{Columns, Labels, TimeRange, is_stale_nan};
 
 use super::budget::Budget;
 use super::context::{Selected, expanding};
+use super::counting::{Counting, Counts, Seen};
 use super::extended::{Reach, points_of};
 use super::grid::Grid;
 use super::row::is_absent;
@@ -31,14 +32,15 @@ pub(super) struct RangeSeries<'s> {
 
 /// Where the windows of a range vector lie.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Windows {
+pub(super) struct Windows<'e> {
     /// The right ends.
     pub(super) reference: Grid,
     pub(super) range_ms: i64,
     /// How far beyond their ends samples are looked at.
     pub(super) reach: Reach,
-    /// Whether what they show counts as looked at.
-    pub(super) is_counted: bool,
+    /// How what they show counts, and what as.
+    pub(super) counting: &'e Counting,
+    pub(super) counts: Counts,
 }
 
 /// What a range function sees at one step.
@@ -56,7 +58,7 @@ pub(crate) struct Window<'s> {
     pub(crate) end: i64,
 }
 
-impl Windows {
+impl Windows<'_> {
     /// Calls `visit` with the number of each step that has samples, and its window. Wide windows at many steps are
     /// much work for one series, so the query's end is looked for on the way.
     pub(super) fn slide(
@@ -68,12 +70,13 @@ impl Windows {
         const SAMPLES_BETWEEN_CHECKS: usize = 1 << 20;
         let mut since_check = 0;
         let (mut first, mut after) = (0, 0);
-        let mut seen = Seen::new(budget, self.is_counted);
+        let mut seen = Seen::new(&budget.control().numbers, self.counting, self.counts);
         let rises = rises(&columns.v);
         for step in 0..self.reference.count {
             let end = self.reference.time(step);
             let start = end.saturating_sub(self.range_ms);
             let (from, until) = self.reach.widened(start, end);
+            let after_before = after;
             while columns.t.get(after).is_some_and(|&t| t <= until) {
                 after += 1;
             }
@@ -83,7 +86,7 @@ impl Windows {
             if first < after {
                 visit(step, Window { t: &columns.t[first..after], v: &columns.v[first..after], rises, start, end });
             }
-            seen.add(step, after - first);
+            seen.add(step, after - first, after.saturating_sub(first.max(after_before)));
             since_check += after - first;
             if since_check > SAMPLES_BETWEEN_CHECKS {
                 since_check = 0;
@@ -100,68 +103,41 @@ pub(super) fn rises(values: &[f64]) -> bool {
     !values.windows(2).fold(false, |any, pair| any | (pair[1] < pair[0]))
 }
 
-/// Samples of one series that windows showed, told when it is dropped.
-pub(super) struct Seen<'c> {
-    budget: &'c Budget<'c>,
-    is_counted: bool,
-    counts_steps: bool,
-    samples: u64,
-    steps: Vec<(usize, u64)>,
-}
-
-impl<'c> Seen<'c> {
-    pub(super) fn new(budget: &'c Budget<'_>, is_counted: bool) -> Self {
-        let counts_steps = is_counted && budget.control().numbers.has_steps();
-        Seen { budget, is_counted, counts_steps, samples: 0, steps: Vec::new() }
-    }
-
-    pub(super) fn add(&mut self, step: usize, samples: usize) {
-        self.samples += samples as u64;
-        if self.counts_steps {
-            self.steps.push((step, samples as u64));
-        }
-    }
-}
-
-impl Drop for Seen<'_> {
-    fn drop(&mut self) {
-        if self.is_counted {
-            let numbers = &self.budget.control().numbers;
-            numbers.saw_samples(self.samples);
-            if self.counts_steps {
-                numbers.saw_at_steps(self.steps.drain(..));
-            }
-        }
-    }
-}
-
 impl Evaluator<'_> {
     /// Where the windows of range vector `arg` lie.
-    pub(super) fn windows(&self, arg: &Expr) -> Result<Windows, QueryError> {
-        let (at, offset_ms, range_ms) = match &arg.unwrap_parens().kind {
-            ExprKind::Matrix(m) => (m.selector.at, m.selector.offset_ms, m.range_ms),
-            ExprKind::Subquery(s) => (s.at, s.offset_ms, s.range_ms),
+    pub(super) fn windows(&self, arg: &Expr) -> Result<Windows<'_>, QueryError> {
+        let (at, offset_ms, range_ms, counts) = match &arg.unwrap_parens().kind {
+            ExprKind::Matrix(m) => (m.selector.at, m.selector.offset_ms, m.range_ms, Counts::LookedAtAndRead),
+            ExprKind::Subquery(s) => (s.at, s.offset_ms, s.range_ms, Counts::LookedAt),
             _ => return Err(impossible("a range vector")),
         };
         let reach = self.reach(arg);
         let reference = self.grid.reference(self.ctx.at_time(at), offset_ms);
-        Ok(Windows { reference, range_ms, reach, is_counted: !self.is_inner })
+        Ok(Windows { reference, range_ms, reach, counting: &self.counting, counts })
     }
 
     /// Hands every series of range vector `arg` to `visit`.
     pub(super) fn each_range_series(&self, arg: &Expr, visit: &mut dyn FnMut(RangeSeries<'_>) -> Done) -> Done {
         match &arg.unwrap_parens().kind {
             ExprKind::Matrix(matrix) => self.each_stored_series(matrix, visit),
-            ExprKind::Subquery(subquery) => self.each_subquery_series(subquery, self.windows(arg)?, visit),
+            ExprKind::Subquery(subquery) => self.each_subquery_series(subquery, self.windows(arg)?, false, visit),
             _ => Err(impossible("a range vector")),
         }
     }
 
     /// A range vector as an answer of its own: the samples of the last window.
     pub(in crate::promql) fn matrix(&self, expr: &Expr) -> Result<Vec<MatrixSeries>, QueryError> {
-        let windows = self.windows(expr)?;
+        let mut windows = self.windows(expr)?;
         let mut found = Vec::new();
-        self.each_range_series(expr, &mut |series| {
+        let subquery = match &expr.unwrap_parens().kind {
+            ExprKind::Subquery(subquery) => Some(subquery),
+            _ => None,
+        };
+        if subquery.is_some() {
+            // No function looks at its windows: what is looked at is what stands inside.
+            windows.counts = Counts::Nothing;
+        }
+        let mut visit = |series: RangeSeries<'_>| {
             let (mut points, mut histograms) = (Vec::new(), Vec::new());
             let no_histograms = HistogramRange::default();
             let range = series.histograms.unwrap_or(&no_histograms);
@@ -179,7 +155,11 @@ impl Evaluator<'_> {
                 found.push(MatrixSeries { labels, points, histograms });
             }
             Ok(())
-        })?;
+        };
+        match subquery {
+            Some(subquery) => self.each_subquery_series(subquery, windows, true, &mut visit)?,
+            None => self.each_range_series(expr, &mut visit)?,
+        }
         Ok(found)
     }
 
@@ -215,10 +195,12 @@ impl Evaluator<'_> {
         Ok(())
     }
 
+    /// `is_looked_at`: whether what stands inside counts as looked at.
     fn each_subquery_series(
         &self,
         subquery: &SubqueryExpr,
-        windows: Windows,
+        windows: Windows<'_>,
+        is_looked_at: bool,
         visit: &mut dyn FnMut(RangeSeries<'_>) -> Done,
     ) -> Done {
         let default_step = i64::try_from(self.ctx.options.subquery_step.as_millis()).unwrap_or(i64::MAX);
@@ -230,8 +212,12 @@ impl Evaluator<'_> {
         if grid.count as u64 > self.ctx.options.samples_max {
             return Err(super::too_many_samples(self.ctx.options.samples_max));
         }
+        let numbers = &self.ctx.budget.control().numbers;
+        let counting = Counting::of_subquery(numbers, grid, &windows, is_looked_at);
+        let held = counting.cost();
+        self.ctx.charge(held)?;
         let mut columns = Columns::default();
-        Evaluator::inner(self.ctx, grid).each_row(&subquery.expr, &mut |row| {
+        Evaluator::inner(self.ctx, grid, counting).each_row(&subquery.expr, &mut |row| {
             columns.clear();
             for (step, &v) in row.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
                 columns.push(grid.time(step), v);
@@ -244,7 +230,9 @@ impl Evaluator<'_> {
             visit(RangeSeries { labels, drop_name, columns: &columns, histograms, started: None })?;
             self.ctx.release(cost);
             Ok(())
-        })
+        })?;
+        self.ctx.release(held);
+        Ok(())
     }
 }
 
