@@ -8,21 +8,17 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use crate::append::{Window, Writer};
-use crate::block::Block;
 use crate::block::meta::BlockId;
 use crate::blocks::{BLOCKS_DIR, Blocks};
 use crate::damage::DamageLog;
 use crate::fs::{AtPath, Fs, RealFs};
-use crate::head::series::Sealed;
-use crate::head::{self, Head};
-use crate::index::{Damage, SeriesRef};
+use crate::head::Head;
 use crate::listing::Listings;
-use crate::querier::{self, FoundSeries};
 use crate::recover::RefusalCell;
 use crate::retention::{Anchor, STEP_MS};
 use crate::snapshot::load::load;
@@ -30,20 +26,12 @@ use crate::snapshot::{HEAD_DIR, SnapshotNumbers, Snapshots};
 use crate::touched::Touched;
 use crate::wal::Wal;
 use crate::wal::replay::{Start, list_segments, replay};
-use crate::{
-    AppendError, Appended, Batch, Cardinality, Labels, Matcher, OpenError, ReadError, Refusal, Selection, Stats,
-    TimeRange,
-};
+use crate::{AppendError, Appended, Batch, Cardinality, OpenError, Refusal, Stats};
 
 const LOCK_FILE: &str = "lock";
 const WAL_DIR: &str = "wal";
 /// Sensible lengths of a block: shorter ones drown in files, longer ones never leave the head.
 const BLOCK_MS: std::ops::RangeInclusive<i64> = 1_000..=31_536_000_000;
-/// A select releases the head's lock after so many series, so that appends do not wait for a large query: some ten
-/// microseconds. A thread that the kernel stops meanwhile lets them wait longer, which shorter turns make rarer.
-pub(crate) const SNAPSHOT_SERIES: usize = 64;
-/// A thread for fewer series costs more than it gives.
-const PART_SERIES_MIN: usize = if cfg!(test) { 16 } else { 8192 };
 
 /// How a [`Db`] is kept. Plain numbers; the server owns the defaults that users see.
 #[derive(Debug, Clone)]
@@ -81,9 +69,6 @@ impl Default for Options {
         }
     }
 }
-
-/// Asked with how many series there are so far, on any thread.
-pub type GoOn<'a> = dyn Fn(usize) -> bool + Sync + 'a;
 
 /// When [`Db::append`] returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -331,153 +316,6 @@ impl Db {
         *lock(&self.retention) = Retention { ms: retention_ms, bytes: retention_bytes };
     }
 
-    /// Series that satisfy all `matchers` and have a sample in `range`; a snapshot that later appends do not change.
-    pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, ReadError> {
-        Ok(self.select_while(matchers, range, 1, &|_| true)?.unwrap_or_default())
-    }
-
-    /// [`Db::select`] for who may lose patience: `go_on` is asked every few hundred series with how many one source (the
-    /// head, or a block) has so far; `None` once it says no. Of many series parts are looked at on `threads` threads.
-    pub fn select_while(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        threads: usize,
-        go_on: &GoOn<'_>,
-    ) -> Result<Option<Selection>, ReadError> {
-        // Head first: a cut lists its blocks before the head lets go, so nothing falls between the two.
-        let mut warnings = Vec::new();
-        let note = |_: SeriesRef, chunk: &Sealed| {
-            let (error, count) = (chunk.bytes.error(), chunk.count);
-            warnings.push(format!("{error}; its {count} samples are missing from this answer"));
-        };
-        let Some(head) = self.select_listed(matchers, range, threads, go_on, note) else { return Ok(None) };
-        warnings.extend(self.damage.warnings(range));
-        let mut found = Vec::new();
-        for block in self.blocks_in(range) {
-            match block.select(matchers, range, &self.damage, &mut warnings, go_on) {
-                Ok(Some(series)) => found.extend(series),
-                Ok(None) => return Ok(None),
-                Err(damage) => warnings.push(unserved(&damage)),
-            }
-        }
-        found.extend(head);
-        let series = querier::join_while(found, range, go_on);
-        Ok(series.map(|series| Selection { series, warnings }))
-    }
-
-    pub(crate) fn blocks_in(&self, range: TimeRange) -> Vec<Arc<Block>> {
-        self.blocks.list().iter().filter(|b| b.meta().range.overlaps(&range)).cloned().collect()
-    }
-
-    /// The head's part of a selection; chunks that are damaged on the disk are left out and shown to `each_bad`. Refs are
-    /// resolved under one lock, samples copied in portions.
-    pub(crate) fn select_head(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        each_bad: impl FnMut(SeriesRef, &Sealed),
-    ) -> Vec<FoundSeries> {
-        let refs = head::select::select(&self.head, matchers);
-        self.snapshots(&refs, |&series| (series, None), range, (1, &|_| true), each_bad).unwrap_or_default()
-    }
-
-    /// The same, sorted by labels where these matchers were asked for before; `None` once `go_on` says no.
-    fn select_listed(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        threads: usize,
-        go_on: &GoOn<'_>,
-        each_bad: impl FnMut(SeriesRef, &Sealed),
-    ) -> Option<Vec<FoundSeries>> {
-        let reach = self.head().range();
-        if reach.is_none_or(|(min_t, max_t)| range.max_t <= min_t || max_t < range.min_t) {
-            return Some(Vec::new());
-        }
-        let how = (threads, go_on);
-        match self.listings.list(&self.head, matchers, &|| go_on(0))? {
-            Ok(listed) => self.snapshots(&listed, |(series, labels)| (*series, Some(labels)), range, how, each_bad),
-            Err(refs) => self.snapshots(&refs, |&series| (series, None), range, how, each_bad),
-        }
-    }
-
-    /// What the head has of these series in `range`, in their order; labels that are not given are put together. Many are
-    /// shared out among so many threads; `None` once `go_on` says no.
-    fn snapshots<T: Sync>(
-        &self,
-        series: &[T],
-        of: impl Fn(&T) -> (SeriesRef, Option<&Labels>) + Sync,
-        range: TimeRange,
-        (threads, go_on): (usize, &GoOn<'_>),
-        mut each_bad: impl FnMut(SeriesRef, &Sealed),
-    ) -> Option<Vec<FoundSeries>> {
-        let count = AtomicUsize::new(0);
-        let of_part = |part: &[T]| self.snapshots_of_part(part, &of, range, &count, go_on);
-        let part_len = series.len().div_ceil(threads.max(1)).max(PART_SERIES_MIN);
-        let parts = std::thread::scope(|scope| {
-            let mut parts = series.chunks(part_len);
-            let own = parts.next().unwrap_or_default();
-            let others: Vec<_> = parts.map(|part| scope.spawn(|| of_part(part))).collect();
-            let own = of_part(own);
-            let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|e| std::panic::resume_unwind(e)));
-            std::iter::once(own).chain(joined).collect::<Option<Vec<_>>>()
-        })?;
-        let mut all = Vec::with_capacity(if parts.len() > 1 { series.len() } else { 0 });
-        for (mut found, bad) in parts {
-            bad.iter().for_each(|(series, chunk)| each_bad(*series, chunk));
-            if all.is_empty() { all = found } else { all.append(&mut found) }
-        }
-        Some(all)
-    }
-
-    /// The same for some of them, and their damaged chunks.
-    fn snapshots_of_part<T>(
-        &self,
-        series: &[T],
-        of: &(impl Fn(&T) -> (SeriesRef, Option<&Labels>) + Sync),
-        range: TimeRange,
-        count: &AtomicUsize,
-        go_on: &GoOn<'_>,
-    ) -> Option<(Vec<FoundSeries>, Vec<(SeriesRef, Sealed)>)> {
-        let (mut found, mut bad) = (Vec::with_capacity(series.len()), Vec::new());
-        let mut taken = Vec::with_capacity(SNAPSHOT_SERIES);
-        for portion in series.chunks(SNAPSHOT_SERIES) {
-            if !go_on(count.load(Ordering::Relaxed)) {
-                return None;
-            }
-            {
-                let head = self.head();
-                taken.extend(portion.iter().filter_map(|one| {
-                    let (series, labels) = of(one);
-                    let snapshot = head.snapshot(series, range)?;
-                    Some((series, labels.cloned().or_else(|| head.labels(series))?, snapshot))
-                }));
-            }
-            count.fetch_add(taken.len(), Ordering::Relaxed);
-            for (series, labels, mut s) in taken.drain(..) {
-                s.chunks.retain(|chunk| {
-                    let is_whole = chunk.bytes.is_whole();
-                    if !is_whole {
-                        self.note_chunk(chunk);
-                        bad.push((series, chunk.clone()));
-                    }
-                    is_whole
-                });
-                found.push((labels, querier::pieces_of(s)));
-            }
-        }
-        Some((found, bad))
-    }
-
-    /// Counts a damaged chunk of the head, and says it to the log, once.
-    fn note_chunk(&self, chunk: &Sealed) {
-        if chunk.bytes.is_news() {
-            let (error, count) = (chunk.bytes.error(), chunk.count);
-            self.damage.add_met(format!("{error}; its {count} samples are missing from answers"));
-        }
-    }
-
     /// Numbers for metrics and status pages; cheap.
     pub fn stats(&self) -> Stats {
         // An append may be waiting for a slow disk with the writer in its hands: then the last known size is good enough.
@@ -560,10 +398,6 @@ impl Drop for Db {
         // A failure has poisoned the log already; who wants to hear of it calls `close`.
         let _ = self.sync();
     }
-}
-
-fn unserved(damage: &Damage) -> String {
-    format!("{}; what its block held is missing from this answer", damage.0)
 }
 
 pub(crate) fn read(head: &RwLock<Head>) -> RwLockReadGuard<'_, Head> {

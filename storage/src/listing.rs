@@ -15,9 +15,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::db::{SNAPSHOT_SERIES, read};
+use crate::db::read;
 use crate::head::{Head, select};
 use crate::index::SeriesRef;
+use crate::select::SNAPSHOT_SERIES;
 use crate::{Labels, Matcher};
 
 /// More new series than this are not looked through one by one.

@@ -11,10 +11,11 @@ use std::sync::RwLock;
 use rustc_hash::FxHashSet;
 
 use crate::block::index::Index;
-use crate::db::{Db, SNAPSHOT_SERIES, read};
+use crate::db::{Db, read};
 use crate::distinct::{Distinct, Texts};
 use crate::head::{self, Head};
 use crate::index::Damage;
+use crate::select::SNAPSHOT_SERIES;
 use crate::{Labels, Matcher, ReadError, TimeRange};
 
 impl Db {

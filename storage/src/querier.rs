@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use crate::block::{Block, ChunkRef};
 use crate::chunk;
-use crate::db::{GoOn, SNAPSHOT_SERIES};
 use crate::head::HeadSeries;
 use crate::head::series::Sealed;
 use crate::histogram::head::HistogramChunk;
 use crate::merge::{merge, settle_kinds};
+use crate::select::{GoOn, SNAPSHOT_SERIES};
 use crate::starts::{Changes, UNKNOWN};
 use crate::tombstone::{is_gone, strip};
 use crate::{Columns, HistogramColumns, Labels, ReadError, TimeRange};
