@@ -16,9 +16,9 @@ use crate::index::{Damage, SeriesRef};
 use crate::querier::{self, FoundSeries};
 use crate::{Labels, Matcher, ReadError, Selection, TimeRange};
 
-/// A select releases the head's lock after so many series, so that appends do not wait for a large query: some ten
-/// microseconds. A thread that the kernel stops meanwhile lets them wait longer, which shorter turns make rarer.
-pub(crate) const SNAPSHOT_SERIES: usize = 64;
+/// A select releases the head's lock after so many series, so that appends do not wait for a large query. It is promised
+/// (docs/storage.md): a query sees a push of as many series whole or not at all.
+pub(crate) const SNAPSHOT_SERIES: usize = 512;
 /// A thread for fewer series costs more than it gives.
 const PART_SERIES_MIN: usize = if cfg!(test) { 16 } else { 8192 };
 
