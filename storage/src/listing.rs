@@ -76,12 +76,13 @@ impl Listings {
         // Read first: what is acknowledged by now is below it.
         let end = read(head).next_id().0;
         if let Some((series, seen_end)) = self.get(&key)
-            && end - seen_end <= NEW_MAX
+            && end.saturating_sub(seen_end) <= NEW_MAX
         {
-            let new = among(&read(head), matchers, seen_end..end);
-            if new.is_empty() && end == seen_end {
+            // Another thread may have looked further meanwhile: all that is asked for is there then.
+            if end <= seen_end {
                 return Some(Ok(series));
             }
+            let new = among(&read(head), matchers, seen_end..end);
             let series = if new.is_empty() { series } else { sorted(series.iter().cloned().chain(new).collect()) };
             self.put(key, &series, end);
             return Some(Ok(series));
@@ -230,6 +231,18 @@ mod tests {
         db.listings.clear();
         assert_eq!(held(&db), (0, 0));
         assert_eq!(selected(&db, &matchers()[0]).len(), 2001);
+    }
+
+    #[test]
+    fn another_thread_may_have_looked_further() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(dir.path(), Options::default()).unwrap();
+        add(&db, 0..20);
+        let m = matchers().remove(0);
+        selected(&db, &m);
+        let (listed, end) = db.listings.get(&key_of(&m)).unwrap();
+        db.listings.put(key_of(&m), &listed, end + 5);
+        assert_eq!(selected(&db, &m).len(), 20);
     }
 
     #[test]

@@ -76,8 +76,7 @@ impl Db {
         range: TimeRange,
         mut visit: impl FnMut(Part<'_>) -> Result<(), Damage>,
     ) {
-        let head_range = self.head().range();
-        let is_inside = head_range.is_some_and(|(min_t, max_t)| min_t < range.max_t && range.min_t <= max_t);
+        let is_inside = self.head().reaches(range);
         // The head's parts cannot be damaged.
         let _: Result<(), Damage> = match (is_inside, matchers) {
             (false, _) => Ok(()),

@@ -89,8 +89,7 @@ impl Db {
         go_on: &GoOn<'_>,
         each_bad: impl FnMut(SeriesRef, &Sealed),
     ) -> Option<Vec<FoundSeries>> {
-        let reach = self.head().range();
-        if reach.is_none_or(|(min_t, max_t)| range.max_t <= min_t || max_t < range.min_t) {
+        if !self.head().reaches(range) {
             return Some(Vec::new());
         }
         let how = (threads, go_on);

@@ -49,8 +49,9 @@ impl Sums {
         self.sums.iter().zip(values).fold(false, |any, (sum, v)| any | (sum + v).is_infinite())
     }
 
-    fn push(&mut self, values: &[f64], is_row_full: bool) {
-        if self.is_full && is_row_full && !self.overflows_with(values) {
+    /// `overflows` is what [`Sums::overflows_with`] says of `values`.
+    fn push(&mut self, values: &[f64], is_row_full: bool, overflows: bool) {
+        if self.is_full && is_row_full && !overflows {
             for ((sum, compensation), &v) in self.sums.iter_mut().zip(&mut self.compensations).zip(values) {
                 let total = *sum + v;
                 *compensation += error_of(v, *sum, total);
@@ -77,7 +78,7 @@ impl Means {
     fn push(&mut self, values: &[f64], is_row_full: bool) {
         if let Means::Sums { sums, counts } = self {
             if !sums.overflows_with(values) {
-                sums.push(values, is_row_full);
+                sums.push(values, is_row_full, false);
                 counts.iter_mut().zip(values).for_each(|(count, v)| *count += if is_absent(*v) { 0.0 } else { 1.0 });
                 return;
             }
@@ -132,7 +133,7 @@ impl Fold {
         let is_full = || !values.iter().fold(false, |any, v| any | is_absent(*v));
         let present = || values.iter().copied().enumerate().filter(|(_, v)| !is_absent(*v));
         match self {
-            Fold::Sum(sums) => sums.push(&values, is_full()),
+            Fold::Sum(sums) => sums.push(&values, is_full(), sums.overflows_with(&values)),
             Fold::Avg(means) => means.push(&values, is_full()),
             Fold::Count(counts) => counts.iter_mut().zip(&values).for_each(|(count, v)| {
                 let one_more = if is_absent(*count) { 1.0 } else { *count + 1.0 };

@@ -98,7 +98,7 @@ impl Windows<'_> {
 }
 
 /// Whether no value is below the one before it.
-pub(super) fn rises(values: &[f64]) -> bool {
+fn rises(values: &[f64]) -> bool {
     // No way out early, so that it runs on several values at once.
     !values.windows(2).fold(false, |any, pair| any | (pair[1] < pair[0]))
 }

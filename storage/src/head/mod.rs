@@ -308,6 +308,11 @@ impl Head {
         self.chunks
     }
 
+    /// Whether it may have a sample in `range`.
+    pub(crate) fn reaches(&self, range: TimeRange) -> bool {
+        self.range.is_some_and(|(min_t, max_t)| min_t < range.max_t && range.min_t <= max_t)
+    }
+
     /// Oldest and newest sample.
     pub(crate) fn range(&self) -> Option<(i64, i64)> {
         self.range
