@@ -12,7 +12,6 @@ use std::task::{Context, Poll, ready};
 use axum::body::HttpBody;
 use bytes::Bytes;
 use hyper::body::Frame;
-use tokio::task::JoinHandle;
 
 use super::compress::{Encoding, Packer};
 use super::stream::Source;
@@ -28,7 +27,8 @@ struct Maker {
     packer: Packer,
     /// All is written; a source is not asked again then.
     is_done: bool,
-    _sending: Sending,
+    /// Counts the answer until it is sent; its threads make the pieces.
+    sending: Sending,
 }
 
 impl Maker {
@@ -54,15 +54,28 @@ pub(super) struct Pieces(State);
 
 enum State {
     Idle(Box<Maker>),
-    Making(JoinHandle<(Box<Maker>, std::io::Result<Vec<u8>>)>),
+    Making(Pin<Box<dyn Future<Output = Made> + Send>>),
     End,
 }
 
+/// A piece, and who makes the next one, if there may be one.
+type Made = std::io::Result<Option<(Box<Maker>, Vec<u8>)>>;
+
 impl Pieces {
     pub(super) fn new(text: Box<dyn Source>, encoding: Encoding, sending: Sending) -> Self {
-        let maker = Maker { text, buffer: String::new(), packer: encoding.packer(), is_done: false, _sending: sending };
+        let maker = Maker { text, buffer: String::new(), packer: encoding.packer(), is_done: false, sending };
         Pieces(State::Idle(Box::new(maker)))
     }
+}
+
+/// Makes the next piece. After the last one the maker is dropped over there, too: that of a large answer takes its time.
+async fn make(mut maker: Box<Maker>) -> Made {
+    let threads = maker.sending.threads();
+    let made = threads.run(move || {
+        let piece = maker.next()?;
+        Ok((!piece.is_empty()).then_some((maker, piece)))
+    });
+    made.await.map_err(std::io::Error::other)?
 }
 
 impl HttpBody for Pieces {
@@ -75,24 +88,20 @@ impl HttpBody for Pieces {
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
         let pieces = &mut self.get_mut().0;
         if let State::Idle(_) = pieces
-            && let State::Idle(mut maker) = std::mem::replace(pieces, State::End)
+            && let State::Idle(maker) = std::mem::replace(pieces, State::End)
         {
-            *pieces = State::Making(tokio::task::spawn_blocking(move || {
-                let piece = maker.next();
-                (maker, piece)
-            }));
+            *pieces = State::Making(Box::pin(make(maker)));
         }
         let State::Making(making) = pieces else { return Poll::Ready(None) };
-        let made = ready!(Pin::new(making).poll(context));
+        let made = ready!(making.as_mut().poll(context));
         *pieces = State::End;
         Poll::Ready(match made {
-            Ok((maker, Ok(piece))) if !piece.is_empty() => {
+            Ok(Some((maker, piece))) => {
                 *pieces = State::Idle(maker);
                 Some(Ok(Frame::data(Bytes::from(piece))))
             }
-            Ok((_, Ok(_))) => None,
-            Ok((_, Err(e))) => Some(Err(e)),
-            Err(e) => Some(Err(std::io::Error::other(e))),
+            Ok(None) => None,
+            Err(e) => Some(Err(e)),
         })
     }
 }

@@ -1,6 +1,5 @@
 //! `/api/v1/series`, `/api/v1/labels`, `/api/v1/label/<name>/values`, `/api/v1/metadata`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -35,22 +34,27 @@ pub(super) async fn series(
     let (range, limit) = (params.range()?, params.limit("limit")?);
     let series_max = app.queries.limits().query_series_max;
     let found = read(&app, &caller, asked(&params, "/api/v1/series"), move |tenant, control| {
-        let mut found = BTreeSet::new();
+        let mut found = Vec::new();
         for matchers in &selectors {
             let go_on = |count: usize| count <= series_max && control.check().is_ok();
-            let selection = tenant.db.select_while(matchers, range, 1, &go_on).map_err(unread)?;
-            let Some(selection) = selection.filter(|found| found.series.len() <= series_max) else {
+            let selected = tenant.db.series(matchers, range, &go_on);
+            let Some(mut selected) = selected.filter(|selected| selected.len() <= series_max) else {
                 control.check()?;
                 return Err(QueryError::Execution(format!(
                     "match[] selects more than {series_max} series; select fewer, or raise cairn.limits.query_series_max"
                 )));
             };
-            found.extend(selection.series.iter().map(|s| s.labels().clone()));
+            found.append(&mut selected);
+        }
+        // Each is in order already.
+        if selectors.len() > 1 {
+            found.sort();
+            found.dedup();
         }
         Ok(found)
     })
     .await?;
-    let (found, warnings) = limited(found.into_iter().collect(), limit);
+    let (found, warnings) = limited(found, limit);
     let sending = app.queries.begin_sending(found.iter().map(|labels: &Labels| labels.packed_bytes() as u64).sum())?;
     Ok(SeriesAnswer { found, warnings, encoding, sending })
 }

@@ -1,6 +1,6 @@
 //! The query service: everything around the evaluation of a query.
 //!
-//! Here: admission and its fair queue (`queue`), the threads that evaluate (`pool`, `turns`), the list of running queries (`active`),
+//! Here: admission and its fair queue (`queue`), the threads that evaluate and that write answers (`pool`, `turns`), the list of running queries (`active`),
 //! what was asked (`log`), answers that are known already (`cache`), and the way of a query from its arrival to its end,
 //! here on this page.
 //! Elsewhere: evaluation (`promql`), parameters and JSON (`api`), budgets of one evaluation (`promql::EngineOptions`).
@@ -24,7 +24,7 @@ pub use active::ActiveQuery;
 use cache::{Key, ResultCache, Wanted, look_back};
 use log::QueryLog;
 pub use log::{LogSettings, SlowQuery};
-use pool::{Ended, QueryThreads};
+pub use pool::{Ended, NiceThreads};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::counter::Counter;
@@ -148,6 +148,14 @@ pub enum AskError {
 pub struct Sending {
     all: Arc<AtomicU64>,
     bytes: u64,
+    threads: Arc<NiceThreads>,
+}
+
+impl Sending {
+    /// Where the answer is to be written: off the async threads, and of the same low priority as queries.
+    pub fn threads(&self) -> Arc<NiceThreads> {
+        self.threads.clone()
+    }
 }
 
 impl Drop for Sending {
@@ -181,7 +189,9 @@ pub struct QueryService {
     tenants: Arc<Tenants>,
     clock: Clock,
     queue: Arc<FairQueue>,
-    threads: QueryThreads,
+    threads: NiceThreads,
+    /// Write answers. No more than there are cores: none of them waits for a client.
+    answering: Arc<NiceThreads>,
     active: Arc<ActiveQueries>,
     log: QueryLog,
     cache: ResultCache,
@@ -204,7 +214,8 @@ impl QueryService {
         });
         QueryService {
             cache: ResultCache::new(limits.query_cache_bytes_max, min_age_ms(&limits), registry),
-            threads: QueryThreads::new(limits.query_concurrency_max),
+            threads: NiceThreads::new("cairn-query", limits.query_concurrency_max),
+            answering: Arc::new(NiceThreads::new("cairn-answer", cores())),
             in_force: RwLock::new(Arc::new(InForce { engine: Engine::new(engine), limits })),
             tenants,
             clock,
@@ -299,7 +310,7 @@ impl QueryService {
     /// `bytes` are counted as [`QueryResult::bytes`] does.
     pub fn begin_sending(&self, bytes: u64) -> Result<Sending, AskError> {
         let before = self.sending.fetch_add(bytes, Ordering::Relaxed);
-        let guard = Sending { all: self.sending.clone(), bytes };
+        let guard = Sending { all: self.sending.clone(), bytes, threads: self.answering.clone() };
         let max = self.in_force().limits.query_answers_bytes_max as u64;
         // One alone may always go: it has a limit of its own.
         if before > 0 && before.saturating_add(bytes) > max {
@@ -328,7 +339,11 @@ impl QueryService {
     /// Ends the threads once the queries that run are done: all are, soon after nobody waits for them.
     pub async fn stop(self: &Arc<Self>) {
         let service = self.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || service.threads.stop()).await {
+        let stop = move || {
+            service.threads.stop();
+            service.answering.stop();
+        };
+        if let Err(error) = tokio::task::spawn_blocking(stop).await {
             tracing::error!(component = "query", %error, "waiting for the threads of queries ended badly");
         }
     }
@@ -374,7 +389,7 @@ impl QueryService {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(QueryError::Timeout)) => Err(AskError::Timeout(timed_out(&limits, timeout))),
             Ok(Err(e)) => Err(AskError::Query(e)),
-            Err(Ended) => Err(AskError::Internal("the query ended early; the log says more".to_owned())),
+            Err(Ended) => Err(AskError::Internal(format!("the query failed: {Ended}"))),
         }
     }
 
@@ -408,6 +423,10 @@ impl QueryService {
             }
         }
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn min_age_ms(limits: &Limits) -> i64 {

@@ -1,13 +1,14 @@
-//! The threads that evaluate queries, `cairn-query-1` and so on.
+//! Threads of a lower priority than all others: those that evaluate queries, `cairn-query-1` and so on, and those that
+//! write the answers, `cairn-answer-1` and so on.
 //!
 //! Here: starting them when there is something to do, ending those that have nothing to do for a while, joining them.
 //! Elsewhere: which query may run (`queue`), whose turn it is on the cores (`turns`), more threads for one query
 //! (`promql`), which inherit the priority of these.
 //!
-//! They have a lower priority than all others, so that pushes, scrapes and rules go first however much is asked. A thread
-//! cannot raise its own priority again, hence threads of their own.
+//! Pushes, scrapes and rules go first, however much is asked. A thread cannot raise its own priority again, hence threads
+//! of their own.
 //!
-//! Invariant: a job waits only while as many threads as there may be are busy; after [`QueryThreads::stop`] none of them runs.
+//! Invariant: a job waits only while as many threads as there may be are busy; after [`NiceThreads::stop`] none of them runs.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +29,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The threads and the jobs that wait for one.
 #[derive(Debug)]
-pub(super) struct QueryThreads(Arc<Shared>);
+pub struct NiceThreads(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -39,11 +40,13 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Who adds one holds a permit of the queue, so there are no more than there may be queries.
+    /// No more than there may be queries, whose permits they hold, or answers that are being sent.
     jobs: VecDeque<Job>,
     /// Those that are not known to have ended.
     threads: Vec<JoinHandle<()>>,
     threads_max: usize,
+    /// The threads' names begin so.
+    name: &'static str,
     /// How many were ever started: the number of the newest.
     started: u64,
     /// Threads that will look for a job again.
@@ -60,18 +63,19 @@ impl std::fmt::Debug for State {
 }
 
 /// The work ended in a panic, or never began.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ended;
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it ended early; the log says more")]
+pub struct Ended;
 
-impl QueryThreads {
-    /// No more than so many threads.
-    pub(super) fn new(threads_max: usize) -> Self {
-        Self::on_cores(threads_max, std::thread::available_parallelism().map_or(1, usize::from))
+impl NiceThreads {
+    /// No more than so many threads, whose names begin with `name`.
+    pub(super) fn new(name: &'static str, threads_max: usize) -> Self {
+        Self::on_cores(name, threads_max, super::cores())
     }
 
-    fn on_cores(threads_max: usize, cores: usize) -> Self {
-        let state = State { threads_max: threads_max.max(1), ..State::default() };
-        QueryThreads(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), turns: Turns::new(cores) }))
+    fn on_cores(name: &'static str, threads_max: usize, cores: usize) -> Self {
+        let state = State { threads_max: threads_max.max(1), name, ..State::default() };
+        NiceThreads(Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), turns: Turns::new(cores) }))
     }
 
     /// From now on so many; those that are too many end when they have nothing to do.
@@ -80,14 +84,18 @@ impl QueryThreads {
     }
 
     /// Runs `work` on one of the threads. It runs to its end even if nobody waits for it any more.
-    pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Ended> {
+    pub fn run<T, F>(&self, work: F) -> impl Future<Output = Result<T, Ended>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
         let (done, result) = oneshot::channel();
         self.add(Box::new(move || {
             // Nobody waits any more, perhaps.
             let _ = done.send(work());
         }));
         // A job that panics, or is dropped, drops its end of the channel.
-        result.await.map_err(|_| Ended)
+        async { result.await.map_err(|_| Ended) }
     }
 
     fn add(&self, job: Job) {
@@ -107,7 +115,7 @@ impl QueryThreads {
         state.threads.retain(|thread| !thread.is_finished());
         state.started += 1;
         let shared = self.0.clone();
-        let thread = std::thread::Builder::new().name(format!("cairn-query-{}", state.started));
+        let thread = std::thread::Builder::new().name(format!("{}-{}", state.name, state.started));
         match thread.spawn(move || shared.work()) {
             Ok(thread) => {
                 state.alive += 1;
@@ -115,7 +123,7 @@ impl QueryThreads {
             }
             // Others take the job when they are done with theirs; without any it fails.
             Err(error) if state.alive == 0 => {
-                tracing::error!(component = "query", %error, "no thread can be started; a query fails");
+                tracing::error!(component = "query", %error, "no thread can be started; what it was for fails");
                 state.jobs.pop_back();
             }
             Err(_) => {}
@@ -137,7 +145,7 @@ impl QueryThreads {
     }
 }
 
-impl Drop for QueryThreads {
+impl Drop for NiceThreads {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.is_stopped = true;
@@ -198,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn jobs_run_on_named_threads_of_lower_priority() {
-        let (threads, own) = (QueryThreads::new(2), priority());
+        let (threads, own) = (NiceThreads::new("cairn-query", 2), priority());
         let found = threads.run(|| (std::thread::current().name().map(str::to_owned), priority())).await.unwrap();
         assert_eq!(found, (Some("cairn-query-1".to_owned()), (own + NICENESS).min(19)));
         let helper = threads.run(|| std::thread::spawn(priority).join().unwrap()).await.unwrap();
@@ -208,7 +216,7 @@ mod tests {
 
     #[tokio::test]
     async fn there_are_no_more_threads_than_asked_for_and_no_fewer() {
-        let threads = QueryThreads::on_cores(2, 3);
+        let threads = NiceThreads::on_cores("cairn-query", 2, 3);
         let (both, third) = (Arc::new(std::sync::Barrier::new(2)), Arc::new(Mutex::new(false)));
         let meet = || {
             let (both, third) = (both.clone(), third.clone());
@@ -242,7 +250,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_costs_its_own_query_only() {
-        let threads = QueryThreads::new(1);
+        let threads = NiceThreads::new("cairn-query", 1);
         let failed: Result<(), Ended> = threads.run(|| panic!("on purpose")).await;
         assert_eq!((failed, threads.run(|| 7).await), (Err(Ended), Ok(7)));
         assert_eq!(threads.0.lock().started, 1);
@@ -250,7 +258,7 @@ mod tests {
 
     #[tokio::test]
     async fn after_the_stop_nothing_runs() {
-        let threads = QueryThreads::new(2);
+        let threads = NiceThreads::new("cairn-query", 2);
         let alive = Arc::new(());
         let held = alive.clone();
         threads.run(move || drop(held)).await.unwrap();

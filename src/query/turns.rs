@@ -6,9 +6,13 @@
 //! Left to the kernel, a thread is stopped anywhere: also while it holds a lock that pushes need, and with many queries it
 //! is long until it goes on. A check is never under a lock, so here it is stopped only where nobody waits for it.
 //!
+//! And left to the kernel, a thread that wakes up (a push whose bytes are on the disk now) may wait for the end of a slice
+//! of several milliseconds, however low the priority of the thread that has it. So who evaluates asks at its checks
+//! whether somebody else wants the core: that costs nothing where nobody does.
+//!
 //! Invariant: as many turns are taken as there are cores, at most, and nobody waits in line while one is free.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +22,11 @@ use std::time::{Duration, Instant};
 /// How long a turn lasts if others wait: short beside what a person notices, long beside handing it on.
 const TURN: Duration = Duration::from_millis(5);
 
+/// How long other threads of the machine wait for this one at most, about.
+const SLICE: Duration = Duration::from_millis(1);
+
 thread_local! {
+    static YIELDED: Cell<Option<Instant>> = const { Cell::new(None) };
     static MINE: RefCell<Option<Turn>> = const { RefCell::new(None) };
 }
 
@@ -64,9 +72,18 @@ impl Turns {
     }
 }
 
-/// Hands this thread's turn on and waits for the next one, if it has one, and had it for long enough, and others wait.
-/// Not under a lock.
+/// Lets others go first where they have waited for long enough: other queries, if this thread has a turn, and whoever else
+/// wants its core. Not under a lock.
 pub(super) fn pause(now: Instant) {
+    hand_on(now);
+    if YIELDED.get().is_none_or(|last| now.saturating_duration_since(last) >= SLICE) {
+        std::thread::yield_now();
+        YIELDED.set(Some(Instant::now()));
+    }
+}
+
+/// Hands this thread's turn on and waits for the next one, if it has one, and had it for long enough, and others wait.
+fn hand_on(now: Instant) {
     MINE.with_borrow_mut(|mine| {
         let Some(Turn { turns, since }) = mine else { return };
         if now.saturating_duration_since(*since) < TURN {

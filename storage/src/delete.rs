@@ -22,7 +22,7 @@ use crate::head;
 use crate::index::SeriesRef;
 use crate::wal::Lsn;
 use crate::wal::record::{DELETED_MAX, Delete, Record};
-use crate::{DeleteError, Labels, Matcher, OpenError, TimeRange};
+use crate::{DeleteError, Matcher, OpenError, TimeRange};
 
 /// The head's lock is released after so many series, so that selects do not wait for a large deletion.
 const PORTION: usize = 512;
@@ -61,8 +61,14 @@ impl Db {
         let mut found = Found::new();
         for block in self.blocks_in(range) {
             // A damaged index is counted at its first use, and the block is set aside by the next `maintain`.
-            let Ok(hit) = block.select_reaching(matchers, range, &self.damage) else { continue };
-            found.extend(hit.iter().map(|(_, labels)| hash(labels)));
+            let mut hit: Vec<(SeriesRef, u64)> = Vec::new();
+            if block
+                .each_reaching(matchers, range, &self.damage, |series, packed| hit.push((series, hash(packed))))
+                .is_err()
+            {
+                continue;
+            }
+            found.extend(hit.iter().map(|(_, hash)| *hash));
             let refs: Vec<SeriesRef> = hit.into_iter().map(|(series, _)| series).collect();
             self.entomb(&block, &refs, range)?;
         }
@@ -106,7 +112,7 @@ impl Db {
                     let gone = head.delete(series, range.min_t, range.max_t);
                     samples += gone;
                     if gone > 0 {
-                        found.extend(head.labels(series).as_ref().map(hash));
+                        found.extend(head.labels(series).map(|labels| hash(labels.packed())));
                     }
                 }
             }
@@ -134,8 +140,9 @@ impl Db {
     }
 }
 
-fn hash(labels: &Labels) -> u64 {
-    BuildHasherDefault::<FxHasher>::default().hash_one(labels.packed())
+/// Of packed labels.
+fn hash(labels: &str) -> u64 {
+    BuildHasherDefault::<FxHasher>::default().hash_one(labels)
 }
 
 impl From<IoAt> for DeleteError {

@@ -71,15 +71,18 @@ impl Labels {
         Self::pack(pairs)
     }
 
-    /// As [`Labels::from_sorted`], for many sets: `text` is where they are put together.
-    pub(crate) fn from_sorted_in<'a>(text: &mut String, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        text.clear();
+    /// Appends the packed text of a set to `text`; `pairs` as for [`Labels::from_sorted`].
+    pub(crate) fn push_packed<'a>(text: &mut String, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
         push_pairs(text, pairs);
-        Labels(Arc::from(text.as_str()))
+    }
+
+    /// The set whose packed text this is.
+    pub(crate) fn from_packed(text: &str) -> Self {
+        Labels(Arc::from(text))
     }
 
     /// The packed text: equal for equal sets, and for those only.
-    pub(crate) fn packed(&self) -> &str {
+    pub(crate) fn packed(&self) -> &Arc<str> {
         &self.0
     }
 

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::db::read;
+use crate::head::copies::LabelCopies;
 use crate::head::{Head, select};
 use crate::index::SeriesRef;
 use crate::select::SNAPSHOT_SERIES;
@@ -93,12 +94,13 @@ impl Listings {
         }
         refs.retain(|&series| u64::from(series) < end);
         let mut found = Vec::with_capacity(refs.len());
+        let mut copies = LabelCopies::default();
         for portion in refs.chunks(SNAPSHOT_SERIES) {
             if !go_on() {
                 return None;
             }
-            let head = read(head);
-            found.extend(portion.iter().filter_map(|&series| Some((series, head.labels(series)?))));
+            copies.take_all(head, portion, |_, _| true);
+            copies.drain(|series, labels| found.push((series, labels)));
         }
         let series = sorted(found);
         self.put(key, &series, end);

@@ -1,39 +1,52 @@
-//! Which labels there are: names and values, of all series or of those that matchers select.
+//! Which labels there are: names, values and whole sets, of all series or of those that matchers select.
 //!
-//! Here: [`Db::label_names`], [`Db::label_values`], and the walk over head and blocks.
+//! Here: [`Db::series`], [`Db::label_names`], [`Db::label_values`], and the walk over head and blocks.
 //! Elsewhere: making one sorted list of what many sources have (`distinct`), the indexes that are asked (`head::select`, `block::index`), the samples of the series (`db`).
 //!
 //! Invariant: what cannot be read is left out and counted; a damaged index never fails a look-up.
 
 use std::collections::BTreeSet;
-use std::sync::RwLock;
+use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
 use crate::block::index::Index;
-use crate::db::{Db, read};
+use crate::db::Db;
 use crate::distinct::{Distinct, Texts};
-use crate::head::{self, Head};
+use crate::head;
+use crate::head::copies::LabelCopies;
 use crate::index::Damage;
-use crate::select::SNAPSHOT_SERIES;
+use crate::select::{GoOn, SNAPSHOT_SERIES};
 use crate::{Labels, Matcher, ReadError, TimeRange};
 
 impl Db {
-    /// Names of the labels of the series that `matchers` select in `range`, sorted. `range` is honoured to the block:
-    /// a series counts if its head or block has any sample there. Blocks that cannot be read are left out.
+    /// Labels of the series that satisfy `matchers`, sorted. `range` is honoured to the chunk, and no sample is read: a
+    /// series counts if it has a chunk that reaches into `range` and is not deleted as a whole. Blocks that cannot be read
+    /// are left out. `go_on` as for [`Db::select_while`].
+    pub fn series(&self, matchers: &[Matcher], range: TimeRange, go_on: &GoOn<'_>) -> Option<Vec<Labels>> {
+        let mut found = Vec::new();
+        self.each_series(matchers, range, go_on, |labels| found.push(labels.clone()))?;
+        // What was listed is in order already.
+        found.sort();
+        Some(found)
+    }
+
+    /// Names of the labels of the series that `matchers` select in `range`, sorted. `range` is honoured as for
+    /// [`Db::series`], without matchers to the block: a block's labels count if any of its samples may lie there.
     pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ReadError> {
         let mut names = BTreeSet::new();
-        self.visit_labels(matchers, range, |part| match part {
-            Part::Index(index) => index.names(|name| insert(&mut names, name)),
-            Part::Head(head) => {
-                read(head).names().for_each(|name| insert(&mut names, name));
-                Ok(())
-            }
-            Part::Series(labels) => {
-                labels.iter().for_each(|(name, _)| insert(&mut names, name));
-                Ok(())
-            }
-        });
+        if matchers.is_empty() {
+            self.each_index(range, |index| match index {
+                Some(index) => index.names(|name| insert(&mut names, name)),
+                None => {
+                    self.head().names().for_each(|name| insert(&mut names, name));
+                    Ok(())
+                }
+            });
+        } else {
+            let each = |labels: &Labels| labels.iter().for_each(|(name, _)| insert(&mut names, name));
+            let _ = self.each_series(matchers, range, &|_| true, each);
+        }
         Ok(names.into_iter().collect())
     }
 
@@ -41,72 +54,125 @@ impl Db {
     /// [`Db::label_names`].
     pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>, ReadError> {
         let mut values = Distinct::default();
-        // Of series that matchers select, many share a value, and few values are the rule.
-        let mut selected: FxHashSet<String> = FxHashSet::default();
-        self.visit_labels(matchers, range, |part| {
-            let mut texts = Texts::default();
-            let read = match part {
-                // Up to the damage, if there is some.
-                Part::Index(index) => index.values(name, |value| texts.push(value)),
-                Part::Head(head) => {
-                    head::select::values(head, name, |value| texts.push(value));
-                    Ok(())
-                }
-                Part::Series(labels) => {
-                    if let Some(value) = labels.get(name).filter(|value| !selected.contains(*value)) {
-                        selected.insert(value.to_owned());
+        if matchers.is_empty() {
+            self.each_index(range, |index| {
+                let mut texts = Texts::default();
+                let read = match index {
+                    // Up to the damage, if there is some.
+                    Some(index) => index.values(name, |value| texts.push(value)),
+                    None => {
+                        head::select::values(&self.head, name, |value| texts.push(value));
+                        Ok(())
                     }
-                    return Ok(());
+                };
+                values.put(texts);
+                read
+            });
+        } else {
+            // Many series share a value, and few values are the rule.
+            let mut selected: FxHashSet<String> = FxHashSet::default();
+            let each = |labels: &Labels| {
+                if let Some(value) = labels.get(name).filter(|value| !selected.contains(*value)) {
+                    selected.insert(value.to_owned());
                 }
             };
+            let _ = self.each_series(matchers, range, &|_| true, each);
+            let mut texts = Texts::default();
+            selected.iter().for_each(|value| texts.push(value));
             values.put(texts);
-            read
-        });
-        let mut texts = Texts::default();
-        selected.iter().for_each(|value| texts.push(value));
-        values.put(texts);
+        }
         Ok(values.into_strings())
     }
 
-    /// Shows `visit` the head and the blocks that touch `range`: as indexes if there is no matcher, else the labels of
-    /// each series that passes. Blocks whose index is damaged are counted and passed over.
-    fn visit_labels(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        mut visit: impl FnMut(Part<'_>) -> Result<(), Damage>,
-    ) {
-        let is_inside = self.head().reaches(range);
-        // The head's parts cannot be damaged.
-        let _: Result<(), Damage> = match (is_inside, matchers) {
-            (false, _) => Ok(()),
-            (true, []) => visit(Part::Head(&self.head)),
-            (true, _) => head::select::select(&self.head, matchers).chunks(SNAPSHOT_SERIES).try_for_each(|portion| {
-                let labels: Vec<Labels> = {
-                    let head = self.head();
-                    portion.iter().filter_map(|&series| head.labels(series)).collect()
-                };
-                labels.iter().try_for_each(|labels| visit(Part::Series(labels)))
-            }),
-        };
+    /// Shows `visit` the index of each block that touches `range`, and `None` for the head. Blocks whose index is damaged
+    /// are counted and passed over.
+    fn each_index(&self, range: TimeRange, mut visit: impl FnMut(Option<&Index>) -> Result<(), Damage>) {
+        if self.head().reaches(range) {
+            // The head cannot be damaged.
+            let _: Result<(), Damage> = visit(None);
+        }
         for block in self.blocks_in(range) {
             // A damaged index is counted at its first use and set aside by the next `maintain`, which warns selects.
-            let _: Result<(), Damage> = match matchers {
-                [] => visit(Part::Index(block.index())),
-                _ => block
-                    .select_labels(matchers, &self.damage)
-                    .and_then(|found| found.iter().try_for_each(|labels| visit(Part::Series(labels)))),
-            };
+            let _: Result<(), Damage> = visit(Some(block.index()));
             block.count_damage(&self.damage);
         }
     }
-}
 
-/// Something that has label names and values.
-enum Part<'a> {
-    Head(&'a RwLock<Head>),
-    Index(&'a Index),
-    Series(&'a Labels),
+    /// Shows `each` the labels of every series that [`Db::series`] finds, once; `None` once `go_on` says no.
+    fn each_series(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        go_on: &GoOn<'_>,
+        mut each: impl FnMut(&Labels),
+    ) -> Option<()> {
+        // By their packed texts.
+        let mut seen: FxHashSet<Arc<str>> = FxHashSet::default();
+        // Head first: a cut lists its blocks before the head lets go, so nothing falls between the two.
+        self.each_series_of_head(matchers, range, go_on, |labels| {
+            seen.insert(labels.packed().clone());
+            each(labels);
+        })?;
+        for block in self.blocks_in(range) {
+            if !go_on(seen.len()) {
+                return None;
+            }
+            let (mut looked, mut is_over) = (0_usize, false);
+            // As in `each_index`.
+            let _: Result<(), Damage> = block.each_reaching(matchers, range, &self.damage, |_, packed| {
+                looked += 1;
+                is_over = is_over || looked.is_multiple_of(SNAPSHOT_SERIES) && !go_on(seen.len());
+                if !is_over && !seen.contains(packed) {
+                    let labels = Labels::from_packed(packed);
+                    seen.insert(labels.packed().clone());
+                    each(&labels);
+                }
+            });
+            if is_over {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    fn each_series_of_head(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        go_on: &GoOn<'_>,
+        mut each: impl FnMut(&Labels),
+    ) -> Option<()> {
+        if !self.head().reaches(range) {
+            return Some(());
+        }
+        let mut count = 0;
+        match self.listings.list(&self.head, matchers, &|| go_on(0))? {
+            Ok(listed) => {
+                let mut there = Vec::with_capacity(SNAPSHOT_SERIES);
+                for portion in listed.chunks(SNAPSHOT_SERIES) {
+                    go_on(count).then_some(())?;
+                    {
+                        let head = self.head();
+                        there.extend(portion.iter().map(|(series, _)| head.has_chunk_in(*series, range)));
+                    }
+                    let found = portion.iter().zip(there.drain(..)).filter(|(_, is_there)| *is_there);
+                    found.inspect(|_| count += 1).for_each(|((_, labels), _)| each(labels));
+                }
+            }
+            Err(refs) => {
+                let mut copies = LabelCopies::default();
+                for portion in refs.chunks(SNAPSHOT_SERIES) {
+                    go_on(count).then_some(())?;
+                    copies.take_all(&self.head, portion, |head, series| head.has_chunk_in(series, range));
+                    copies.drain(|_, labels| {
+                        count += 1;
+                        each(&labels);
+                    });
+                }
+            }
+        }
+        Some(())
+    }
 }
 
 fn insert(set: &mut BTreeSet<String>, text: &str) {

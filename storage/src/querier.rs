@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::block::{Block, ChunkRef};
 use crate::chunk;
-use crate::head::HeadSeries;
+use crate::head::copies::HeadSeries;
 use crate::head::series::Sealed;
 use crate::histogram::head::HistogramChunk;
 use crate::merge::{merge, settle_kinds};

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::block::Block;
 use crate::db::Db;
 use crate::head;
+use crate::head::copies::{Copies, LabelCopies};
 use crate::head::series::Sealed;
 use crate::index::{Damage, SeriesRef};
 use crate::querier::{self, FoundSeries};
@@ -138,21 +139,29 @@ impl Db {
         go_on: &GoOn<'_>,
     ) -> Option<Part> {
         let (mut found, mut bad) = (Vec::with_capacity(series.len()), Vec::new());
-        let mut taken = Vec::with_capacity(SNAPSHOT_SERIES);
+        let (mut copies, mut unlisted) = (Copies::default(), LabelCopies::default());
+        let has_labels = series.first().is_some_and(|one| of(one).1.is_some());
         for portion in series.chunks(SNAPSHOT_SERIES) {
             if !go_on(count.load(Ordering::Relaxed)) {
                 return None;
             }
+            copies.reserve(portion.len());
+            unlisted.reserve(if has_labels { 0 } else { portion.len() });
             {
                 let head = self.head();
-                taken.extend(portion.iter().filter_map(|one| {
+                for (at, one) in portion.iter().enumerate() {
                     let (series, labels) = of(one);
-                    let snapshot = head.snapshot(series, range)?;
-                    Some((series, labels.cloned().or_else(|| head.labels(series))?, snapshot))
-                }));
+                    if copies.take(&head, at, series, range) && labels.is_none() {
+                        unlisted.take(&head, series);
+                    }
+                }
             }
-            count.fetch_add(taken.len(), Ordering::Relaxed);
-            for (series, labels, mut s) in taken.drain(..) {
+            count.fetch_add(copies.len(), Ordering::Relaxed);
+            let mut made = Vec::with_capacity(if has_labels { 0 } else { copies.len() });
+            unlisted.drain(|_, labels| made.push(labels));
+            let mut made = made.into_iter();
+            copies.drain(|at, mut s| {
+                let (series, labels) = of(&portion[at]);
                 s.chunks.retain(|chunk| {
                     let is_whole = chunk.bytes.is_whole();
                     if !is_whole {
@@ -161,8 +170,9 @@ impl Db {
                     }
                     is_whole
                 });
+                let labels = labels.cloned().or_else(|| made.next()).unwrap_or_default();
                 found.push((labels, querier::pieces_of(s)));
-            }
+            });
         }
         Some((found, bad))
     }

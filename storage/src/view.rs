@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::fs::dry::DryFs;
-use crate::{Db, Matcher, OpenError, Options, ReadError, Selection, TimeRange};
+use crate::{Db, Labels, Matcher, OpenError, Options, ReadError, Selection, TimeRange};
 
 /// How often opening is tried while the process that has the directory moves files under our hands.
 const ATTEMPTS_MAX: usize = 3;
@@ -40,6 +40,11 @@ impl View {
     /// As [`Db::select`].
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, ReadError> {
         self.db.select(matchers, range)
+    }
+
+    /// As [`Db::series`].
+    pub fn series(&self, matchers: &[Matcher], range: TimeRange) -> Vec<Labels> {
+        self.db.series(matchers, range, &|_| true).unwrap_or_default()
     }
 
     /// As [`Db::label_names`].

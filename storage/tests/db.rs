@@ -113,6 +113,24 @@ fn label_queries_see_head_and_blocks() {
     let regex = Matcher::new(MatchOp::Regex, "job", "[ab]").unwrap();
     assert_eq!(db.select(&[regex], TimeRange::ALL).unwrap().series.len(), 2);
     assert_eq!(db.select(&[], TimeRange::new(T0 + 1, T0 + 2)).unwrap().series.len(), 0, "no sample in between");
+    // Label sets: of head and blocks each once and in order, by chunk, and not those whose samples are deleted.
+    let series = |matchers: &[Matcher], range: TimeRange| {
+        let found = db.series(matchers, range, &|_| true).unwrap();
+        found.iter().map(Labels::to_string).collect::<Vec<_>>()
+    };
+    let of_name = [Matcher::equal("__name__", "load")];
+    let all = [r#"load{job="b"}"#, r#"new{job="c"}"#, r#"up{job="a"}"#];
+    // The second time from what was remembered.
+    assert_eq!(
+        (series(&[], TimeRange::ALL), series(&[], TimeRange::ALL)),
+        (all.map(str::to_owned).into(), all.map(str::to_owned).into())
+    );
+    assert_eq!(series(&[], old), [all[0], all[2]]);
+    assert_eq!(series(&[], TimeRange::new(0, T0)), [""; 0]);
+    assert!(db.series(&[], TimeRange::ALL, &|_| false).is_none(), "patience has an end");
+    db.delete_series(&of_name, TimeRange::ALL).unwrap();
+    assert_eq!(series(&[], TimeRange::ALL), all[1..]);
+    assert_eq!(series(&of_name, TimeRange::ALL), [""; 0]);
 }
 
 #[test]

@@ -329,7 +329,12 @@ impl Life {
         let matchers = matchers(of);
         let mut model = self.model.clone();
         model.retain(|labels, _| matches(labels, &matchers));
-        check(&self.db().select(&matchers, range).unwrap(), range, &model, self.floor);
+        let selected = self.db().select(&matchers, range).unwrap();
+        check(&selected, range, &model, self.floor);
+        // Label sets alone are found without looking at samples, so some may have none in the range.
+        let listed = self.db().series(&matchers, range, &|_| true).unwrap();
+        assert!(listed.is_sorted_by(|a, b| a < b) && listed.iter().all(|labels| matches(labels, &matchers)));
+        assert!(selected.series.iter().all(|s| listed.binary_search(s.labels()).is_ok()), "{range:?}");
     }
 
     fn check_labels(&self) {

@@ -121,13 +121,8 @@ impl Backend for Directory<'_> {
             Ok(sets) => sets,
             Err(words) => return Ok(refusal("bad_data", &words)),
         };
-        let mut found: BTreeSet<Labels> = BTreeSet::new();
-        for matchers in &sets {
-            match self.view.select(matchers, range_of(span)) {
-                Ok(selection) => found.extend(selection.series.iter().map(|series| series.labels().clone())),
-                Err(e) => return Ok(self.list(Err(e))),
-            }
-        }
+        let found: BTreeSet<Labels> =
+            sets.iter().flat_map(|matchers| self.view.series(matchers, range_of(span))).collect();
         Ok(self.list(Ok(found.iter().map(shape::labels).collect())))
     }
 

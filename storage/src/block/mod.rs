@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use self::cache::{PageCache, Part};
 pub(crate) use self::data::ChunkRef;
 use self::data::{DataPage, Place, TimesPage};
-use self::index::Index;
 use self::index::series::{Pair, SERIES, SeriesPage};
+use self::index::{Index, Texts};
 use self::meta::{BlockId, META_FILE, Meta, MetaError};
 use self::page::{BadPage, PageKind};
 use self::starts::{StartsFile, starts_error};
@@ -137,6 +137,13 @@ pub(crate) struct Block {
     starts: Option<StartsFile>,
     /// Why the file of start timestamps could not be used at open.
     starts_damage: Option<Damage>,
+}
+
+/// A series as the index has it.
+struct Entry<'a> {
+    series: SeriesRef,
+    pairs: &'a [Pair],
+    chunks: &'a [ChunkRef],
 }
 
 impl Block {
@@ -263,7 +270,7 @@ impl Block {
         let (mut bad, mut bad_starts) = (BTreeMap::new(), BTreeMap::new());
         let mut found = Vec::new();
         let (mut seen, mut is_over) = (0_usize, false);
-        let selected = self.each_selected(matchers, |series, labels, chunks| {
+        let selected = self.each_selected(matchers, |texts, Entry { series, pairs, chunks }| {
             is_over = is_over || seen.is_multiple_of(SNAPSHOT_SERIES) && !go_on(found.len());
             seen += 1;
             if is_over {
@@ -281,7 +288,7 @@ impl Block {
                 .map(|c| Piece::Block(self.clone(), *c).without(tombstones.of(series)).started(starts.as_ref()))
                 .collect();
             if !pieces.is_empty() {
-                found.push((labels()?, pieces));
+                found.push((texts.labels(pairs)?, pieces));
             }
             Ok(())
         });
@@ -299,34 +306,26 @@ impl Block {
         Ok((!is_over).then_some(found))
     }
 
-    /// Labels of the series that satisfy the matchers.
-    pub(crate) fn select_labels(&self, matchers: &[Matcher], damage: &DamageLog) -> Result<Vec<Labels>, Damage> {
-        let mut found = Vec::new();
-        let selected = self.each_selected(matchers, |_, labels, _| {
-            found.push(labels()?);
-            Ok(())
-        });
-        self.count_damage(damage);
-        selected.map(|()| found)
-    }
-
-    /// The series that satisfy the matchers and have a chunk that reaches into `range`, with their labels. No chunk is
-    /// read: what is on a damaged page counts, too.
-    pub(crate) fn select_reaching(
+    /// Shows `each` number and packed labels of every series that satisfies the matchers and has a chunk that reaches into
+    /// `range` and is not deleted as a whole. No chunk is read: what is on a damaged page counts, too.
+    pub(crate) fn each_reaching(
         &self,
         matchers: &[Matcher],
         range: TimeRange,
         damage: &DamageLog,
-    ) -> Result<Vec<(SeriesRef, Labels)>, Damage> {
-        let mut found = Vec::new();
-        let selected = self.each_selected(matchers, |series, labels, chunks| {
-            if chunks.iter().any(|c| c.min_t < range.max_t && range.min_t <= c.max_t) {
-                found.push((series, labels()?));
+        mut each: impl FnMut(SeriesRef, &str),
+    ) -> Result<(), Damage> {
+        let tombstones = self.tombstones();
+        let selected = self.each_selected(matchers, |texts, Entry { series, pairs, chunks }| {
+            let gone = tombstones.of(series).map_or(&[][..], |gone| gone);
+            let is_gone = |c: &ChunkRef| gone.iter().any(|gone| gone.contains(c.min_t) && gone.contains(c.max_t));
+            if chunks.iter().any(|c| c.min_t < range.max_t && range.min_t <= c.max_t && !is_gone(c)) {
+                each(series, texts.packed(pairs)?);
             }
             Ok(())
         });
         self.count_damage(damage);
-        selected.map(|()| found)
+        selected
     }
 
     /// Labels of a series, by what [`Block::series_at`] gave.
@@ -334,11 +333,11 @@ impl Block {
         self.index.texts()?.labels(pairs)
     }
 
-    /// Calls `each` with the number, a way to the labels, and the chunks of every series that satisfies the matchers.
+    /// Calls `each` with every series that satisfies the matchers, and with what makes labels of its pairs.
     fn each_selected(
         &self,
         matchers: &[Matcher],
-        mut each: impl FnMut(SeriesRef, &mut dyn FnMut() -> Result<Labels, Damage>, &[ChunkRef]) -> Result<(), Damage>,
+        mut each: impl FnMut(&mut Texts<'_>, Entry<'_>) -> Result<(), Damage>,
     ) -> Result<(), Damage> {
         let mut texts = self.index.texts()?;
         let mut page: Option<(usize, Arc<SeriesPage>)> = None;
@@ -349,7 +348,7 @@ impl Block {
             }
             let found = page.as_ref().and_then(|(_, page)| page.series(series as usize % SERIES));
             if let Some((pairs, chunks)) = found {
-                each(series, &mut || texts.labels(pairs), chunks)?;
+                each(&mut texts, Entry { series, pairs, chunks })?;
             }
         }
         Ok(())

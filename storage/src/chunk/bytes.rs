@@ -17,6 +17,15 @@ use crate::snapshot::chunks::ChunkFile;
 pub(crate) enum ChunkBytes {
     /// In memory.
     Heap(Arc<[u8]>),
+    /// In memory beside those of other series, for a query.
+    Shared {
+        /// The bytes of all.
+        all: Arc<Vec<u8>>,
+        /// Where these begin.
+        start: u32,
+        /// How many they are.
+        len: u32,
+    },
     /// In a chunk file; costs no heap.
     Mapped {
         /// The file.
@@ -34,6 +43,9 @@ impl ChunkBytes {
     pub(crate) fn as_slice(&self) -> &[u8] {
         match self {
             ChunkBytes::Heap(bytes) => bytes,
+            ChunkBytes::Shared { all, start, len } => {
+                all.get(*start as usize..).and_then(|rest| rest.get(..*len as usize)).unwrap_or_default()
+            }
             ChunkBytes::Mapped { file, offset, len } => file.bytes(*offset, *len).unwrap_or_default(),
         }
     }
@@ -42,7 +54,7 @@ impl ChunkBytes {
     pub(crate) fn stored_len(&self) -> u32 {
         match self {
             ChunkBytes::Heap(bytes) => bytes.len() as u32,
-            ChunkBytes::Mapped { len, .. } => *len,
+            ChunkBytes::Shared { len, .. } | ChunkBytes::Mapped { len, .. } => *len,
         }
     }
 
@@ -60,7 +72,7 @@ impl ChunkBytes {
     /// Whether the bytes are as they were written.
     pub(crate) fn is_whole(&self) -> bool {
         match self {
-            ChunkBytes::Heap(_) => true,
+            ChunkBytes::Heap(_) | ChunkBytes::Shared { .. } => true,
             ChunkBytes::Mapped { file, offset, len } => file.bytes(*offset, *len).is_ok(),
         }
     }
@@ -68,7 +80,7 @@ impl ChunkBytes {
     /// Whether nobody has met this damage before.
     pub(crate) fn is_news(&self) -> bool {
         match self {
-            ChunkBytes::Heap(_) => false,
+            ChunkBytes::Heap(_) | ChunkBytes::Shared { .. } => false,
             ChunkBytes::Mapped { file, offset, .. } => file.is_news(*offset),
         }
     }
@@ -76,7 +88,7 @@ impl ChunkBytes {
     /// What to say about bytes that cannot be used.
     pub(crate) fn error(&self) -> ReadError {
         let (path, offset, (found, expected)) = match self {
-            ChunkBytes::Heap(_) => (PathBuf::from("memory"), 0, (0, 0)),
+            ChunkBytes::Heap(_) | ChunkBytes::Shared { .. } => (PathBuf::from("memory"), 0, (0, 0)),
             ChunkBytes::Mapped { file, offset, len } => {
                 (file.path().to_owned(), *offset, file.bytes(*offset, *len).err().unwrap_or_default())
             }

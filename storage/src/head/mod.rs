@@ -17,13 +17,12 @@ use self::pairs::{PairId, Pairs};
 use self::series::{Sealed, Series, Verdict};
 use self::symbols::Symbol;
 use self::table::{HashIndex, Pages};
-use crate::histogram::head::HistogramChunk;
 use crate::index::SeriesRef;
-use crate::starts::Changes;
 use crate::{Labels, SeriesId, TimeRange};
 
 pub(crate) mod backlog;
 mod cardinality;
+pub(crate) mod copies;
 pub(crate) mod export;
 mod extras;
 pub(crate) mod forget;
@@ -93,19 +92,6 @@ impl BlockWindow {
         self.end = self.start + self.block_ms;
         (self.start..self.end).contains(&a)
     }
-}
-
-/// One series as a query sees it.
-#[derive(Debug)]
-pub(crate) struct HeadSeries {
-    /// Chunks that overlap the query's range, in no order.
-    pub(crate) chunks: Vec<Sealed>,
-    /// Time and bits of the last sample of the open chunk, if that is one of them.
-    pub(crate) newest: Option<(i64, u64)>,
-    /// Histograms likewise.
-    pub(crate) histograms: Vec<HistogramChunk>,
-    /// Start timestamps of both, if there are any.
-    pub(crate) starts: Option<Arc<Changes>>,
 }
 
 impl Head {
@@ -316,17 +302,6 @@ impl Head {
     /// Oldest and newest sample.
     pub(crate) fn range(&self) -> Option<(i64, i64)> {
         self.range
-    }
-
-    /// The series' chunks in `range`; `None` if it is gone or has no chunk there.
-    pub(crate) fn snapshot(&self, series: SeriesRef, range: TimeRange) -> Option<HeadSeries> {
-        let s = self.pages.get(series)?;
-        let mut chunks = Vec::new();
-        let newest = s.snapshot(range.min_t, range.max_t, &mut chunks);
-        let histograms = self.extras.histograms.snapshot(series, range);
-        let is_empty = chunks.is_empty() && histograms.is_empty();
-        let starts = || self.starts_of(series, range).map(Arc::new);
-        (!is_empty).then(|| HeadSeries { chunks, newest, histograms, starts: starts() })
     }
 
     /// The labels of a series.

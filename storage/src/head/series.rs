@@ -10,6 +10,7 @@
 
 use super::BlockWindow;
 use super::pairs::PairId;
+use crate::TimeRange;
 use crate::chunk::{self, ChunkBytes, Encoder};
 
 /// Chunks are sealed at this many samples: an hour at 15 s.
@@ -246,19 +247,27 @@ impl Series {
         sealed.chain(open).chain(late).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 
-    /// The chunks that overlap `[min_t, max_t)`, the open one and the late samples as copies. Time and bits of the open
-    /// one's last sample, if it is among them.
-    pub(crate) fn snapshot(&self, min_t: i64, max_t: i64, out: &mut Vec<Sealed>) -> Option<(i64, u64)> {
-        if let Some(more) = &self.more {
-            out.extend(more.sealed.iter().filter(|s| s.min_t < max_t && min_t <= s.max_t).cloned());
-        }
-        let open = self.open().filter(|o| o.first_t() < max_t && min_t <= o.last_t());
-        out.extend(open.map(seal));
+    /// The finished chunks that overlap `range`.
+    pub(super) fn sealed_in(&self, range: TimeRange) -> impl Iterator<Item = &Sealed> {
+        self.sealed().iter().filter(move |s| s.min_t < range.max_t && range.min_t <= s.max_t)
+    }
+
+    /// The open chunk if it overlaps `range`.
+    pub(super) fn open_in(&self, range: TimeRange) -> Option<&Encoder> {
+        self.open().filter(|o| o.first_t() < range.max_t && range.min_t <= o.last_t())
+    }
+
+    /// The late samples in `range`.
+    pub(super) fn late_samples_in(&self, range: TimeRange) -> &[(i64, u64)] {
         let late = self.late();
-        let from = late.partition_point(|&(t, _)| t < min_t);
-        let to = late.partition_point(|&(t, _)| t < max_t);
-        out.extend(encode_run(late.get(from..to).unwrap_or_default()));
-        open.map(|open| (open.last_t(), open.last_bits()))
+        let from = late.partition_point(|&(t, _)| t < range.min_t);
+        let to = late.partition_point(|&(t, _)| t < range.max_t);
+        late.get(from..to).unwrap_or_default()
+    }
+
+    /// The same as a chunk.
+    pub(super) fn late_in(&self, range: TimeRange) -> Option<Sealed> {
+        encode_run(self.late_samples_in(range))
     }
 
     /// Marks everything before `cut_t` as taken by a cut: the open chunk is sealed if it ends before it, and late
@@ -362,10 +371,10 @@ mod tests {
     }
 
     fn samples(series: &Series) -> Vec<i64> {
-        let mut chunks = Vec::new();
-        series.snapshot(i64::MIN, i64::MAX, &mut chunks);
+        let range = TimeRange::new(i64::MIN, i64::MAX);
         let mut out = crate::Columns::default();
-        for c in &chunks {
+        let chunks = series.sealed_in(range).cloned().chain(series.open_in(range).map(seal));
+        for c in chunks.chain(series.late_in(range)) {
             chunk::decode_into(&c.bytes, c.count, i64::MIN, i64::MAX, &mut out).unwrap();
         }
         out.t.sort();

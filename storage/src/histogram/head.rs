@@ -97,6 +97,15 @@ impl HeadHistograms {
         full.chain(s.open_chunk().filter(|c| c.overlaps(range))).collect()
     }
 
+    /// Whether a series has any in `range`.
+    pub(crate) fn has_chunk_in(&self, series: SeriesRef, range: TimeRange) -> bool {
+        let Some(s) = self.series.get(&series) else { return false };
+        s.full.iter().any(|c| c.overlaps(range)) || {
+            let open = s.open.span();
+            open.is_some_and(|(min_t, max_t)| min_t < range.max_t && range.min_t <= max_t)
+        }
+    }
+
     /// Oldest and newest histogram of a series.
     pub(crate) fn range(&self, series: SeriesRef) -> Option<(i64, i64)> {
         self.series.get(&series)?.range()

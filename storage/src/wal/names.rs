@@ -141,7 +141,11 @@ impl<'a> KnownTexts<'a> {
             }
         }
         let is_valid = is_checked || self.last.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        is_valid.then(|| Labels::from_sorted_in(&mut self.packed, self.last.iter().copied()))
+        is_valid.then(|| {
+            self.packed.clear();
+            Labels::push_packed(&mut self.packed, self.last.iter().copied());
+            Labels::from_packed(&self.packed)
+        })
     }
 
     fn read_text(&mut self, r: &mut Reader<'a>) -> Option<&'a str> {

@@ -266,7 +266,7 @@ impl Index {
 
     /// A reader of label texts, which keeps the pages it has met.
     pub(crate) fn texts(&self) -> Result<Texts<'_>, Damage> {
-        Ok(Texts { index: self, pages: vec![None; self.directory()?.pairs_pages.len()] })
+        Ok(Texts { index: self, pages: vec![None; self.directory()?.pairs_pages.len()], text: String::new() })
     }
 }
 
@@ -275,11 +275,18 @@ impl Index {
 pub(crate) struct Texts<'a> {
     index: &'a Index,
     pages: Vec<Option<Arc<PairsPage>>>,
+    /// Where a set is put together.
+    text: String,
 }
 
 impl Texts<'_> {
     /// The label set behind pairs.
     pub(crate) fn labels(&mut self, pairs: &[Pair]) -> Result<Labels, Damage> {
+        Ok(Labels::from_packed(self.packed(pairs)?))
+    }
+
+    /// Its packed text.
+    pub(crate) fn packed(&mut self, pairs: &[Pair]) -> Result<&str, Damage> {
         for &(_, row) in pairs {
             let page = row as usize / ROWS;
             match self.pages.get(page) {
@@ -289,13 +296,20 @@ impl Texts<'_> {
             }
         }
         let names = &self.index.directory()?.names;
+        let pages = &self.pages;
         let text = |&(name, row): &Pair| {
-            let value = self.pages[row as usize / ROWS].as_ref()?.value(row as usize % ROWS)?;
+            let value = pages[row as usize / ROWS].as_ref()?.value(row as usize % ROWS)?;
             Some((&**names.get(name as usize)?, value)).filter(|_| !value.is_empty())
         };
-        let texts = pairs.iter().map(text).collect::<Option<Vec<_>>>();
-        let texts = texts.ok_or_else(|| self.index.damaged("the labels of a series cannot be read"))?;
-        Ok(Labels::from_sorted(texts.into_iter()))
+        let mut is_whole = true;
+        let texts = pairs.iter().map_while(|pair| {
+            let text = text(pair);
+            is_whole = text.is_some();
+            text
+        });
+        self.text.clear();
+        Labels::push_packed(&mut self.text, texts);
+        if is_whole { Ok(&self.text) } else { Err(self.index.damaged("the labels of a series cannot be read")) }
     }
 }
 
