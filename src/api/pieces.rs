@@ -105,3 +105,51 @@ impl HttpBody for Pieces {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    type Names = std::sync::Arc<Mutex<Vec<String>>>;
+
+    fn note(names: &Names) {
+        names.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
+    }
+
+    /// Notes on which threads it is written and dropped.
+    struct Noting(usize, Names);
+
+    impl Source for Noting {
+        fn write(&mut self, out: &mut String) -> bool {
+            assert!(self.0 > 0, "on purpose");
+            note(&self.1);
+            out.push_str(&"x".repeat(PIECE_BYTES));
+            self.0 -= 1;
+            self.0 > 0
+        }
+    }
+
+    impl Drop for Noting {
+        fn drop(&mut self) {
+            note(&self.1);
+        }
+    }
+
+    #[tokio::test]
+    async fn pieces_are_made_and_dropped_on_threads_of_low_priority() {
+        let names = Names::default();
+        let pieces = Pieces::new(Box::new(Noting(3, names.clone())), Encoding::Identity, Sending::of_nothing());
+        let all = axum::body::to_bytes(axum::body::Body::new(pieces), usize::MAX).await.unwrap();
+        assert_eq!(all.len(), 3 * PIECE_BYTES);
+        assert_eq!(*names.lock().unwrap(), ["cairn-answer-1"; 4]);
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_text_ends_its_answer_with_an_error() {
+        let pieces = Pieces::new(Box::new(Noting(0, Names::default())), Encoding::Identity, Sending::of_nothing());
+        let failed = axum::body::to_bytes(axum::body::Body::new(pieces), usize::MAX).await.unwrap_err();
+        assert!(failed.to_string().contains("ended early"), "{failed}");
+    }
+}

@@ -155,8 +155,10 @@ impl Db {
                         let head = self.head();
                         there.extend(portion.iter().map(|(series, _)| head.has_chunk_in(*series, range)));
                     }
-                    let found = portion.iter().zip(there.drain(..)).filter(|(_, is_there)| *is_there);
-                    found.inspect(|_| count += 1).for_each(|((_, labels), _)| each(labels));
+                    for ((_, labels), _) in portion.iter().zip(there.drain(..)).filter(|(_, is_there)| *is_there) {
+                        count += 1;
+                        each(labels);
+                    }
                 }
             }
             Err(refs) => {

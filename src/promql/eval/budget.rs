@@ -6,6 +6,7 @@
 //! Bytes are an estimate that errs upwards: a sample is 16, a series what its labels take and a little for handling it.
 //! Allocators and the answer's text are not in it.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use storage::Labels;
@@ -19,6 +20,9 @@ const SAMPLE_BYTES: u64 = POINT_BYTES as u64;
 const SERIES_BYTES: u64 = 256;
 /// Bytes of a row beside its labels and values.
 const ROW_BYTES: u64 = 96;
+
+/// Steps of a loop that does little for each: about a tenth of a millisecond.
+const PORTION: usize = if cfg!(test) { 3 } else { 1 << 15 };
 
 /// One query's account. Shared by all that evaluate it.
 pub(crate) struct Budget<'a> {
@@ -40,6 +44,15 @@ impl<'a> Budget<'a> {
     /// Ends the query if its time is over or its asker is gone.
     pub(crate) fn check(&self) -> Done {
         self.control.check()
+    }
+
+    /// Does `work` for the numbers of so many steps, which may be millions: some at a time, with a check before.
+    pub(crate) fn in_portions(&self, steps: usize, mut work: impl FnMut(Range<usize>)) -> Done {
+        (0..steps).step_by(PORTION).try_for_each(|start| {
+            self.check()?;
+            work(start..steps.min(start + PORTION));
+            Ok(())
+        })
     }
 
     /// What is counted for whoever wants to know.

@@ -10,7 +10,7 @@ use storage::{Columns, HistogramColumns, Labels, LabelsBuilder, METRIC_NAME, Mat
 
 use super::context::expanding;
 use super::grid::Grid;
-use super::look_back::{Pick, look_back};
+use super::look_back::{Pick, Picks};
 use super::matching::bare;
 use super::row::{Overlap, Row, Sink, is_absent, unite};
 use super::{Done, Evaluator};
@@ -70,7 +70,7 @@ impl Evaluator<'_> {
         let reference = self.grid.reference(self.ctx.at_time(at), offset_ms);
         let min_t = reference.start.saturating_sub(self.lookback_ms()).saturating_add(1);
         let range = TimeRange::new(min_t, reference.last().saturating_add(1));
-        let mut columns = Columns::default();
+        let (mut columns, mut picks) = (Columns::default(), Picks::default());
         let mut rows = Vec::new();
         for series in self.ctx.select_anew(&matchers, range)?.iter() {
             self.ctx.check()?;
@@ -80,7 +80,8 @@ impl Evaluator<'_> {
             if self.is_histogram_anywhere(series.as_ref(), &columns, reference)? {
                 return Err(QueryError::Execution("info sample should be float".to_owned()));
             }
-            if let Some(times) = look_back(&columns, reference, self.lookback_ms(), Pick::Time) {
+            let sight = (reference, self.lookback_ms());
+            if let (Some(times), _) = picks.look_back(&self.ctx.budget, &columns, sight, Pick::Time)? {
                 let row = Row::new(series.labels().clone(), times);
                 let at_steps = (0..self.grid.count).filter(|step| row.is_present(*step)).map(|step| (step, 1));
                 self.count_found(row.present_count(), at.is_some(), at_steps);

@@ -16,7 +16,7 @@ use super::grid::Grid;
 use super::range_call::WindowFn;
 use super::row::{ABSENT, Row, empty_column};
 use super::stats_only::Converter;
-use super::window::{RangeSeries, Window, Windows};
+use super::window::{RangeSeries, SAMPLES_OF_A_STEP, Window, Windows};
 use super::{Done, Evaluator};
 use crate::promql::ast::{Call, Extension, Span, VectorSelector};
 use crate::promql::functions::native_extended::{from_anchor, from_end_to_end};
@@ -97,7 +97,7 @@ impl Windows<'_> {
             let new_floats = after_float.saturating_sub(first_float.max(floats_before));
             let worth = |from: usize| worth[after] - worth[from.min(after)];
             seen.add(step, floats + worth(first), new_floats + worth(first.max(before)));
-            since_check += floats + 16 * histograms;
+            since_check += SAMPLES_OF_A_STEP + floats + 16 * histograms;
             if since_check > SAMPLES_BETWEEN_CHECKS {
                 since_check = 0;
                 ctx.check()?;

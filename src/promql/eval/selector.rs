@@ -46,7 +46,7 @@ impl Evaluator<'_> {
                     let found = values.iter().flatten().filter(|v| !is_absent(**v)).count();
                     (values, found)
                 }
-                false => room.picks.look_back(columns, reference, lookback_ms, pick),
+                false => room.picks.look_back(budget, columns, (reference, lookback_ms), pick)?,
             };
             budget.release(cost);
             Ok(Some(values))

@@ -58,6 +58,9 @@ pub(crate) struct Window<'s> {
     pub(crate) end: i64,
 }
 
+/// What a step is worth beside the samples of its window.
+pub(super) const SAMPLES_OF_A_STEP: usize = 16;
+
 impl Windows<'_> {
     /// Calls `visit` with the number of each step that has samples, and its window. Wide windows at many steps are
     /// much work for one series, so the query's end is looked for on the way.
@@ -67,7 +70,8 @@ impl Windows<'_> {
         columns: &Columns,
         visit: &mut dyn FnMut(usize, Window<'_>),
     ) -> Done {
-        const SAMPLES_BETWEEN_CHECKS: usize = 1 << 20;
+        /// Some functions take ten nanoseconds and more for each sample.
+        const SAMPLES_BETWEEN_CHECKS: usize = 1 << 16;
         let mut since_check = 0;
         let (mut first, mut after) = (0, 0);
         let mut seen = Seen::new(&budget.control().numbers, self.counting, self.counts);
@@ -87,7 +91,7 @@ impl Windows<'_> {
                 visit(step, Window { t: &columns.t[first..after], v: &columns.v[first..after], rises, start, end });
             }
             seen.add(step, after - first, after.saturating_sub(first.max(after_before)));
-            since_check += after - first;
+            since_check += SAMPLES_OF_A_STEP + after - first;
             if since_check > SAMPLES_BETWEEN_CHECKS {
                 since_check = 0;
                 budget.check()?;
@@ -219,9 +223,12 @@ impl Evaluator<'_> {
         let mut columns = Columns::default();
         Evaluator::inner(self.ctx, grid, counting).each_row(&subquery.expr, &mut |row| {
             columns.clear();
-            for (step, &v) in row.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
-                columns.push(grid.time(step), v);
-            }
+            self.ctx.budget.in_portions(row.values.len(), |steps| {
+                let values = steps.clone().zip(&row.values[steps]);
+                for (step, &v) in values.filter(|(_, v)| !is_absent(**v)) {
+                    columns.push(grid.time(step), v);
+                }
+            })?;
             let histograms = HistogramRange::of_row(&row, grid);
             let cost = columns.len() + histograms.as_ref().map_or(0, HistogramRange::cost);
             self.ctx.charge(cost)?;
