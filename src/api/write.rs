@@ -23,6 +23,7 @@ use super::params::read_body;
 use crate::auth::Caller;
 use crate::config::{Limits, format_duration};
 use crate::ingest::{IngestError, Protocol, WriteOutcome, check_headers, unpacked_bytes};
+use crate::query::Hurry;
 use crate::telemetry::Registry;
 use crate::tenant::TenantError;
 
@@ -199,6 +200,8 @@ async fn store(
     let durability = if config.cairn.durability_interval { Durability::Written } else { Durability::Synced };
     // Before the tenant: what is no push must not create one.
     let permits = app.push_gate.enter(protocol, unpacked_bytes(&body, app.ingester.limits())?).await?;
+    // Until the answer: its threads sleep and wake up several times on the way.
+    let _hurry = Hurry::begin();
     let (work_app, tenant) = (app.clone(), caller.tenant.clone());
     let work = tokio::task::spawn_blocking(move || {
         // Given back when the work is done, even if the sender has gone by then.

@@ -32,6 +32,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use queue::{FairQueue, Refused};
 pub use stats::stats_json;
 use storage::{Matcher, TimeRange};
+pub use turns::Hurry;
 
 use crate::clock::Clock;
 use crate::config::{Limits, TenantId, format_duration};

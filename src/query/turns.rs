@@ -7,14 +7,15 @@
 //! is long until it goes on. A check is never under a lock, so here it is stopped only where nobody waits for it.
 //!
 //! And left to the kernel, a thread that wakes up (a push whose bytes are on the disk now) may wait for the end of a slice
-//! of several milliseconds, however low the priority of the thread that has it. So who evaluates asks at its checks
-//! whether somebody else wants the core: that costs nothing where nobody does.
+//! of several milliseconds, however low the priority of the thread that has it. So who evaluates offers its core at its
+//! checks: that costs nothing where nobody wants it. Where somebody does, it costs a share of the core, so it is done
+//! seldom, and often only while there is something in hand that must not wait ([`Hurry`]).
 //!
 //! Invariant: as many turns are taken as there are cores, at most, and nobody waits in line while one is free.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -24,6 +25,33 @@ const TURN: Duration = Duration::from_millis(5);
 
 /// How long other threads of the machine wait for this one at most, about.
 const SLICE: Duration = Duration::from_millis(1);
+/// The same while something is in a hurry.
+const HURRIED_SLICE: Duration = Duration::from_micros(100);
+/// How much is.
+static HURRIES: AtomicUsize = AtomicUsize::new(0);
+
+/// Something that queries are to make room for, of the whole process, as long as it lives: a push, say, whose threads sleep
+/// and wake up again on its way to the disk.
+#[derive(Debug)]
+pub struct Hurry(());
+
+impl Hurry {
+    /// From now on.
+    pub fn begin() -> Hurry {
+        HURRIES.fetch_add(1, Ordering::Relaxed);
+        Hurry(())
+    }
+
+    fn is_any() -> bool {
+        HURRIES.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Hurry {
+    fn drop(&mut self) {
+        HURRIES.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 thread_local! {
     static YIELDED: Cell<Option<Instant>> = const { Cell::new(None) };
@@ -76,7 +104,8 @@ impl Turns {
 /// wants its core. Not under a lock.
 pub(super) fn pause(now: Instant) {
     hand_on(now);
-    if YIELDED.get().is_none_or(|last| now.saturating_duration_since(last) >= SLICE) {
+    let slice = if Hurry::is_any() { HURRIED_SLICE } else { SLICE };
+    if YIELDED.get().is_none_or(|last| now.saturating_duration_since(last) >= slice) {
         std::thread::yield_now();
         YIELDED.set(Some(Instant::now()));
     }
@@ -186,6 +215,22 @@ mod tests {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(notes.try_iter().collect::<String>(), "abcabcabc");
         assert_eq!(turns.lock().free, 1);
+    }
+
+    #[test]
+    fn a_core_is_offered_now_and_then_and_often_in_a_hurry() {
+        // Alone in its process: nextest runs each test in its own.
+        let start = Instant::now();
+        let offered_at = |after: Duration| {
+            YIELDED.set(Some(start));
+            pause(start + after);
+            YIELDED.get() != Some(start)
+        };
+        assert!(offered_at(SLICE) && !offered_at(HURRIED_SLICE));
+        let hurries = [Hurry::begin(), Hurry::begin()];
+        assert!(offered_at(HURRIED_SLICE) && !offered_at(HURRIED_SLICE / 2));
+        drop(hurries);
+        assert!(!offered_at(HURRIED_SLICE));
     }
 
     #[test]
