@@ -111,7 +111,8 @@ impl Db {
         let mut start = min_t.div_euclid(block_ms) * block_ms;
         while start <= max_t {
             let range = TimeRange::new(start, start.saturating_add(block_ms));
-            let series = querier::join(self.select_head(&[], range, |series, chunk| missing.add(series, chunk)), range);
+            let found = self.select_head(&[], range, |series, chunk| missing.add(series, chunk));
+            let series = querier::join(found);
             // The head's range may have holes as wide as a wrong clock is wrong: on to the next sample.
             let rest = TimeRange::new(range.max_t, i64::MAX);
             start = if series.is_empty() { self.next_range_start(rest, missing) } else { range.max_t };
@@ -125,7 +126,7 @@ impl Db {
     /// Where the range of block length begins that has the head's first sample in `rest`.
     fn next_range_start(&self, rest: TimeRange, missing: &mut Missing) -> i64 {
         let found = self.select_head(&[], rest, |series, chunk| missing.add(series, chunk));
-        let first = found.iter().flat_map(|(_, pieces)| pieces.iter().map(|p| p.span().0.max(rest.min_t))).min();
+        let first = found.iter().filter_map(SelectedSeries::earliest_t).min();
         first.map_or(i64::MAX, |t| t.div_euclid(self.options.block_ms) * self.options.block_ms)
     }
 

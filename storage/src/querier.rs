@@ -15,7 +15,6 @@ use crate::head::copies::HeadSeries;
 use crate::head::series::Sealed;
 use crate::histogram::head::HistogramChunk;
 use crate::merge::{merge, settle_kinds};
-use crate::select::{GoOn, SNAPSHOT_SERIES};
 use crate::starts::{Changes, UNKNOWN};
 use crate::tombstone::{is_gone, strip};
 use crate::{Columns, HistogramColumns, Labels, ReadError, TimeRange};
@@ -29,7 +28,8 @@ pub struct Selection {
     pub warnings: Vec<String>,
 }
 
-/// One selected series: labels now, samples on demand. Cheap to move to another thread.
+/// One selected series: labels now, samples on demand, of which there may be none: its chunks reach into the range, but
+/// whether they have a sample there only reading tells. Cheap to move to another thread.
 #[derive(Debug, Clone)]
 pub struct SelectedSeries {
     labels: Labels,
@@ -46,9 +46,6 @@ pub enum SampleKind {
     /// A native histogram.
     Histogram,
 }
-
-/// A series that one source found.
-pub(crate) type FoundSeries = (Labels, Vec<Piece>);
 
 /// A chunk, wherever it is.
 #[derive(Debug, Clone)]
@@ -177,36 +174,25 @@ impl Piece {
             Piece::Without(piece, _) | Piece::Started(piece, _) => piece.is_histograms(),
         }
     }
-
-    /// Whether its first and its last sample are there.
-    fn is_whole(&self) -> bool {
-        match self {
-            Piece::Without(..) => false,
-            Piece::Started(piece, _) => piece.is_whole(),
-            _ => true,
-        }
-    }
-
-    /// Whether a sample lies in `range`; decodes only if the span does not tell.
-    fn has_sample_in(&self, range: TimeRange) -> bool {
-        let (min_t, max_t) = self.span();
-        let is_whole = self.is_whole();
-        if is_whole && (range.contains(min_t) || range.contains(max_t)) {
-            return true;
-        }
-        if self.is_histograms() {
-            let mut found = HistogramColumns::default();
-            return min_t < range.max_t
-                && range.min_t <= max_t
-                && self.read_histograms_into(range, &mut found).is_ok()
-                && !found.is_empty();
-        }
-        let mut found = Columns::default();
-        min_t < range.max_t && range.min_t <= max_t && self.read_into(range, &mut found).is_ok() && !found.is_empty()
-    }
 }
 
 impl SelectedSeries {
+    /// What one source has of a series in `range`.
+    pub(crate) fn new(labels: Labels, range: TimeRange, pieces: Vec<Piece>) -> Self {
+        SelectedSeries { labels, range, pieces }
+    }
+
+    /// No sample in the range is before it.
+    pub(crate) fn earliest_t(&self) -> Option<i64> {
+        self.pieces.iter().map(|piece| piece.span().0.max(self.range.min_t)).min()
+    }
+
+    /// What it is put together from.
+    #[cfg(test)]
+    pub(crate) fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
     /// The series' labels.
     pub fn labels(&self) -> &Labels {
         &self.labels
@@ -378,33 +364,17 @@ fn is_disjoint(order: &[&Piece]) -> bool {
     order.windows(2).all(|pair| pair[0].span().1 < pair[1].span().0)
 }
 
-/// Joins what several sources found. `found` comes by rank of source, and sorted by labels within each source.
-pub(crate) fn join(found: Vec<FoundSeries>, range: TimeRange) -> Vec<SelectedSeries> {
-    join_while(found, range, &|_| true).unwrap_or_default()
-}
-
-/// The same; `None` once `go_on` says no: chunks that only touch the range are decoded here.
-pub(crate) fn join_while(
-    mut found: Vec<FoundSeries>,
-    range: TimeRange,
-    go_on: &GoOn<'_>,
-) -> Option<Vec<SelectedSeries>> {
+/// Joins what several sources found, which comes by rank of source and sorted by labels within each: each series once, in
+/// order.
+pub(crate) fn join(mut found: Vec<SelectedSeries>) -> Vec<SelectedSeries> {
     // Stable and fast on runs that are sorted already: ranks stay in order.
-    found.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut series: Vec<SelectedSeries> = Vec::with_capacity(found.len());
-    for (labels, pieces) in found {
-        match series.last_mut() {
-            Some(last) if last.labels == labels => last.pieces.extend(pieces),
-            _ => series.push(SelectedSeries { labels, range, pieces }),
+    found.sort_by(|a, b| a.labels.cmp(&b.labels));
+    found.dedup_by(|later, first| {
+        let is_same = later.labels == first.labels;
+        if is_same {
+            first.pieces.append(&mut later.pieces);
         }
-    }
-    let (mut seen, mut kept, mut is_over) = (0_usize, 0, false);
-    series.retain(|s| {
-        is_over = is_over || seen.is_multiple_of(SNAPSHOT_SERIES) && !go_on(kept);
-        seen += 1;
-        let is_wanted = !is_over && s.pieces.iter().any(|p| p.has_sample_in(range));
-        kept += usize::from(is_wanted);
-        is_wanted
+        is_same
     });
-    (!is_over).then_some(series)
+    found
 }

@@ -14,7 +14,7 @@ use crate::head;
 use crate::head::copies::{Copies, LabelCopies};
 use crate::head::series::Sealed;
 use crate::index::{Damage, SeriesRef};
-use crate::querier::{self, FoundSeries};
+use crate::querier::{self, SelectedSeries};
 use crate::{Labels, Matcher, ReadError, Selection, TimeRange};
 
 /// A select releases the head's lock after so many series, so that appends do not wait for a large query. It is promised
@@ -27,10 +27,11 @@ const PART_SERIES_MIN: usize = if cfg!(test) { 16 } else { 8192 };
 pub type GoOn<'a> = dyn Fn(usize) -> bool + Sync + 'a;
 
 /// What part of a selection found, and the damaged chunks that it met.
-type Part = (Vec<FoundSeries>, Vec<(SeriesRef, Sealed)>);
+type Part = (Vec<SelectedSeries>, Vec<(SeriesRef, Sealed)>);
 
 impl Db {
-    /// Series that satisfy all `matchers` and have a sample in `range`; a snapshot that later appends do not change.
+    /// Series that satisfy all `matchers` and have a chunk that reaches into `range`; a snapshot that later appends do not
+    /// change.
     pub fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Selection, ReadError> {
         Ok(self.select_while(matchers, range, 1, &|_| true)?.unwrap_or_default())
     }
@@ -50,7 +51,9 @@ impl Db {
             let (error, count) = (chunk.bytes.error(), chunk.count);
             warnings.push(format!("{error}; its {count} samples are missing from this answer"));
         };
-        let Some(head) = self.select_listed(matchers, range, threads, go_on, note) else { return Ok(None) };
+        let Some((head, is_sorted)) = self.select_listed(matchers, range, threads, go_on, note) else {
+            return Ok(None);
+        };
         warnings.extend(self.damage.warnings(range));
         let mut found = Vec::new();
         for block in self.blocks_in(range) {
@@ -60,9 +63,14 @@ impl Db {
                 Err(damage) => warnings.push(unserved(&damage)),
             }
         }
-        found.extend(head);
-        let series = querier::join_while(found, range, go_on);
-        Ok(series.map(|series| Selection { series, warnings }))
+        let series = match found.is_empty() && is_sorted {
+            true => head,
+            false => {
+                found.extend(head);
+                querier::join(found)
+            }
+        };
+        Ok(Some(Selection { series, warnings }))
     }
 
     pub(crate) fn blocks_in(&self, range: TimeRange) -> Vec<Arc<Block>> {
@@ -76,12 +84,13 @@ impl Db {
         matchers: &[Matcher],
         range: TimeRange,
         each_bad: impl FnMut(SeriesRef, &Sealed),
-    ) -> Vec<FoundSeries> {
+    ) -> Vec<SelectedSeries> {
         let refs = head::select::select(&self.head, matchers);
         self.snapshots(&refs, |&series| (series, None), range, (1, &|_| true), each_bad).unwrap_or_default()
     }
 
-    /// The same, sorted by labels where these matchers were asked for before; `None` once `go_on` says no.
+    /// The same, and whether it is sorted by labels, as where these matchers were asked for before; `None` once `go_on`
+    /// says no.
     fn select_listed(
         &self,
         matchers: &[Matcher],
@@ -89,15 +98,17 @@ impl Db {
         threads: usize,
         go_on: &GoOn<'_>,
         each_bad: impl FnMut(SeriesRef, &Sealed),
-    ) -> Option<Vec<FoundSeries>> {
+    ) -> Option<(Vec<SelectedSeries>, bool)> {
         if !self.head().reaches(range) {
-            return Some(Vec::new());
+            return Some((Vec::new(), true));
         }
-        let how = (threads, go_on);
-        match self.listings.list(&self.head, matchers, &|| go_on(0))? {
+        let (how, listed) = ((threads, go_on), self.listings.list(&self.head, matchers, &|| go_on(0))?);
+        let is_sorted = listed.is_ok();
+        let found = match listed {
             Ok(listed) => self.snapshots(&listed, |(series, labels)| (*series, Some(labels)), range, how, each_bad),
             Err(refs) => self.snapshots(&refs, |&series| (series, None), range, how, each_bad),
-        }
+        };
+        Some((found?, is_sorted))
     }
 
     /// What the head has of these series in `range`, in their order; labels that are not given are put together. Many are
@@ -109,7 +120,7 @@ impl Db {
         range: TimeRange,
         (threads, go_on): (usize, &GoOn<'_>),
         mut each_bad: impl FnMut(SeriesRef, &Sealed),
-    ) -> Option<Vec<FoundSeries>> {
+    ) -> Option<Vec<SelectedSeries>> {
         let count = AtomicUsize::new(0);
         let of_part = |part: &[T]| self.snapshots_of_part(part, &of, range, &count, go_on);
         let part_len = series.len().div_ceil(threads.max(1)).max(PART_SERIES_MIN);
@@ -171,7 +182,11 @@ impl Db {
                     is_whole
                 });
                 let labels = labels.cloned().or_else(|| made.next()).unwrap_or_default();
-                found.push((labels, querier::pieces_of(s)));
+                let pieces = querier::pieces_of(s);
+                // Nothing is left where all of it is damaged.
+                if !pieces.is_empty() {
+                    found.push(SelectedSeries::new(labels, range, pieces));
+                }
             });
         }
         Some((found, bad))

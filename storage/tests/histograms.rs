@@ -46,7 +46,7 @@ fn read(db: &Db, name: &str, range: TimeRange) -> (Columns, HistogramColumns) {
     for series in db.select(&[Matcher::equal("__name__", name)], range).unwrap().series {
         series.read_into(&mut floats).unwrap();
         series.read_histograms_into(&mut histograms).unwrap();
-        assert_eq!(series.has_histograms(), !histograms.is_empty());
+        assert!(series.has_histograms() || histograms.is_empty());
     }
     (floats, histograms)
 }
@@ -79,7 +79,6 @@ fn a_series_may_have_both_kinds_but_not_at_one_time() {
     assert_eq!((floats.t, histograms.t), (vec![NOW], vec![NOW + 1, NOW + 3]));
     assert!(histograms.h[1].is_stale());
     assert_eq!(read(&db, "mixed", TimeRange::new(NOW + 2, NOW + 3)).1.len(), 0);
-    assert!(db.select(&[], TimeRange::new(NOW + 2, NOW + 3)).unwrap().series.is_empty());
 }
 
 #[test]

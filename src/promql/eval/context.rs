@@ -13,7 +13,7 @@ use super::annotate::Annotations;
 use super::budget::Budget;
 use super::common::Common;
 use super::grid::Grid;
-use super::parallel::Helpers;
+use super::parallel::{self, Helpers};
 use super::stats_only::StatsOnly;
 use crate::promql::ast::{At, Expr, Span};
 use crate::promql::functions::histogram::Repair;
@@ -84,6 +84,10 @@ impl<'a> Context<'a> {
 
     /// Warnings and infos, in that order.
     pub(crate) fn into_annotations(self) -> (Vec<String>, Vec<String>) {
+        let selected = self.selected.into_inner().into_values();
+        for series in selected.filter_map(|series| Rc::try_unwrap(series).ok()) {
+            parallel::give_back(self.helpers, self.options.cores, series);
+        }
         self.annotations.into_inner().finish()
     }
 

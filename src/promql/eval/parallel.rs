@@ -25,6 +25,9 @@ const AHEAD: usize = 8;
 /// Samples and steps below which a second thread costs more than it gives.
 const WORTH: usize = if cfg!(test) { 1 } else { 400_000 };
 
+/// Series that a second thread does not help to drop.
+const GIVEN_BACK_ALONE: usize = if cfg!(test) { 2 } else { 16_384 };
+
 /// The threads that help queries, of one engine.
 #[derive(Debug, Default)]
 pub(in crate::promql) struct Helpers {
@@ -118,6 +121,20 @@ pub(super) fn on_cores<T: Sync, R: Send>(
         }
         Ok(results)
     })
+}
+
+/// Drops many series: each has memory in several places.
+pub(super) fn give_back(helpers: &Helpers, cores: usize, mut series: Vec<Box<dyn SeriesReader>>) {
+    let spare = cores.saturating_sub(1);
+    let taken = helpers.take(if series.len() >= GIVEN_BACK_ALONE { spare } else { 0 }, spare);
+    let part_len = series.len().div_ceil(1 + taken.count()).max(1);
+    std::thread::scope(|scope| {
+        while series.len() > part_len {
+            let part = series.split_off(series.len() - part_len);
+            scope.spawn(move || drop(part));
+        }
+        drop(series);
+    });
 }
 
 fn is_worth(series: &[Box<dyn SeriesReader>], steps: usize) -> bool {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::meta::BlockId;
 use super::page::{PAGE_RAW_BYTES, Packer, PageKind, sections};
 use super::writer::{CHUNKS_MAGIC, file_header};
+use crate::TimeRange;
 use crate::bytes::{Reader, put_varint};
 use crate::column::{CHUNK_SAMPLES_MAX, Encoded, times, values};
 use crate::fs::{AtPath, Fs, FsFile, IoAt};
@@ -59,6 +60,17 @@ impl ChunkRef {
     /// Whether it holds opaque records instead of floats.
     pub(crate) fn is_blobs(&self) -> bool {
         matches!(self.place, Place::Blobs { .. })
+    }
+
+    /// Whether it may have a sample in `range`.
+    pub(crate) fn reaches(&self, range: TimeRange) -> bool {
+        self.min_t < range.max_t && range.min_t <= self.max_t
+    }
+
+    /// Whether one of the ranges that are deleted of its series holds all of it.
+    pub(crate) fn is_gone(&self, deleted: Option<&Arc<[TimeRange]>>) -> bool {
+        let holds = |range: &TimeRange| range.contains(self.min_t) && range.contains(self.max_t);
+        deleted.is_some_and(|ranges| ranges.iter().any(holds))
     }
 
     /// The page of its values, if they have one.

@@ -27,7 +27,7 @@ use crate::fs::Fs;
 use crate::histogram::blobs;
 use crate::index::{Damage, SeriesRef};
 use crate::mmap::Mapped;
-use crate::querier::{FoundSeries, Piece};
+use crate::querier::{Piece, SelectedSeries};
 use crate::select::{GoOn, SNAPSHOT_SERIES};
 use crate::starts::Changes;
 use crate::tombstone::{TombstoneError, Tombstones, is_gone, strip};
@@ -265,7 +265,7 @@ impl Block {
         damage: &DamageLog,
         warnings: &mut Vec<String>,
         go_on: &GoOn<'_>,
-    ) -> Result<Option<Vec<FoundSeries>>, Damage> {
+    ) -> Result<Option<Vec<SelectedSeries>>, Damage> {
         let tombstones = self.tombstones();
         let (mut bad, mut bad_starts) = (BTreeMap::new(), BTreeMap::new());
         let mut found = Vec::new();
@@ -276,19 +276,18 @@ impl Block {
             if is_over {
                 return Ok(());
             }
-            let is_wanted = |c: &&ChunkRef| c.min_t < range.max_t && range.min_t <= c.max_t;
+            let gone = tombstones.of(series);
             let starts = self.starts_of(series).unwrap_or_else(|e| {
                 bad_starts.insert(e.to_string(), e);
                 None
             });
             let pieces: Vec<Piece> = chunks
                 .iter()
-                .filter(is_wanted)
-                .filter(|c| self.is_good(c, &mut bad))
-                .map(|c| Piece::Block(self.clone(), *c).without(tombstones.of(series)).started(starts.as_ref()))
+                .filter(|c| c.reaches(range) && !c.is_gone(gone) && self.is_good(c, &mut bad))
+                .map(|c| Piece::Block(self.clone(), *c).without(gone).started(starts.as_ref()))
                 .collect();
             if !pieces.is_empty() {
-                found.push((texts.labels(pairs)?, pieces));
+                found.push(SelectedSeries::new(texts.labels(pairs)?, range, pieces));
             }
             Ok(())
         });
@@ -317,9 +316,8 @@ impl Block {
     ) -> Result<(), Damage> {
         let tombstones = self.tombstones();
         let selected = self.each_selected(matchers, |texts, Entry { series, pairs, chunks }| {
-            let gone = tombstones.of(series).map_or(&[][..], |gone| gone);
-            let is_gone = |c: &ChunkRef| gone.iter().any(|gone| gone.contains(c.min_t) && gone.contains(c.max_t));
-            if chunks.iter().any(|c| c.min_t < range.max_t && range.min_t <= c.max_t && !is_gone(c)) {
+            let gone = tombstones.of(series);
+            if chunks.iter().any(|c| c.reaches(range) && !c.is_gone(gone)) {
                 each(series, texts.packed(pairs)?);
             }
             Ok(())

@@ -103,13 +103,16 @@ fn read_all(block: &Arc<Block>, range: TimeRange) -> Found {
     let mut found = Vec::new();
     match block.select(&[], range, &log, &mut warnings, &|_| true) {
         Ok(series) => {
-            for (labels, pieces) in series.unwrap_or_default() {
+            for series in series.unwrap_or_default() {
                 let mut out = Columns::default();
-                for piece in pieces {
+                for piece in series.pieces() {
                     let Piece::Block(block, chunk) = piece else { panic!("blocks give blocks' pieces") };
-                    block.read_chunk(&chunk, range, &mut out).unwrap();
+                    block.read_chunk(chunk, range, &mut out).unwrap();
                 }
-                found.push((labels, out.t.iter().copied().zip(out.v.iter().map(|v| v.to_bits())).collect()));
+                found.push((
+                    series.labels().clone(),
+                    out.t.iter().copied().zip(out.v.iter().map(|v| v.to_bits())).collect(),
+                ));
             }
         }
         Err(Damage(what)) => warnings.push(what),
