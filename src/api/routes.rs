@@ -69,7 +69,7 @@ pub const ROUTES: &[Route] = &[
     route!("GET POST", "/api/v1/query_exemplars", Read, exemplars::exemplars, "Exemplars of the series that a PromQL expression selects."),
     route!("GET POST", "/api/v1/format_query", Read, query::format, "Print a PromQL expression in its usual form."),
     route!("GET POST", "/api/v1/parse_query", Read, query::parse, "The tree of a PromQL expression."),
-    route!("GET POST", "/api/v1/series", Read, series::series, "Label sets of the series that `match[]` selects."),
+    route!("GET POST", "/api/v1/series", Read, series::series, "Label sets of the series that `match[]` selects and that have a chunk in the time range."),
     route!("GET POST", "/api/v1/labels", Read, series::labels, "Label names, of all series or of those that `match[]` selects."),
     route!("GET", "/api/v1/label/{name}/values", Read, series::label_values, "Values of one label."),
     route!("GET", "/api/v1/metadata", Read, series::metadata, "Type, help and unit of metrics."),

@@ -4,12 +4,16 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::time::Duration;
 
 use super::global::duration;
 use super::http_client::read_secret;
 use super::scrape::one_of;
 use super::yaml::{Map, Node, Problems};
 use super::{CairnConfig, Credential, Limits, QueryLogConfig, TenantId};
+
+/// A client that takes something every second is not stalled, whatever the limit says.
+const STALL_MIN: Duration = Duration::from_secs(1);
 
 /// Reads the section `cairn`. Relative paths are against `dir`.
 pub(super) fn read(node: &Node, dir: &Path, problems: &Problems) -> CairnConfig {
@@ -53,7 +57,8 @@ fn read_limits(node: &Node, problems: &Problems) -> Limits {
     let push_wait_max = map.read("push_wait_max", duration).unwrap_or(default.push_wait_max);
     let query_timeout = map.read("query_timeout", duration).unwrap_or(default.query_timeout);
     let query_wait_max = map.read("query_wait_max", duration).unwrap_or(default.query_wait_max);
-    let answer_stall_max = map.read("answer_stall_max", duration).unwrap_or(default.answer_stall_max);
+    // Nobody would get a large answer otherwise.
+    let answer_stall_max = map.read("answer_stall_max", duration).unwrap_or(default.answer_stall_max).max(STALL_MIN);
     let query_cache_min_age = map.read("query_cache_min_age", duration).unwrap_or(default.query_cache_min_age);
     let compaction_bytes_per_second = map.read("compaction_bytes_per_second", Node::unsigned);
     let mut read = |key, default: usize| {
@@ -129,12 +134,13 @@ mod tests {
 
     #[test]
     fn limits_are_read_and_those_left_out_are_as_documented() {
-        let text = "cairn: {limits: {pushes_max: 3, push_memory_bytes_max: 1048576, push_wait_max: 1m30s, \
+        let text = "cairn: {limits: {answer_stall_max: 0s, pushes_max: 3, push_memory_bytes_max: 1048576, push_wait_max: 1m30s, \
                     compaction_bytes_per_second: 0, query_timeout: 5s, query_queue_max: 7}}";
         let limits = load_text(text).1.unwrap_or_else(|error| panic!("{error}")).cairn.limits;
         assert_eq!((limits.pushes_max, limits.push_memory_bytes_max), (3, 1 << 20));
         assert_eq!((limits.push_wait_max, limits.compaction_bytes_per_second), (Duration::from_secs(90), 0));
         assert_eq!((limits.query_timeout, limits.query_queue_max), (Duration::from_secs(5), 7));
+        assert_eq!(limits.answer_stall_max, Duration::from_secs(1), "no less");
         let docs = include_str!("../../docs/configuration.md");
         let (_, limits) = docs.split_once("  limits:\n").unwrap();
         let (limits, _) = limits.split_once("```").unwrap();

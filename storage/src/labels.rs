@@ -77,8 +77,8 @@ impl Labels {
     }
 
     /// The set whose packed text this is.
-    pub(crate) fn from_packed(text: &str) -> Self {
-        Labels(Arc::from(text))
+    pub(crate) fn from_packed(text: impl Into<Arc<str>>) -> Self {
+        Labels(text.into())
     }
 
     /// The packed text: equal for equal sets, and for those only.

@@ -1,7 +1,7 @@
-//! Series of the head that selectors found before.
+//! Series of the head, and label sets of blocks, that selectors found before.
 //!
 //! Here: [`Listings`], which remembers for a list of matchers which series satisfy them, with their labels and in their
-//! order. Dashboards and rules ask for the same again and again, and most of a short query's time goes into finding
+//! order. Of a block, which never changes, it remembers all label sets that satisfy them. Dashboards and rules ask for the same again and again, and most of a short query's time goes into finding
 //! series, putting their labels together and sorting them. Elsewhere: finding them (`head::select`), their samples (`db`).
 //!
 //! A number stands for one label set for ever, and new series have higher numbers than all before. So a listing is never
@@ -107,6 +107,16 @@ impl Listings {
         Some(Ok(series))
     }
 
+    /// The label sets of a block (by [`crate::block::Block::owner`]) that satisfy `matchers`, if they are known.
+    pub(crate) fn of_block(&self, owner: u64, matchers: &[Matcher]) -> Option<Listed> {
+        self.get(&block_key(owner, matchers)).map(|(series, _)| series)
+    }
+
+    /// These are all of them.
+    pub(crate) fn put_block(&self, owner: u64, matchers: &[Matcher], all: Vec<(SeriesRef, Labels)>) {
+        self.put(block_key(owner, matchers), &all.into(), 0);
+    }
+
     /// Forgets all.
     pub(crate) fn clear(&self) {
         let mut state = self.lock();
@@ -161,6 +171,10 @@ fn sorted(mut series: Vec<(SeriesRef, Labels)>) -> Listed {
     // Stable and fast on what is mostly sorted.
     series.sort_by(|a, b| a.1.cmp(&b.1));
     series.into()
+}
+
+fn block_key(owner: u64, matchers: &[Matcher]) -> String {
+    format!("block {owner} {}", key_of(matchers))
 }
 
 /// Different for different lists of matchers: lengths stand before texts.
@@ -233,6 +247,26 @@ mod tests {
         db.listings.clear();
         assert_eq!(held(&db), (0, 0));
         assert_eq!(selected(&db, &matchers()[0]).len(), 2001);
+    }
+
+    #[test]
+    fn label_sets_of_blocks_are_known_from_the_second_time_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(dir.path(), Options { block_ms: 1000, ..Options::default() }).unwrap();
+        add(&db, 0..20);
+        let mut later = Batch::default();
+        later.push(Labels::from_pairs([("__name__", "up"), ("job", "1"), ("env", "prod")]).unwrap(), 1500, 1.0);
+        later.push(Labels::from_pairs([("__name__", "up"), ("job", "later")]).unwrap(), 100_000, 1.0);
+        db.append(&mut later, 100_000, Durability::Written).unwrap();
+        db.maintain(100_000).unwrap();
+        let m = [Matcher::equal("__name__", "up")];
+        let [block] = &db.blocks_in(TimeRange::ALL)[..] else { panic!("{:?}", db.stats()) };
+        let found = |range| db.series(&m, range, &|_| true).unwrap().len();
+        let known = || db.listings.of_block(block.owner(), &m).map(|listed| listed.len());
+        // Not while only a part of the block is asked for.
+        (0..2).for_each(|_| assert_eq!((found(TimeRange::new(1000, 1001)), known()), (20, None)));
+        assert_eq!((found(TimeRange::ALL), known()), (21, None));
+        (0..2).for_each(|_| assert_eq!((found(TimeRange::ALL), known()), (21, Some(20))));
     }
 
     #[test]

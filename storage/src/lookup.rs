@@ -117,19 +117,36 @@ impl Db {
             if !go_on(seen.len()) {
                 return None;
             }
-            let (mut looked, mut is_over) = (0_usize, false);
-            // As in `each_index`.
-            let _: Result<(), Damage> = block.each_reaching(matchers, range, &self.damage, |_, packed| {
-                looked += 1;
-                is_over = is_over || looked.is_multiple_of(SNAPSHOT_SERIES) && !go_on(seen.len());
-                if !is_over && !seen.contains(packed) {
-                    let labels = Labels::from_packed(packed);
+            // All of its series have samples in the range then.
+            let is_inside = range.covers(&block.meta().range) && block.tombstones().is_empty();
+            if is_inside && let Some(listed) = self.listings.of_block(block.owner(), matchers) {
+                for (_, labels) in listed.iter().filter(|(_, labels)| !seen.contains(labels.packed())) {
+                    each(labels);
+                }
+                seen.extend(listed.iter().map(|(_, labels)| labels.packed().clone()));
+                continue;
+            }
+            let (mut all, mut is_over) = (Vec::new(), false);
+            let read = block.each_reaching(matchers, range, &self.damage, |series, packed| {
+                is_over = is_over || all.len().is_multiple_of(SNAPSHOT_SERIES) && !go_on(seen.len());
+                if is_over {
+                    return;
+                }
+                let known = seen.get(packed).cloned();
+                let is_new = known.is_none();
+                let labels = known.map_or_else(|| Labels::from_packed(packed), Labels::from_packed);
+                if is_new {
                     seen.insert(labels.packed().clone());
                     each(&labels);
                 }
+                all.push((series, labels));
             });
             if is_over {
                 return None;
+            }
+            // As in `each_index`.
+            if read.is_ok() && is_inside {
+                self.listings.put_block(block.owner(), matchers, all);
             }
         }
         Some(())

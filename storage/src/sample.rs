@@ -39,6 +39,11 @@ impl TimeRange {
         self.min_t <= t && t < self.max_t
     }
 
+    /// Whether all of `other` lies in it.
+    pub(crate) fn covers(&self, other: &TimeRange) -> bool {
+        self.min_t <= other.min_t && other.max_t <= self.max_t
+    }
+
     /// Whether the two share a millisecond.
     pub fn overlaps(&self, other: &TimeRange) -> bool {
         self.min_t < other.max_t && other.min_t < self.max_t

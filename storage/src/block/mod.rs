@@ -202,6 +202,11 @@ impl Block {
         })
     }
 
+    /// A number that no other opening of a block of this database has.
+    pub(crate) fn owner(&self) -> u64 {
+        self.owner
+    }
+
     /// What it says about itself.
     pub(crate) fn meta(&self) -> &Meta {
         &self.meta

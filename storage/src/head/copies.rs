@@ -195,3 +195,67 @@ impl Head {
             || self.extras.histograms.has_chunk_in(series, range)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk;
+
+    /// So many series, each with a finished chunk and an open one.
+    fn head(series: u32) -> Head {
+        let mut head = Head::new(1_000_000);
+        for number in 0..series {
+            let labels = Labels::from_pairs([("__name__", "m"), ("n", &number.to_string())]).unwrap();
+            let series = head.insert(head.next_id(), &labels).unwrap();
+            (0..260).for_each(|t| {
+                assert_eq!(head.push(series, t, f64::from(number)), super::super::series::Verdict::Accept)
+            });
+        }
+        head
+    }
+
+    #[test]
+    fn under_the_lock_nothing_is_allocated_for_usual_series() {
+        let head = head(300);
+        let (mut copies, mut labels) = (Copies::default(), LabelCopies::default());
+        let room = |c: &Copies, l: &LabelCopies| {
+            [c.series.capacity(), c.sealed.capacity(), c.open.capacity(), l.text.capacity(), l.ends.capacity()]
+        };
+        for _ in 0..2 {
+            copies.reserve(300);
+            labels.reserve(300);
+            let before = room(&copies, &labels);
+            for series in 0..300 {
+                assert!(copies.take(&head, series as usize, series, TimeRange::new(0, 1000)));
+                labels.take(&head, series);
+            }
+            assert_eq!(room(&copies, &labels), before);
+            let mut count = 0;
+            copies.drain(|at, found| {
+                assert_eq!((at, found.chunks.len(), found.newest), (count, 2, Some((259, (at as f64).to_bits()))));
+                let mut read = crate::Columns::default();
+                for c in &found.chunks {
+                    chunk::decode_into(&c.bytes, c.count, 0, 1000, &mut read).unwrap();
+                }
+                assert_eq!((read.t, read.v), ((0..260).collect(), vec![at as f64; 260]));
+                count += 1;
+            });
+            assert_eq!(count, 300);
+            labels.drain(|series, labels| {
+                count -= 1;
+                assert_eq!(labels.get("n"), Some(series.to_string().as_str()));
+            });
+            assert_eq!(count, 0);
+        }
+    }
+
+    #[test]
+    fn what_has_nothing_in_the_range_is_not_there() {
+        let head = head(2);
+        let mut copies = Copies::default();
+        assert!(!copies.take(&head, 0, 1, TimeRange::new(260, 1000)) && !copies.take(&head, 0, 7, TimeRange::ALL));
+        assert_eq!(copies.len(), 0);
+        assert!(head.has_chunk_in(1, TimeRange::new(259, 260)) && !head.has_chunk_in(1, TimeRange::new(260, 261)));
+        assert_eq!(head.snapshot(1, TimeRange::new(0, 1)).map(|s| (s.chunks.len(), s.newest)), Some((1, None)));
+    }
+}

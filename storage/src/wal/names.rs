@@ -144,7 +144,7 @@ impl<'a> KnownTexts<'a> {
         is_valid.then(|| {
             self.packed.clear();
             Labels::push_packed(&mut self.packed, self.last.iter().copied());
-            Labels::from_packed(&self.packed)
+            Labels::from_packed(self.packed.as_str())
         })
     }
 
