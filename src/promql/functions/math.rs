@@ -1,6 +1,6 @@
 //! Functions from one number to one number, and the arithmetic of operators.
 
-use std::f64::consts::PI;
+use std::f64::consts::{LN_2, PI};
 
 use crate::promql::ast::BinaryOp;
 
@@ -24,14 +24,27 @@ pub(crate) fn unary(name: &str) -> Option<fn(f64) -> f64> {
         "sinh" => f64::sinh,
         "cosh" => f64::cosh,
         "tanh" => f64::tanh,
-        "asinh" => f64::asinh,
-        "acosh" => f64::acosh,
+        "asinh" => asinh,
+        "acosh" => acosh,
         "atanh" => f64::atanh,
         "rad" => |v| v * PI / 180.0,
         "deg" => |v| v * 180.0 / PI,
         "sgn" => sign,
         _ => return None,
     })
+}
+
+/// From here on `x * x + 1` is `x * x`, and soon beyond the largest float.
+const LARGE: f64 = (1 << 28) as f64;
+
+/// The library's adds `x` to itself, which is infinite for the largest ones.
+fn asinh(x: f64) -> f64 {
+    if x.abs() < LARGE { x.asinh() } else { (x.abs().ln() + LN_2).copysign(x) }
+}
+
+/// Likewise.
+fn acosh(x: f64) -> f64 {
+    if x < LARGE { x.acosh() } else { x.ln() + LN_2 }
 }
 
 /// -1, 0 or 1; NaN stays.

@@ -62,7 +62,11 @@ pub const KNOWN: &[Known] = &[
         reason: "3.7 takes negated histograms for gauges",
         is: |query, difference| {
             let is_native = is_about(query, &["native", "custom", "rebound", "mixed"]);
-            query.contains('-') && is_native && notes_only_here(difference, "is not a counter")
+            let is_note_of_gauges = match difference {
+                Difference::Note { side: Side::Theirs, text } => text.contains("is not a gauge"),
+                _ => notes_only_here(difference, "is not a counter"),
+            };
+            query.contains('-') && is_native && is_note_of_gauges
         },
     },
     Known {
@@ -109,6 +113,14 @@ pub const KNOWN: &[Known] = &[
         is: |query, difference| {
             let is_native = is_about(query, &["native", "custom", "rebound", "mixed"]);
             query.contains("count_values") && is_native && matches!(difference, Difference::Shape(_))
+        },
+    },
+    Known {
+        reason: "3.10 adds native histograms with compensation, which shows where they come to nothing",
+        is: |query, difference| {
+            let is_sum = is_about(query, &["sum", "avg", "sum_over_time", "avg_over_time"]);
+            let is_native = is_about(query, &["native", "native_gauge", "custom", "rebound", "mixed"]);
+            is_sum && is_native && matches!(difference, Difference::Value(text, _) if is_nothing(text))
         },
     },
     Known {
@@ -197,4 +209,12 @@ fn fails_only_here(difference: &Difference, words: &str) -> bool {
 /// Why `difference` is no fault.
 pub fn reason(query: &str, difference: &Difference) -> Option<&'static str> {
     KNOWN.iter().find(|known| (known.is)(query, difference)).map(|known| known.reason)
+}
+
+/// Whether both values of `… is "5e-17" there, "0" here` are nothing but the rest of a subtraction.
+fn is_nothing(text: &str) -> bool {
+    let Some((_, values)) = text.rsplit_once(" is ") else { return false };
+    let value = |part: &str| part.split('"').nth(1).and_then(|number| number.parse::<f64>().ok());
+    let mut values = values.split(", ").map(value);
+    values.all(|v| v.is_some_and(|v| v.abs() < 1e-12))
 }
