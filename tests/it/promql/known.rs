@@ -49,9 +49,10 @@ pub const KNOWN: &[Known] = &[
         is: |query, difference| {
             let Difference::Shape(shape) = difference else { return false };
             let is_product = is_about(query, &["*", "/"]) && is_about(query, &["native", "custom", "rebound", "mixed"]);
-            is_product
-                && shape.contains(",\"NaN\"]]} there")
-                && shape.ends_with("{\"count\":\"NaN\",\"sum\":\"NaN\"} here")
+            let has_all_nan = |(theirs, ours): (&str, &str)| {
+                theirs.ends_with(",\"NaN\"]]}") && ours.starts_with("{\"count\":\"NaN\",\"sum\":\"NaN\"")
+            };
+            is_product && shape.split_once(" there, ").is_some_and(has_all_nan)
         },
     },
     Known {
