@@ -1,8 +1,9 @@
 //! Series of the head, and label sets of blocks, that selectors found before.
 //!
 //! Here: [`Listings`], which remembers for a list of matchers which series satisfy them, with their labels and in their
-//! order. Of a block, which never changes, it remembers all label sets that satisfy them. Dashboards and rules ask for the same again and again, and most of a short query's time goes into finding
-//! series, putting their labels together and sorting them. Elsewhere: finding them (`head::select`), their samples (`db`).
+//! order. Of a block, which never changes, it remembers all label sets that satisfy them. Dashboards and rules ask for the
+//! same again and again, and most of a short query's time goes into finding series, putting their labels together and
+//! sorting them. Elsewhere: finding them (`head::select`, `block`), their samples (`db`).
 //!
 //! A number stands for one label set for ever, and new series have higher numbers than all before. So a listing is never
 //! wrong: it lacks what came after its `end`, which is looked through when it is asked for, and names series that are

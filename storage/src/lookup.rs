@@ -132,13 +132,13 @@ impl Db {
                 if is_over {
                     return;
                 }
-                let known = seen.get(packed).cloned();
-                let is_new = known.is_none();
-                let labels = known.map_or_else(|| Labels::from_packed(packed), Labels::from_packed);
-                if is_new {
+                let known = seen.get(packed).cloned().map(Labels::from_packed);
+                let labels = known.unwrap_or_else(|| {
+                    let labels = Labels::from_packed(packed);
                     seen.insert(labels.packed().clone());
                     each(&labels);
-                }
+                    labels
+                });
                 all.push((series, labels));
             });
             if is_over {

@@ -78,7 +78,7 @@ impl Piece {
     pub(crate) fn without(self, gone: Option<&Arc<[TimeRange]>>) -> Piece {
         let (min_t, max_t) = self.span();
         match gone {
-            Some(gone) if gone.iter().any(|range| range.min_t <= max_t && min_t < range.max_t) => {
+            Some(gone) if gone.iter().any(|range| range.meets(min_t, max_t)) => {
                 Piece::Without(Box::new(self), gone.clone())
             }
             _ => self,

@@ -39,6 +39,11 @@ impl TimeRange {
         self.min_t <= t && t < self.max_t
     }
 
+    /// Whether samples from `first` to `last`, both of them included, reach into it.
+    pub(crate) fn meets(&self, first: i64, last: i64) -> bool {
+        first < self.max_t && self.min_t <= last
+    }
+
     /// Whether all of `other` lies in it.
     pub(crate) fn covers(&self, other: &TimeRange) -> bool {
         self.min_t <= other.min_t && other.max_t <= self.max_t

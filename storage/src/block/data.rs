@@ -64,7 +64,7 @@ impl ChunkRef {
 
     /// Whether it may have a sample in `range`.
     pub(crate) fn reaches(&self, range: TimeRange) -> bool {
-        self.min_t < range.max_t && range.min_t <= self.max_t
+        range.meets(self.min_t, self.max_t)
     }
 
     /// Whether one of the ranges that are deleted of its series holds all of it.

@@ -296,7 +296,7 @@ impl Head {
 
     /// Whether it may have a sample in `range`.
     pub(crate) fn reaches(&self, range: TimeRange) -> bool {
-        self.range.is_some_and(|(min_t, max_t)| min_t < range.max_t && range.min_t <= max_t)
+        self.range.is_some_and(|(min_t, max_t)| range.meets(min_t, max_t))
     }
 
     /// Oldest and newest sample.

@@ -249,12 +249,12 @@ impl Series {
 
     /// The finished chunks that overlap `range`.
     pub(super) fn sealed_in(&self, range: TimeRange) -> impl Iterator<Item = &Sealed> {
-        self.sealed().iter().filter(move |s| s.min_t < range.max_t && range.min_t <= s.max_t)
+        self.sealed().iter().filter(move |s| range.meets(s.min_t, s.max_t))
     }
 
     /// The open chunk if it overlaps `range`.
     pub(super) fn open_in(&self, range: TimeRange) -> Option<&Encoder> {
-        self.open().filter(|o| o.first_t() < range.max_t && range.min_t <= o.last_t())
+        self.open().filter(|o| range.meets(o.first_t(), o.last_t()))
     }
 
     /// The late samples in `range`.

@@ -38,7 +38,7 @@ impl HistogramChunk {
     }
 
     fn overlaps(&self, range: TimeRange) -> bool {
-        self.min_t < range.max_t && range.min_t <= self.max_t
+        range.meets(self.min_t, self.max_t)
     }
 }
 
@@ -102,7 +102,7 @@ impl HeadHistograms {
         let Some(s) = self.series.get(&series) else { return false };
         s.full.iter().any(|c| c.overlaps(range)) || {
             let open = s.open.span();
-            open.is_some_and(|(min_t, max_t)| min_t < range.max_t && range.min_t <= max_t)
+            open.is_some_and(|(min_t, max_t)| range.meets(min_t, max_t))
         }
     }
 
@@ -270,7 +270,7 @@ impl HistogramSeries {
 
     /// Removes what is in `range`; returns how many.
     fn remove(&mut self, range: TimeRange, block_ms: i64) -> u64 {
-        let is_touched = |(min_t, max_t): (i64, i64)| min_t < range.max_t && range.min_t <= max_t;
+        let is_touched = |(min_t, max_t): (i64, i64)| range.meets(min_t, max_t);
         if !self.range().is_some_and(is_touched) {
             return 0;
         }
