@@ -53,7 +53,7 @@ pub(super) fn push_histogram(out: &mut String, t: i64, histogram: &FloatHistogra
     // Writing into a String cannot fail.
     let (count, sum) = (format_float(histogram.count), format_float(histogram.sum));
     let _ = write!(out, r#",{{"count":"{count}","sum":"{sum}""#);
-    let buckets: Vec<Bucket> = histogram.buckets().collect();
+    let buckets: Vec<Bucket> = histogram.buckets().filter(|bucket| bucket.count != 0.0).collect();
     if !buckets.is_empty() {
         out.push_str(r#","buckets":"#);
         push_list(out, &buckets, |out, bucket| {

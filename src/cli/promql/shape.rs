@@ -63,6 +63,7 @@ fn histogram(t: i64, histogram: &FloatHistogram) -> Json {
     let mut found = json!({ "count": float_text(histogram.count), "sum": float_text(histogram.sum) });
     let buckets: Vec<Json> = histogram
         .buckets()
+        .filter(|bucket| bucket.count != 0.0)
         .map(|bucket| {
             let rule = match (bucket.has_lower, bucket.has_upper) {
                 (false, true) => 0,

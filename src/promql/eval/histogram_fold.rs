@@ -66,10 +66,11 @@ impl Step {
 
 impl Running {
     fn finish(self) -> FloatHistogram {
-        match self {
+        let found = match self {
             Running::Sum(sum) => sum.finish(),
             Running::Mean(mean) => mean.finish(),
-        }
+        };
+        found.compact()
     }
 }
 

@@ -119,7 +119,7 @@ impl Evaluator<'_> {
         if added.is_reconciled {
             self.tell_reconciled(name, operation.span);
         }
-        let found = sum.finish();
+        let found = sum.finish().compact();
         Some(if is_sum { found } else { found.with_hint(CounterResetHint::Gauge) })
     }
 
@@ -133,8 +133,8 @@ impl Evaluator<'_> {
 /// A histogram and a float; `None` if they do not go together. `swapped`: the float is on the left.
 fn with_float(op: BinaryOp, histogram: &FloatHistogram, v: f64, swapped: bool) -> Option<FloatHistogram> {
     match op {
-        BinaryOp::Mul => Some(histogram.scaled(v)),
-        BinaryOp::Div if !swapped => Some(histogram.divided(v)),
+        BinaryOp::Mul => Some(histogram.scaled(v).compact()),
+        BinaryOp::Div if !swapped => Some(histogram.divided(v).compact()),
         BinaryOp::TrimUpper if !swapped => Some(histogram.trimmed(v, Keep::Below)),
         BinaryOp::TrimLower if !swapped => Some(histogram.trimmed(v, Keep::Above)),
         _ => None,

@@ -79,7 +79,7 @@ fn bucket_of_rank(buckets: impl Iterator<Item = Bucket>, rank: f64) -> Option<(B
     for bucket in buckets {
         count += bucket.count;
         last = Some((bucket, count));
-        if count >= rank {
+        if count >= rank && bucket.count != 0.0 {
             break;
         }
     }
@@ -153,7 +153,7 @@ fn rank_below(v: f64, histogram: &FloatHistogram) -> Option<f64> {
 pub(crate) fn native_variance(histogram: &FloatHistogram) -> f64 {
     let mean = histogram.sum / histogram.count;
     let (mut sum, mut compensation) = (0.0, 0.0);
-    for Bucket { lower, upper, count, .. } in histogram.buckets() {
+    for Bucket { lower, upper, count, .. } in histogram.buckets().filter(|bucket| bucket.count != 0.0) {
         let middle = if histogram.is_custom() {
             (upper + lower) / 2.0
         } else if lower <= 0.0 && upper >= 0.0 {

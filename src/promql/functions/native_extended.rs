@@ -78,7 +78,7 @@ pub(crate) fn from_end_to_end(
         Kind::Rate => found.divided((w.floats.end - w.floats.start) as f64 / 1000.0),
         _ => found,
     };
-    Some(found.with_hint(CounterResetHint::Gauge))
+    Some(found.compact().with_hint(CounterResetHint::Gauge))
 }
 
 fn difference(

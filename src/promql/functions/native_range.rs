@@ -209,7 +209,7 @@ fn histogram_step(
     if !(is_rate && is_reset) && difference.subtract(before)?.is_reconciled {
         tell(Note::ReconciledSubtracting);
     }
-    Ok(difference.finish().with_hint(CounterResetHint::Gauge))
+    Ok(difference.finish().compact().with_hint(CounterResetHint::Gauge))
 }
 
 /// The extrapolated difference of a window of histograms alone; `None` for fewer than two.
@@ -279,7 +279,7 @@ pub(super) fn difference(kind: Kind, w: MixedWindow<'_>, tell: &mut Tell<'_>) ->
     if reconciled.1 {
         tell(Note::ReconciledAdding);
     }
-    Ok(sum.finish())
+    Ok(sum.finish().compact())
 }
 
 /// The sum of a window of histograms alone.

@@ -63,7 +63,8 @@ impl FloatHistogram {
         Bucket { lower, upper, has_lower: true, has_upper: true, count: self.zero_count }
     }
 
-    /// All buckets with observations from the lowest to the highest. Those that reach into the zero bucket end at it.
+    /// All buckets from the lowest to the highest, empty ones but the zero bucket among them. Those that reach into the
+    /// zero bucket end at it.
     pub fn buckets(&self) -> impl DoubleEndedIterator<Item = Bucket> + '_ {
         let negative = self.negative.iter().rev().map(|(index, count)| {
             let bucket = self.negative_bucket(index, count);

@@ -11,8 +11,9 @@
 //! [`HistogramSum`], which is compensated (Kahan's way, as floats are) and reconciles layouts on the way: the wider zero
 //! bucket, the coarser schema, the custom bounds that both have.
 //!
-//! Invariant: a side's indexes rise and no bucket is empty, so that two equal histograms look alike ("compact" in
-//! Prometheus' words).
+//! Invariant: a side's indexes rise. Empty buckets are there as they were stored, until an operation after which
+//! Prometheus drops them, too, calls [`FloatHistogram::compact`]: they show, as NaN times nothing is NaN, and histograms
+//! are only equal if they have the same buckets. Answers leave them out.
 
 mod bounds;
 mod reset;
@@ -52,12 +53,12 @@ pub struct FloatHistogram {
     pub custom_values: Arc<[f64]>,
 }
 
-/// The buckets of one side that have anything in them.
+/// The buckets of one side.
 #[derive(Debug, Clone)]
 pub struct Buckets {
     /// Rising.
     indexes: Arc<[i32]>,
-    /// As many; never zero.
+    /// As many.
     counts: Vec<f64>,
 }
 
@@ -70,25 +71,18 @@ impl Default for Buckets {
 impl FromIterator<(i32, f64)> for Buckets {
     /// Of rising indexes.
     fn from_iter<I: IntoIterator<Item = (i32, f64)>>(pairs: I) -> Self {
-        let (indexes, counts): (Vec<i32>, Vec<f64>) = pairs.into_iter().filter(|(_, count)| *count != 0.0).unzip();
+        let (indexes, counts): (Vec<i32>, Vec<f64>) = pairs.into_iter().unzip();
         Buckets { indexes: indexes.into(), counts }
     }
 }
 
 impl Buckets {
-    fn new(indexes: Arc<[i32]>, counts: Vec<f64>) -> Self {
-        if counts.contains(&0.0) {
-            return indexes.iter().copied().zip(counts).collect();
-        }
-        Buckets { indexes, counts }
-    }
-
-    /// How many.
+    /// How many, empty ones among them.
     pub fn len(&self) -> usize {
         self.counts.len()
     }
 
-    /// True if there is none.
+    /// True if there is none, not even an empty one.
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
@@ -99,7 +93,14 @@ impl Buckets {
     }
 
     fn map(&self, f: impl Fn(f64) -> f64) -> Buckets {
-        Buckets::new(self.indexes.clone(), self.counts.iter().map(|&count| f(count)).collect())
+        Buckets { indexes: self.indexes.clone(), counts: self.counts.iter().map(|&count| f(count)).collect() }
+    }
+
+    fn compact(self) -> Buckets {
+        if self.counts.contains(&0.0) {
+            return self.iter().filter(|(_, count)| *count != 0.0).collect();
+        }
+        self
     }
 
     fn same_bits(&self, other: &Buckets) -> bool {
@@ -216,12 +217,17 @@ impl FloatHistogram {
         }
     }
 
+    /// Without its empty buckets.
+    pub(crate) fn compact(self) -> Self {
+        FloatHistogram { positive: self.positive.compact(), negative: self.negative.compact(), ..self }
+    }
+
     /// The same with another hint.
     pub(crate) fn with_hint(self, hint: CounterResetHint) -> Self {
         FloatHistogram { hint, ..self }
     }
 
-    /// Whether both are the same data, bit for bit; the hint is not data.
+    /// Whether both are the same data, bit for bit: the hint is not data, which buckets there are is.
     pub(crate) fn same_data(&self, other: &Self) -> bool {
         self.schema == other.schema
             && self.count.to_bits() == other.count.to_bits()

@@ -39,6 +39,9 @@ impl Kahan {
     }
 }
 
+/// What rounding has taken before anything was added: added to a number it leaves that as it is, the sign of a zero, too.
+const NOTHING: f64 = -0.0;
+
 /// One has exponential buckets and the other custom ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MixedBuckets;
@@ -74,9 +77,9 @@ impl HistogramSum {
         };
         HistogramSum {
             shape,
-            zero: Kahan(first.zero_count, 0.0),
-            count: Kahan(first.count, 0.0),
-            sum: Kahan(first.sum, 0.0),
+            zero: Kahan(first.zero_count, NOTHING),
+            count: Kahan(first.count, NOTHING),
+            sum: Kahan(first.sum, NOTHING),
             positive: Terms::of(&first.positive),
             negative: Terms::of(&first.negative),
         }
@@ -90,6 +93,7 @@ impl HistogramSum {
         self.add_times(other, -1.0)
     }
 
+    /// Empty buckets stay.
     pub(crate) fn finish(self) -> FloatHistogram {
         FloatHistogram {
             zero_count: self.zero.total(),
@@ -182,6 +186,7 @@ impl HistogramSum {
         let mapped = Terms::of(&other.positive).mapped(|index| bucket_of_bound(theirs, &shared, index));
         self.positive.add(&mapped.indexes, &mapped.sums, sign);
         self.positive.add(&mapped.indexes, &mapped.compensations, sign);
+        self.positive.compact();
         self.shape.custom_values = shared;
     }
 
@@ -282,7 +287,7 @@ struct Terms {
 
 impl Terms {
     fn of(buckets: &Buckets) -> Self {
-        let compensations = vec![0.0; buckets.len()];
+        let compensations = vec![NOTHING; buckets.len()];
         Terms { indexes: buckets.indexes.clone(), sums: buckets.counts.clone(), compensations }
     }
 
@@ -292,7 +297,7 @@ impl Terms {
 
     fn finish(self) -> Buckets {
         let counts = self.sums.iter().zip(&self.compensations).map(|(sum, c)| sum + c).collect();
-        Buckets::new(self.indexes, counts)
+        Buckets { indexes: self.indexes, counts }
     }
 
     fn map(&mut self, f: &dyn Fn(f64) -> f64) {
@@ -364,6 +369,20 @@ impl Terms {
         // A bucket counts as inside once it begins there: that it ends there, too, has been seen to.
         let begins_inside = |index: &i32| exponential_bound(index.wrapping_sub(1), schema) < threshold;
         self.drop_first(self.indexes.iter().take_while(|index| begins_inside(index)).count());
+        self.compact();
+    }
+
+    /// Without its empty buckets.
+    fn compact(&mut self) {
+        let is_empty = |at: &usize| self.sums[*at] == 0.0 && self.compensations[*at] == 0.0;
+        let kept: Vec<usize> = (0..self.sums.len()).filter(|at| !is_empty(at)).collect();
+        if kept.len() < self.sums.len() {
+            *self = Terms {
+                indexes: kept.iter().map(|&at| self.indexes[at]).collect(),
+                sums: kept.iter().map(|&at| self.sums[at]).collect(),
+                compensations: kept.iter().map(|&at| self.compensations[at]).collect(),
+            };
+        }
     }
 
     fn drop_first(&mut self, count: usize) {

@@ -25,7 +25,7 @@ pub(crate) fn custom(bounds: &[f64], counts: &[f64]) -> FloatHistogram {
 fn sum(a: &FloatHistogram, b: &FloatHistogram) -> (FloatHistogram, Added) {
     let mut sum = HistogramSum::of(a);
     let added = sum.add(b).unwrap();
-    (sum.finish(), added)
+    (sum.finish().compact(), added)
 }
 
 /// Dice with a seed.
@@ -72,6 +72,7 @@ impl Dice {
 /// The sum, bucket by bucket: first how wide the zero bucket must be, then every other bucket to the coarse one around it.
 fn slow_sum(a: &FloatHistogram, b: &FloatHistogram) -> (f64, f64, BTreeMap<i32, f64>, BTreeMap<i32, f64>) {
     let schema = a.schema.min(b.schema);
+    let (a, b) = (&a.clone().compact(), &b.clone().compact());
     let mut threshold = a.zero_threshold.max(b.zero_threshold);
     let sides = [(a, &a.positive, 0), (a, &a.negative, 1), (b, &b.positive, 0), (b, &b.negative, 1)];
     loop {
@@ -117,7 +118,7 @@ fn a_sum_is_that_of_every_bucket() {
         assert!(!found.is_reset_since(&a), "{round}: {a} + {b}");
         let mut difference = HistogramSum::of(&found);
         difference.subtract(&b).unwrap();
-        let difference = difference.finish();
+        let difference = difference.finish().compact();
         assert_eq!(difference.count, a.count);
         let (same_shape, _) =
             sum(&a, &FloatHistogram { zero_threshold: threshold, ..FloatHistogram::empty(found.schema) });
@@ -204,9 +205,30 @@ fn scaling_keeps_the_layout_and_a_division_by_zero_does_not() {
     let histogram = exponential(0, &[(1, 2.0), (5, 4.0)], &[]);
     assert!(histogram.scaled(0.5).same_data(&exponential(0, &[(1, 1.0), (5, 2.0)], &[])));
     assert_eq!(histogram.scaled(-1.0).hint, CounterResetHint::Gauge);
-    assert!(histogram.scaled(0.0).positive.is_empty());
+    assert_eq!(histogram.scaled(0.0).positive.len(), 2);
     let infinite = histogram.divided(0.0);
     assert!(infinite.positive.is_empty() && infinite.count == f64::INFINITY && infinite.sum.is_nan());
+}
+
+#[test]
+fn empty_buckets_are_kept_until_they_are_dropped() {
+    let histogram = exponential(0, &[(1, 2.0), (2, 0.0), (3, 4.0)], &[(1, 0.0)]);
+    let compact = exponential(0, &[(1, 2.0), (3, 4.0)], &[]);
+    assert!(!histogram.same_data(&compact) && histogram.clone().compact().same_data(&compact));
+    let infinite = histogram.scaled(f64::INFINITY).compact();
+    assert_eq!((infinite.positive.len(), infinite.negative.len()), (3, 1));
+    assert_eq!(histogram.to_string(), compact.to_string());
+    let mut twice = HistogramSum::of(&histogram);
+    twice.add(&compact).unwrap();
+    assert_eq!(twice.finish().positive.iter().collect::<Vec<_>>(), [(1, 4.0), (2, 0.0), (3, 8.0)]);
+    // A wider zero bucket takes away its buckets and all empty ones.
+    let mut wider = HistogramSum::of(&histogram);
+    wider.add(&FloatHistogram { zero_threshold: 2.0, ..FloatHistogram::empty(0) }).unwrap();
+    let wider = wider.finish();
+    assert_eq!((wider.zero_count, wider.positive.len(), wider.negative.len()), (2.0, 1, 0));
+    // What is added to nothing keeps its sign.
+    let negative = exponential(0, &[(1, -0.0)], &[]);
+    assert!(HistogramSum::of(&negative).finish().same_data(&negative));
 }
 
 #[test]

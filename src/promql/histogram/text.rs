@@ -10,9 +10,7 @@ impl Display for FloatHistogram {
         for (index, count) in self.negative.iter().rev() {
             write_bucket(f, self.negative_bucket(index, count))?;
         }
-        if self.zero_count != 0.0 {
-            write_bucket(f, self.zero_bucket())?;
-        }
+        write_bucket(f, self.zero_bucket())?;
         for (index, count) in self.positive.iter() {
             write_bucket(f, self.positive_bucket(index, count))?;
         }
@@ -21,6 +19,9 @@ impl Display for FloatHistogram {
 }
 
 fn write_bucket(f: &mut Formatter<'_>, bucket: Bucket) -> fmt::Result {
+    if bucket.count == 0.0 {
+        return Ok(());
+    }
     let (open, close) = (if bucket.has_lower { '[' } else { '(' }, if bucket.has_upper { ']' } else { ')' });
     let (lower, upper, count) = (go_float(bucket.lower), go_float(bucket.upper), go_float(bucket.count));
     write!(f, ", {open}{lower},{upper}{close}:{count}")

@@ -70,13 +70,15 @@ impl FloatHistogram {
             custom_values: self.custom_values.clone(),
             ..*self
         }
+        .compact()
     }
 
     /// Where there are observations on one side only, those in the zero bucket are taken to be on that side, too.
     fn kept_of_zero(&self, bound: f64, keep: Keep) -> (f64, f64) {
-        let is_one_sided = self.positive.is_empty() != self.negative.is_empty();
-        let lower = if is_one_sided && self.negative.is_empty() { 0.0 } else { -self.zero_threshold };
-        let upper = if is_one_sided && self.positive.is_empty() { 0.0 } else { self.zero_threshold };
+        let has_any = |buckets: &Buckets| buckets.counts.iter().any(|count| *count != 0.0);
+        let (has_positive, has_negative) = (has_any(&self.positive), has_any(&self.negative));
+        let lower = if has_positive && !has_negative { 0.0 } else { -self.zero_threshold };
+        let upper = if has_negative && !has_positive { 0.0 } else { self.zero_threshold };
         let all = (self.zero_count, (lower + upper) / 2.0);
         let part = |kept: f64, middle: f64| (self.zero_count * kept / (upper - lower), middle);
         match keep {

@@ -45,17 +45,6 @@ pub const KNOWN: &[Known] = &[
         },
     },
     Known {
-        reason: "Prometheus keeps empty buckets of histograms, which times NaN are NaN (docs/promql.md)",
-        is: |query, difference| {
-            let Difference::Shape(shape) = difference else { return false };
-            let is_product = is_about(query, &["*", "/"]) && is_about(query, &["native", "custom", "rebound", "mixed"]);
-            let has_all_nan = |(theirs, ours): (&str, &str)| {
-                theirs.ends_with(",\"NaN\"]]}") && ours.starts_with("{\"count\":\"NaN\",\"sum\":\"NaN\"")
-            };
-            is_product && shape.split_once(" there, ").is_some_and(has_all_nan)
-        },
-    },
-    Known {
         reason: "3.7 warns of conflicting counter resets",
         is: |_, difference| notes_only_here(difference, "conflicting counter resets"),
     },
