@@ -61,10 +61,13 @@ impl Stored {
 
     /// The answer in words, annotations and errors included. Order counts where it is promised: of a matrix.
     fn answer(&self, engine: &Engine, query: &str, times: Times) -> String {
-        let control = QueryControl::with_timeout(Duration::from_secs(60));
+        self.answer_of(engine, query, times, &QueryControl::with_timeout(Duration::from_secs(60)))
+    }
+
+    fn answer_of(&self, engine: &Engine, query: &str, times: Times, control: &QueryControl) -> String {
         let result = match times {
-            Times::Instant(t) => engine.instant(&self.db, query, t, &control),
-            Times::Range { start, end, step } => engine.range(&self.db, query, start, end, step, &control),
+            Times::Instant(t) => engine.instant(&self.db, query, t, control),
+            Times::Range { start, end, step } => engine.range(&self.db, query, start, end, step, control),
         };
         result.map_or_else(|e| e.to_string(), |result| shown(&result))
     }
@@ -137,6 +140,43 @@ fn answers_do_not_depend_on_how_many_cores_evaluate() {
             assert_eq!(stored.answer(&with(cores), query, times), expected, "{query} {times:?} on {cores} cores");
         }
     });
+}
+
+#[test]
+fn counting_a_selector_is_counting_its_rows() {
+    let stored = Stored::in_head();
+    let times = [
+        Times::Instant(END_MS - 10_000),
+        Times::Range { start: START_MS, end: END_MS, step: 7 * INTERVAL_MS },
+        Times::Range { start: START_MS, end: START_MS + 90_000, step: 30_000 },
+    ];
+    let selectors =
+        [r#"{__name__!=""}"#, "native", "mixed", r#"{job="web"} offset 10m"#, "{__name__=~\".+\"} @ end()", "nothing"];
+    let mut answers = 0;
+    for (selector, times) in selectors.iter().flat_map(|selector| times.map(|times| (selector, times))) {
+        for head in [
+            "count",
+            "group",
+            "count by (job)",
+            "group by (instance)",
+            "count without (instance)",
+            "count by (__name__)",
+        ] {
+            // The sign does nothing but keep the selector from being counted at once.
+            let ask = |cores: usize, sign: &str| {
+                let engine = Engine::new(EngineOptions { cores, ..EngineOptions::default() });
+                let control = QueryControl::with_timeout(Duration::from_secs(60));
+                let answer = stored.answer_of(&engine, &format!("{head} ({sign}{selector})"), times, &control);
+                format!("{answer} {:?}", control.numbers.samples())
+            };
+            let expected = ask(1, "+");
+            for cores in [1, 2, 5] {
+                assert_eq!(ask(cores, ""), expected, "{head} ({selector}) {times:?} on {cores} cores");
+            }
+            answers += usize::from(expected.contains('{'));
+        }
+    }
+    assert!(answers > 60, "{answers} are not empty");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Aggregations that fold rows into one row for each group as they come.
 //!
-//! Here: sum, avg, count, min, max, group, stddev, stdvar and quantile. Elsewhere: the columns of a group (`fold`), topk and bottomk (`rank`), limitk
-//! and limit_ratio (`limit`), which keep their input's series; `count_values`, which makes groups from values; native
-//! histograms (`histogram_fold`).
+//! Here: sum, avg, count, min, max, group, stddev, stdvar and quantile. Elsewhere: the columns of a group (`fold`),
+//! counting on several cores (`tally`); topk and bottomk (`rank`), limitk and limit_ratio (`limit`), which keep their
+//! input's series; `count_values`, which makes groups from values; native histograms (`histogram_fold`).
 //!
 //! Invariant: but for quantile, memory is one set of columns for each group, however many series come in.
 
@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use storage::{Labels, METRIC_NAME};
 
 use super::annotate::{ignored_in_aggregation, invalid_quantile};
+use super::budget::Budget;
 use super::fold::Fold;
 use super::histogram_fold::HistogramFold;
 use super::parallel::on_cores;
@@ -25,12 +26,50 @@ use crate::promql::types::QueryError;
 const QUANTILE_STEPS: usize = 16;
 
 /// The rows of one group, folded.
-struct Group {
-    labels: Labels,
+pub(super) struct Group {
+    pub(super) labels: Labels,
     drop_name: bool,
-    fold: Fold,
+    pub(super) fold: Fold,
     /// Only for a sum or a mean that has met a native histogram.
     histograms: Option<HistogramFold>,
+}
+
+/// An aggregation under way: its groups, in the order of their first series.
+pub(super) struct Folding<'a> {
+    aggregate: &'a AggregateExpr,
+    steps: usize,
+    groups: Groups,
+    pub(super) folded: Vec<Group>,
+}
+
+impl<'a> Folding<'a> {
+    pub(super) fn new(aggregate: &'a AggregateExpr, steps: usize) -> Self {
+        Folding { aggregate, steps, groups: Groups::new(aggregate), folded: Vec::new() }
+    }
+
+    /// The group that a series with these labels belongs to.
+    pub(super) fn group(&mut self, labels: &Labels, budget: &Budget<'_>) -> Result<&mut Group, QueryError> {
+        let place = self.groups.place(labels);
+        if place == self.folded.len() {
+            budget.charge(self.steps)?;
+            budget.charge_bytes(labels.packed_bytes() as u64)?;
+            let fold = Fold::new(self.aggregate.op, self.steps);
+            self.folded.push(Group { labels: self.groups.labels_of(labels), drop_name: false, fold, histograms: None });
+        }
+        Ok(&mut self.folded[place])
+    }
+
+    /// Adds a group that was folded elsewhere, where the order does not show ([`Fold::merge`]).
+    pub(super) fn merge(&mut self, group: Group, budget: &Budget<'_>) {
+        let place = self.groups.place(&group.labels);
+        match self.folded.get_mut(place) {
+            None => self.folded.push(group),
+            Some(own) => {
+                budget.release(self.steps);
+                own.fold.merge(group.fold);
+            }
+        }
+    }
 }
 
 impl Evaluator<'_> {
@@ -43,29 +82,16 @@ impl Evaluator<'_> {
             _ => {}
         }
         let q = self.quantile_param(aggregate)?;
-        let mut groups = Groups::new(aggregate);
-        let mut folded: Vec<Group> = Vec::new();
-        self.each_row(&aggregate.expr, &mut |mut row| {
-            let place = groups.place(&row.labels);
-            if place == folded.len() {
-                self.ctx.charge(self.grid.count)?;
-                self.ctx.budget.charge_bytes(row.labels.packed_bytes() as u64)?;
-                let fold = Fold::new(aggregate.op, self.grid.count);
-                folded.push(Group { labels: groups.labels_of(&row.labels), drop_name: false, fold, histograms: None });
+        let folding = match self.tallied(aggregate) {
+            Some(tally) => self.tally(tally)?,
+            None => {
+                let mut folding = Folding::new(aggregate, self.grid.count);
+                self.each_row(&aggregate.expr, &mut |row| self.fold_row(&mut folding, row))?;
+                folding
             }
-            let group = &mut folded[place];
-            group.drop_name |= row.drop_name;
-            if row.histograms.is_some() {
-                self.fold_histograms(aggregate, group, &mut row)?;
-            }
-            if matches!(group.fold, Fold::Quantile(_)) {
-                self.ctx.charge(row.cost())?;
-            }
-            group.fold.push(row.values);
-            Ok(())
-        })?;
-        let mut quantiles = self.quantiles(&folded, &q)?.into_iter();
-        for group in folded {
+        };
+        let mut quantiles = self.quantiles(&folding.folded, &q)?.into_iter();
+        for group in folding.folded {
             self.ctx.check()?;
             let values = match group.fold {
                 Fold::Quantile(_) => quantiles.next().unwrap_or_default(),
@@ -77,6 +103,20 @@ impl Evaluator<'_> {
             }
             self.emit_if_any(row, sink)?;
         }
+        Ok(())
+    }
+
+    pub(super) fn fold_row(&self, folding: &mut Folding<'_>, mut row: Row) -> Done {
+        let aggregate = folding.aggregate;
+        let group = folding.group(&row.labels, &self.ctx.budget)?;
+        group.drop_name |= row.drop_name;
+        if row.histograms.is_some() {
+            self.fold_histograms(aggregate, group, &mut row)?;
+        }
+        if matches!(group.fold, Fold::Quantile(_)) {
+            self.ctx.charge(row.cost())?;
+        }
+        group.fold.push(row.values);
         Ok(())
     }
 

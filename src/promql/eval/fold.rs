@@ -166,6 +166,21 @@ impl Fold {
         }
     }
 
+    /// Adds what was folded elsewhere; only where the order does not show, which is for count and group.
+    pub(super) fn merge(&mut self, other: Fold) {
+        let is_count = matches!(self, Fold::Count(_));
+        let ((Fold::Count(own), Fold::Count(other)) | (Fold::Group(own), Fold::Group(other))) = (self, other) else {
+            return;
+        };
+        for (own, other) in own.iter_mut().zip(other) {
+            *own = match (is_absent(*own), is_absent(other)) {
+                (true, _) => other,
+                (false, false) if is_count => *own + other,
+                (false, _) => *own,
+            };
+        }
+    }
+
     pub(super) fn finish(self, op: AggregateOp) -> Vec<f64> {
         match self {
             Fold::Sum(Sums { sums, compensations, .. }) => {

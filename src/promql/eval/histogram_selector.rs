@@ -13,6 +13,7 @@ use super::extended::smooth;
 use super::grid::Grid;
 use super::look_back::Pick;
 use super::row::{ABSENT, Row, empty_column};
+use super::selector::Sight;
 use super::stats_only::Converter;
 use crate::promql::ast::{Span, VectorSelector};
 use crate::promql::functions::native_extended::smoothed_at;
@@ -67,8 +68,7 @@ impl Evaluator<'_> {
         selector: &VectorSelector,
         series: &dyn SeriesReader,
         floats: &Columns,
-        (reference, lookback_ms): (Grid, i64),
-        pick: Pick,
+        Sight { reference, lookback_ms, pick, .. }: Sight,
     ) -> Result<Option<Row>, QueryError> {
         let mut stored = HistogramColumns::default();
         series.read_histograms_into(&mut stored).map_err(|e| expanding(&e))?;

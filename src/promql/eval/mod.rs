@@ -43,6 +43,7 @@ mod selector;
 mod sort;
 mod started;
 mod stats_only;
+mod tally;
 mod window;
 
 pub(super) use annotate::short_float;

@@ -1,7 +1,8 @@
 //! One query on several cores.
 //!
 //! Here: work on many series at once whose results come in the order of the series. Elsewhere: what is done with one
-//! series (`selector`, `range_call`), folding the results, which stays on the query's own thread.
+//! series (`selector`, `range_call`), folding the results, which stays on the query's own thread, unless the order does
+//! not show ([`each_apart`], for `tally`).
 //!
 //! Invariant: results do not depend on the number of cores: each series is worked on alone, and what comes out is handed
 //! on in order. Helpers run ahead by a few portions at most, so memory does not depend on the number of series; they are
@@ -47,6 +48,12 @@ impl Helpers {
         });
         Taken(self, taken)
     }
+
+    /// What work on `series` is worth.
+    fn take_for(&self, cores: usize, series: &[Box<dyn SeriesReader>], steps: usize) -> Taken<'_> {
+        let spare = cores.saturating_sub(1);
+        self.take(if is_worth(series, steps) { spare.min(series.len() / (2 * PORTION)) } else { 0 }, spare)
+    }
 }
 
 impl Taken<'_> {
@@ -81,9 +88,7 @@ pub(super) fn each_in_order<T: Send>(
     work: &impl Work<T>,
     take: &mut dyn FnMut(&dyn SeriesReader, T) -> Done,
 ) -> Done {
-    let spare = cores.saturating_sub(1);
-    let wanted = if is_worth(series, steps) { spare.min(series.len() / (2 * PORTION)) } else { 0 };
-    let taken = helpers.take(wanted, spare);
+    let taken = helpers.take_for(cores, series, steps);
     if taken.count() == 0 {
         let mut room = Room::default();
         return series.iter().try_for_each(|one| take(one.as_ref(), work(one.as_ref(), &mut room)?));
@@ -97,6 +102,51 @@ pub(super) fn each_in_order<T: Send>(
         }
         queue.hand_on(work, take)
     })
+}
+
+/// Does `work` for each of `series` with what the thread it happens on has from `new`, and gives back what all have then.
+/// Which thread works on which series is left to chance; the first failure is that of the first series that fails.
+pub(super) fn each_apart<A: Send>(
+    helpers: &Helpers,
+    cores: usize,
+    (series, steps): (&[Box<dyn SeriesReader>], usize),
+    new: &(impl Fn() -> A + Sync),
+    work: &(impl Fn(&mut A, usize, &mut Room) -> Done + Sync),
+) -> Result<Vec<A>, QueryError> {
+    let taken = helpers.take_for(cores, series, steps);
+    let next = AtomicUsize::new(0);
+    let on_one = || {
+        let (mut own, mut room) = (new(), Room::default());
+        loop {
+            let start = next.fetch_add(PORTION, Ordering::Relaxed);
+            for at in start..series.len().min(start + PORTION) {
+                if let Err(e) = work(&mut own, at, &mut room) {
+                    // Others end the portions that they have, which may hold an earlier failure.
+                    next.store(series.len(), Ordering::Relaxed);
+                    return Err((at, e));
+                }
+            }
+            if start >= series.len() {
+                return Ok(own);
+            }
+        }
+    };
+    let results: Vec<Result<A, (usize, QueryError)>> = std::thread::scope(|scope| {
+        let others: Vec<_> = (0..taken.count()).map(|_| scope.spawn(on_one)).collect();
+        let own = on_one();
+        let others = others.into_iter().map(|other| other.join().unwrap_or_else(|e| std::panic::resume_unwind(e)));
+        std::iter::once(own).chain(others).collect()
+    });
+    let mut first: Option<(usize, QueryError)> = None;
+    let mut all = Vec::with_capacity(results.len());
+    for result in results {
+        match result {
+            Ok(own) => all.push(own),
+            Err((at, e)) if first.as_ref().is_none_or(|(first_at, _)| at < *first_at) => first = Some((at, e)),
+            Err(_) => {}
+        }
+    }
+    first.map_or(Ok(all), |(_, e)| Err(e))
 }
 
 /// Does `work` for each of `tasks`; the results are in their order. `cost` is how many samples they look at in all.
@@ -325,6 +375,25 @@ mod tests {
             let (found, done) = run(&helpers, cores, &failing);
             assert_eq!(found, (0..500).collect::<Vec<_>>());
             assert!(matches!(done, Err(QueryError::Canceled)));
+            assert_eq!(helpers.busy.load(Ordering::Relaxed), 0, "all are given back");
+        }
+    }
+
+    #[test]
+    fn each_series_is_worked_on_once_wherever_and_the_first_failure_is_told() {
+        let series = fakes(1000);
+        for cores in [0, 1, 2, 3, 8] {
+            let helpers = Helpers::default();
+            let apart = |fails_from: usize| {
+                each_apart(&helpers, cores, (&series, 1000), &Vec::new, &|seen: &mut Vec<usize>, at, _| {
+                    seen.push(at);
+                    if at >= fails_from { Err(QueryError::Execution(at.to_string())) } else { Ok(()) }
+                })
+            };
+            let mut seen = apart(usize::MAX).unwrap().concat();
+            seen.sort_unstable();
+            assert_eq!(seen, (0..1000).collect::<Vec<_>>());
+            assert_eq!(apart(345).unwrap_err().to_string(), QueryError::Execution("345".to_owned()).to_string());
             assert_eq!(helpers.busy.load(Ordering::Relaxed), 0, "all are given back");
         }
     }
