@@ -100,6 +100,8 @@ pub struct Parts {
     pub push_limits: WriteLimits,
     /// Whether start timestamps that are pushed are stored.
     pub stores_starts: bool,
+    /// Whether pushed series get labels that say their metric's type and unit, where the sender tells them.
+    pub type_and_unit_labels: bool,
     pub about: About,
     pub reload: mpsc::Sender<oneshot::Sender<Result<(), String>>>,
     pub live: Live,
@@ -116,7 +118,9 @@ impl App {
             scrape: parts.scrape,
             rules: parts.rules,
             notifier: parts.notifier,
-            ingester: Ingester::new(parts.push_limits).with_starts(parts.stores_starts),
+            ingester: Ingester::new(parts.push_limits)
+                .with_starts(parts.stores_starts)
+                .with_type_and_unit_labels(parts.type_and_unit_labels),
             push_gate: PushGate::new(&parts.live.config.cairn.limits),
             push_metrics: PushMetrics::register(&parts.registry),
             metrics: ApiMetrics::register(&parts.registry),

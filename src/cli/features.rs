@@ -13,12 +13,13 @@ const ST_STORAGE: &str = "st-storage";
 const ZERO_INGESTION: &str = "created-timestamp-zero-ingestion";
 const ST_SYNTHESIS: &str = "st-synthesis";
 const USE_START_TIMESTAMPS: &str = "use-start-timestamps";
+const TYPE_AND_UNIT_LABELS: &str = "type-and-unit-labels";
 
 /// Once features, now part of Prometheus and of Cairn.
 const ALWAYS_ON: [&str; 3] = ["ooo-native-histograms", "promql-duration-expr", "promql-per-step-stats"];
 
 /// Other names that Prometheus 3.14 knows.
-const WITHOUT_EFFECT: [&str; 16] = [
+const WITHOUT_EFFECT: [&str; 15] = [
     "auto-reload-config",
     "concurrent-rule-eval",
     "delayed-compaction",
@@ -32,7 +33,6 @@ const WITHOUT_EFFECT: [&str; 16] = [
     "otlp-deltatocumulative",
     "otlp-native-delta-ingestion",
     "search-api",
-    "type-and-unit-labels",
     "use-uncached-io",
     "xor2-encoding",
 ];
@@ -67,11 +67,21 @@ impl Flags {
     pub fn use_start_timestamps(&self) -> bool {
         use_start_timestamps(&self.features)
     }
+
+    /// Whether series get labels that say their metric's type and unit.
+    pub fn type_and_unit_labels(&self) -> bool {
+        type_and_unit_labels(&self.features)
+    }
 }
 
 /// Whether rates and resets look at stored start timestamps with these features.
 pub(super) fn use_start_timestamps(names: &[String]) -> bool {
     has(names, USE_START_TIMESTAMPS)
+}
+
+/// Whether series have labels that say their metric's type with these features.
+pub(super) fn type_and_unit_labels(names: &[String]) -> bool {
+    has(names, TYPE_AND_UNIT_LABELS)
 }
 
 /// Whether names of metrics are dropped at the end of a query with these features.
@@ -104,6 +114,7 @@ pub(super) fn warnings(names: &[String]) -> Vec<String> {
         ZERO_INGESTION,
         ST_SYNTHESIS,
         USE_START_TIMESTAMPS,
+        TYPE_AND_UNIT_LABELS,
     ];
     let idle = names.iter().map(String::as_str).filter(|name| !effective.contains(name));
     let sentence = |name: &str| {

@@ -196,9 +196,12 @@ pub(super) fn kind_of(number: u64) -> &'static str {
         5 => "summary",
         6 => "info",
         7 => "stateset",
-        _ => "unknown",
+        _ => UNKNOWN,
     }
 }
+
+/// The type of a metric that nobody tells.
+pub(super) const UNKNOWN: &str = "unknown";
 
 #[cfg(test)]
 mod tests {

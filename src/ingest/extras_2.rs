@@ -10,12 +10,12 @@ use std::collections::HashSet;
 
 use storage::{Exemplar, Labels, METRIC_NAME, MetricMetadata};
 
-use super::extras::{Extras, exemplar_labels, kind_of};
+use super::extras::{Extras, exemplar_labels};
 use super::histogram::read_started_histogram;
 use super::labels::label_set;
 use super::outcome::{Reason, WriteOutcome};
 use super::remote_write::{REQUEST, SERIES};
-use super::remote_write_2::{Symbols, read_refs};
+use super::remote_write_2::{Metadata, Symbols, read_refs};
 use super::{IngestError, WriteLimits};
 use crate::wire::{DecodeError, Reader, Wire};
 
@@ -26,6 +26,7 @@ const BUCKETS_PER_SAMPLE: usize = 8;
 struct Walk<'a, 'w> {
     symbols: Symbols<'a>,
     limits: &'w WriteLimits,
+    has_types: bool,
     outcome: &'w mut WriteOutcome,
     /// Metrics whose metadata was read.
     told: HashSet<&'a str>,
@@ -42,10 +43,15 @@ struct Parts<'a> {
 }
 
 impl Extras {
-    /// As [`Extras::read`], of version 2.0.
-    pub(super) fn read_2(body: &[u8], limits: &WriteLimits, outcome: &mut WriteOutcome) -> Result<Self, IngestError> {
+    /// As [`Extras::read`], of version 2.0; `has_types` as for `decode_write_request_2`.
+    pub(super) fn read_2(
+        body: &[u8],
+        limits: &WriteLimits,
+        has_types: bool,
+        outcome: &mut WriteOutcome,
+    ) -> Result<Self, IngestError> {
         let symbols = Symbols::read(body, limits)?;
-        let mut walk = Walk { symbols, limits, outcome, told: HashSet::new(), found: Extras::default() };
+        let mut walk = Walk { symbols, limits, has_types, outcome, told: HashSet::new(), found: Extras::default() };
         let mut request = Reader::new(body, REQUEST);
         while let Some((number, wire)) = request.field()? {
             match (number, wire) {
@@ -73,7 +79,11 @@ impl<'a> Walk<'a, '_> {
         let mut pairs = Vec::new();
         self.symbols.pairs(&parts.refs, &reader, &mut pairs)?;
         if let Some(metadata) = parts.metadata {
-            self.metadata(&pairs, metadata)?;
+            let metadata = self.symbols.metadata(metadata)?;
+            self.take_metadata(&pairs, metadata)?;
+            if self.has_types {
+                metadata.put_labels(&mut pairs);
+            }
         }
         if parts.histograms.is_empty() && parts.exemplars.is_empty() {
             return Ok(());
@@ -118,25 +128,18 @@ impl<'a> Walk<'a, '_> {
         Ok(exemplar_labels(&pairs).map(|labels| Exemplar { labels, t, v }))
     }
 
-    fn metadata(&mut self, pairs: &[(&'a [u8], &'a [u8])], mut message: Reader<'_>) -> Result<(), IngestError> {
-        let (mut kind, mut help, mut unit) = (0, 0, 0);
-        while let Some((number, wire)) = message.field()? {
-            match (number, wire) {
-                (1, Wire::Varint) => kind = message.varint()?,
-                (3, Wire::Varint) => help = message.varint()? as u32,
-                (4, Wire::Varint) => unit = message.varint()? as u32,
-                (1 | 3 | 4, _) => return Err(message.wrong_wire("a varint").into()),
-                _ => message.skip(number, wire)?,
-            }
-        }
-        let texts = [self.symbols.get(help, &message)?, self.symbols.get(unit, &message)?].map(str::from_utf8);
+    fn take_metadata(
+        &mut self,
+        pairs: &[(&'a [u8], &'a [u8])],
+        Metadata { kind, help, unit }: Metadata<'_>,
+    ) -> Result<(), IngestError> {
+        let texts = [help, unit].map(str::from_utf8);
         let name = pairs.iter().find(|(name, _)| *name == METRIC_NAME.as_bytes()).map(|(_, value)| *value);
         let name = name.and_then(|name| str::from_utf8(name).ok()).filter(|name| !name.is_empty());
         let (Some(name), [Ok(help), Ok(unit)]) = (name, texts) else {
             self.found.invalid += 1;
             return Ok(());
         };
-        let kind = kind_of(kind);
         let metric = family(name, kind);
         if self.told.insert(metric) {
             self.found.weigh(1, self.limits)?;

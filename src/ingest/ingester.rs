@@ -31,6 +31,8 @@ pub struct Ingester {
     caches: Mutex<HashMap<String, Arc<RwLock<SeriesCache>>>>,
     /// Whether start timestamps are stored.
     has_starts: bool,
+    /// Whether series get labels of their metric's type and unit.
+    has_types: bool,
     /// Memory of finished requests, for the next ones.
     spare: Mutex<Vec<Scratch>>,
 }
@@ -80,10 +82,10 @@ enum Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn new(protocol: Protocol, body: &'a [u8], limits: &WriteLimits) -> Result<Self, IngestError> {
+    fn new(protocol: Protocol, body: &'a [u8], limits: &WriteLimits, has_types: bool) -> Result<Self, IngestError> {
         Ok(match protocol {
             Protocol::V1 => Request::V1(decode_write_request(body)),
-            Protocol::V2 => Request::V2(decode_write_request_2(body, limits)?),
+            Protocol::V2 => Request::V2(decode_write_request_2(body, limits, has_types)?),
         })
     }
 
@@ -152,12 +154,24 @@ impl Ingester {
         for (n, bytes) in secret.chunks_exact_mut(8).enumerate() {
             bytes.copy_from_slice(&random.hash_one(n).to_le_bytes());
         }
-        Ingester { limits, secret, caches: Mutex::default(), has_starts: false, spare: Mutex::default() }
+        Ingester {
+            limits,
+            secret,
+            caches: Mutex::default(),
+            has_starts: false,
+            has_types: false,
+            spare: Mutex::default(),
+        }
     }
 
     /// The same, storing start timestamps if `has_starts`.
     pub fn with_starts(self, has_starts: bool) -> Self {
         Ingester { has_starts, ..self }
+    }
+
+    /// The same, with labels that say the type and the unit of a metric, where remote write 2.0 tells them.
+    pub fn with_type_and_unit_labels(self, has_types: bool) -> Self {
+        Ingester { has_types, ..self }
     }
 
     /// The limits.
@@ -215,7 +229,7 @@ impl Ingester {
         }
         let mut extras = match scratch.protocol {
             Protocol::V1 => Extras::read(scratch.body(), &self.limits, &mut outcome)?,
-            Protocol::V2 => Extras::read_2(scratch.body(), &self.limits, &mut outcome)?,
+            Protocol::V2 => Extras::read_2(scratch.body(), &self.limits, self.has_types, &mut outcome)?,
         };
         let owners: Vec<Labels> = extras.histograms.iter().map(|pushed| pushed.labels.clone()).collect();
         for pushed in extras.histograms.drain(..) {
@@ -283,7 +297,7 @@ impl Ingester {
     ) -> Result<bool, IngestError> {
         scratch.begin_batch();
         let Scratch { protocol, room, body_len, batch, samples, starts, firsts, fresh } = scratch;
-        let mut request = Request::new(*protocol, &room[..*body_len], &self.limits)?;
+        let mut request = Request::new(*protocol, &room[..*body_len], &self.limits, self.has_types)?;
         let (mut cursor, mut room) = (Cursor::default(), LabelRoom::default());
         let mut has_extras = false;
         loop {
@@ -396,7 +410,7 @@ impl Ingester {
     /// The labels of a series of the request, decoded again.
     fn labels_of(&self, scratch: &Scratch, series_index: usize) -> Option<Labels> {
         let (mut samples, mut starts, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
-        let mut request = Request::new(scratch.protocol, scratch.body(), &self.limits).ok()?;
+        let mut request = Request::new(scratch.protocol, scratch.body(), &self.limits, self.has_types).ok()?;
         for _ in 0..series_index {
             request.next(&mut samples, &mut starts).ok()??;
         }
@@ -420,7 +434,7 @@ impl Ingester {
         let old_len = scratch.batch.len();
         scratch.begin_batch();
         let Scratch { protocol, room, body_len, batch, samples, starts, firsts, fresh } = &mut *scratch;
-        let mut request = Request::new(*protocol, &room[..*body_len], &self.limits)?;
+        let mut request = Request::new(*protocol, &room[..*body_len], &self.limits, self.has_types)?;
         let (mut left, mut room) = (forgotten, LabelRoom::default());
         while let Some(series) = request.next(samples, starts)? {
             let series_index = firsts.len();

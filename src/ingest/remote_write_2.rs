@@ -6,8 +6,9 @@
 //! The labels of a series are written out as version 1.0 has them: so one cache knows a series by the same bytes, whichever
 //! version brings it, and everything after this is one lane. What that takes is bounded as a body of version 1.0 is.
 
-use storage::Sample;
+use storage::{METRIC_TYPE, METRIC_UNIT, Sample};
 
+use super::extras::{UNKNOWN, kind_of};
 use super::remote_write::{REQUEST, SERIES, Series};
 use super::{IngestError, WriteLimits};
 use crate::wire::{DecodeError, Reader, Wire};
@@ -57,6 +58,43 @@ impl<'a> Symbols<'a> {
         }
         Ok(())
     }
+
+    /// What the message of a series says of its metric.
+    pub(super) fn metadata(&self, mut message: Reader<'_>) -> Result<Metadata<'a>, DecodeError> {
+        let (mut kind, mut help, mut unit) = (0, 0, 0);
+        while let Some((number, wire)) = message.field()? {
+            match (number, wire) {
+                (1, Wire::Varint) => kind = message.varint()?,
+                (3, Wire::Varint) => help = message.varint()? as u32,
+                (4, Wire::Varint) => unit = message.varint()? as u32,
+                (1 | 3 | 4, _) => return Err(message.wrong_wire("a varint")),
+                _ => message.skip(number, wire)?,
+            }
+        }
+        Ok(Metadata { kind: kind_of(kind), help: self.get(help, &message)?, unit: self.get(unit, &message)? })
+    }
+}
+
+/// What a sender says of a metric.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Metadata<'a> {
+    pub(super) kind: &'static str,
+    pub(super) help: &'a [u8],
+    pub(super) unit: &'a [u8],
+}
+
+impl<'a> Metadata<'a> {
+    /// Puts type and unit among the labels of a series, in order and in the place of those that say something else.
+    pub(super) fn put_labels(&self, pairs: &mut Vec<(&'a [u8], &'a [u8])>) {
+        let kind: &[u8] = if self.kind == UNKNOWN { b"" } else { self.kind.as_bytes() };
+        if kind.is_empty() && self.unit.is_empty() {
+            return;
+        }
+        let own = [(METRIC_TYPE.as_bytes(), kind), (METRIC_UNIT.as_bytes(), self.unit)];
+        pairs.retain(|(name, _)| own.iter().all(|(own, _)| own != name));
+        pairs.extend(own.into_iter().filter(|(_, value)| !value.is_empty()));
+        pairs.sort_unstable();
+    }
 }
 
 /// Numbers of symbols, packed or one by one.
@@ -88,13 +126,17 @@ pub struct WriteRequest2Reader<'a> {
     label_bytes: usize,
     label_bytes_max: usize,
     metadata: u64,
+    /// Series get labels of their metric's type and unit.
+    has_types: bool,
 }
 
 /// Reads the table of a decompressed body. What else is wrong shows while it is read: store nothing before
-/// [`WriteRequest2Reader::next`] gave `None`.
+/// [`WriteRequest2Reader::next`] gave `None`. With `has_types` series get labels of their metric's type and unit, where
+/// the sender tells them.
 pub fn decode_write_request_2<'a>(
     body: &'a [u8],
     limits: &WriteLimits,
+    has_types: bool,
 ) -> Result<WriteRequest2Reader<'a>, IngestError> {
     Ok(WriteRequest2Reader {
         request: Reader::new(body, REQUEST),
@@ -105,6 +147,7 @@ pub fn decode_write_request_2<'a>(
         label_bytes: 0,
         label_bytes_max: limits.body_bytes_max,
         metadata: 0,
+        has_types,
     })
 }
 
@@ -143,6 +186,7 @@ impl WriteRequest2Reader<'_> {
         starts.clear();
         self.refs.clear();
         let (mut exemplars, mut histograms) = (0, 0);
+        let mut metadata = None;
         while let Some((number, wire)) = reader.field()? {
             match (number, wire) {
                 (1, wire) => read_refs(&mut reader, wire, &mut self.refs)?,
@@ -159,12 +203,16 @@ impl WriteRequest2Reader<'_> {
                     reader.bytes()?;
                     exemplars += 1;
                 }
-                (5, Wire::Len) => self.metadata += u64::from(!reader.bytes()?.is_empty()),
+                (5, Wire::Len) => metadata = Some(reader.message("metadata")?).filter(|m| !m.is_at_end()),
                 (2..=5, _) => return Err(reader.wrong_wire("a message").into()),
                 _ => reader.skip(number, wire)?,
             }
         }
+        self.metadata += u64::from(metadata.is_some());
         self.symbols.pairs(&self.refs, &reader, &mut self.pairs)?;
+        if let Some(message) = metadata.filter(|_| self.has_types) {
+            self.symbols.metadata(message)?.put_labels(&mut self.pairs);
+        }
         self.labels.clear();
         self.pairs.iter().for_each(|(name, value)| put_label(&mut self.labels, name, value));
         self.label_bytes += self.labels.len();

@@ -83,7 +83,7 @@ mod reference {
 type Plain = (Vec<(Vec<u8>, Vec<u8>)>, Vec<(i64, u64, i64)>, u64, u64);
 
 fn ours(body: &[u8]) -> Result<Vec<Plain>, IngestError> {
-    let mut reader = decode_write_request_2(body, &WriteLimits::default())?;
+    let mut reader = decode_write_request_2(body, &WriteLimits::default(), false)?;
     let (mut all, mut samples, mut starts) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(series) = reader.next(&mut samples, &mut starts)? {
         let mut labels = Vec::new();
@@ -148,7 +148,7 @@ proptest! {
     #[test]
     fn no_body_panics(body in proptest::collection::vec(any::<u8>(), 0..60)) {
         let _ = ours(&body);
-        let _ = extras::Extras::read_2(&body, &WriteLimits::default(), &mut WriteOutcome::default());
+        let _ = extras::Extras::read_2(&body, &WriteLimits::default(), false, &mut WriteOutcome::default());
     }
 }
 
@@ -255,6 +255,33 @@ fn starts_are_left_out_unless_they_are_wanted() {
 }
 
 #[test]
+fn series_have_labels_of_type_and_unit_where_they_are_wanted() {
+    let Site { ingester, db, _dir } = site(false);
+    let site = Site { ingester: ingester.with_type_and_unit_labels(true), db, _dir };
+    let mut request = all_kinds(600);
+    request.symbols.push(b"__type__".to_vec());
+    // What the sender calls its type among the labels gives way to what it says of the metric.
+    request.timeseries[1].labels_refs.extend([9, 4]);
+    let gauge = reference::TimeSeries {
+        labels_refs: vec![1, 4, 9, 3],
+        samples: vec![sample(600, 1.0, 0)],
+        metadata: Some(reference::Metadata { kind: 2, help_ref: 0, unit_ref: 0 }),
+        ..Default::default()
+    };
+    request.timeseries.push(gauge);
+    for t in [600, 700] {
+        request.timeseries[2].samples[0].timestamp = t;
+        site.push(&request);
+    }
+    let found = site.db.select(&[], TimeRange::ALL).unwrap();
+    let found: Vec<String> = found.series.iter().map(|series| series.labels().to_string()).collect();
+    let expected =
+        [r#"hits_total{job="x"}"#, r#"latency_bucket{__type__="histogram", __unit__="s"}"#, r#"x{__type__="gauge"}"#];
+    assert_eq!(found, expected);
+    assert_eq!(site.db.metadata(None).len(), 2);
+}
+
+#[test]
 fn both_versions_know_a_series_by_the_same_bytes() {
     let site = site(true);
     site.push(&all_kinds(600));
@@ -267,7 +294,7 @@ fn both_versions_know_a_series_by_the_same_bytes() {
         bytes
     };
     let labels = [label(b"__name__", b"hits_total"), label(b"job", b"x")].concat();
-    let mut reader = decode_write_request_2(&all_kinds(600).encode_to_vec(), &WriteLimits::default())
+    let mut reader = decode_write_request_2(&all_kinds(600).encode_to_vec(), &WriteLimits::default(), false)
         .map(|mut reader| {
             let (mut samples, mut starts) = (Vec::new(), Vec::new());
             reader.next(&mut samples, &mut starts).unwrap().unwrap().label_bytes.unwrap().to_vec()
@@ -295,7 +322,7 @@ fn what_symbols_stand_for_is_bounded() {
         reference::TimeSeries { labels_refs: vec![1, 2], samples: vec![sample(1, 1.0, 0)], ..Default::default() };
     let body = reference::Request { symbols, timeseries: vec![series; 50] }.encode_to_vec();
     let read = |limits: &WriteLimits| {
-        let mut reader = decode_write_request_2(&body, limits)?;
+        let mut reader = decode_write_request_2(&body, limits, false)?;
         let (mut samples, mut starts, mut count) = (Vec::new(), Vec::new(), 0);
         while reader.next(&mut samples, &mut starts)?.is_some() {
             count += 1;

@@ -38,6 +38,9 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// Whether rates and resets look at stored start timestamps, `--enable-feature=use-start-timestamps`; off by default.
     pub use_start_timestamps: bool,
+    /// Whether a counter is known by its label `__type__` rather than by its name, `--enable-feature=type-and-unit-labels`;
+    /// off by default.
+    pub type_and_unit_labels: bool,
 }
 
 impl Default for EngineOptions {
@@ -53,6 +56,7 @@ impl Default for EngineOptions {
             syntax: ParseOptions::default(),
             delayed_name_removal: false,
             use_start_timestamps: false,
+            type_and_unit_labels: false,
         }
     }
 }

@@ -52,6 +52,7 @@ pub struct ScrapeManager {
     external: External,
     /// What becomes of start timestamps.
     starts: StartRules,
+    type_and_unit_labels: bool,
     runtime: Handle,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -112,6 +113,7 @@ impl ScrapeManager {
             shared: Arc::new(Shared { clock, sink, metrics, seed }),
             external,
             starts: StartRules::default(),
+            type_and_unit_labels: false,
             runtime: Handle::current(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -122,6 +124,11 @@ impl ScrapeManager {
     /// The same, doing with start timestamps what `starts` says.
     pub fn with_starts(self, starts: StartRules) -> Self {
         ScrapeManager { starts, ..self }
+    }
+
+    /// The same, with labels that say the type and the unit of each metric if `type_and_unit_labels`.
+    pub fn with_type_and_unit_labels(self, type_and_unit_labels: bool) -> Self {
+        ScrapeManager { type_and_unit_labels, ..self }
     }
 
     /// Makes the running targets those of `configs` and `locals`; for start and reload. A target whose settings stay
@@ -214,6 +221,7 @@ impl ScrapeManager {
                     target_labels: target.labels.clone(),
                     metric_relabel: Arc::clone(&metric_relabel),
                     starts: self.starts,
+                    type_and_unit_labels: self.type_and_unit_labels,
                     ..PageRules::new(config, target.histograms)
                 };
                 let source = Source::Http { client: client.clone(), rules: request_rules.clone() };

@@ -70,7 +70,7 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
         zeros: flags.stores_zeros(),
         synthesized: flags.synthesizes_starts(),
     };
-    let scrape = Arc::new(scrape.with_starts(starts));
+    let scrape = Arc::new(scrape.with_starts(starts).with_type_and_unit_labels(flags.type_and_unit_labels()));
     let dashboards = Arc::new(Dashboards::new(meta, clock.clone(), live.config.cairn.dashboard_dirs.clone()));
     Ok(App::new(Parts {
         clock,
@@ -83,6 +83,7 @@ pub(super) fn app(flags: &Flags, live: Live, ground: Ground) -> anyhow::Result<A
         notifier,
         push_limits: push_limits(&live),
         stores_starts: flags.stores_starts(),
+        type_and_unit_labels: flags.type_and_unit_labels(),
         about: About {
             started_ms,
             external_url,
@@ -110,6 +111,7 @@ pub(super) fn query_settings(flags: &Flags, config: &Config) -> QuerySettings {
         syntax: flags.syntax(),
         delayed_name_removal: flags.delayed_name_removal(),
         use_start_timestamps: flags.use_start_timestamps(),
+        type_and_unit_labels: flags.type_and_unit_labels(),
     };
     QuerySettings { engine, limits, has_tenants: config.cairn.multitenancy }
 }

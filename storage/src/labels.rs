@@ -13,6 +13,10 @@ use std::sync::Arc;
 
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
+/// The label that may hold the metric's type, as OpenMetrics spells it.
+pub const METRIC_TYPE: &str = "__type__";
+/// The label that may hold the metric's unit.
+pub const METRIC_UNIT: &str = "__unit__";
 
 /// A sorted, duplicate-free set of `name="value"` pairs. Cloning costs a reference count.
 ///

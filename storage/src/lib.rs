@@ -72,7 +72,7 @@ pub use histogram::{
     SCHEMA_CUSTOM, SCHEMA_MAX, SCHEMA_MIN, Side, Span,
 };
 pub use hotcopy::SnapshotHead;
-pub use labels::{Labels, LabelsBuilder, LabelsError, METRIC_NAME};
+pub use labels::{Labels, LabelsBuilder, LabelsError, METRIC_NAME, METRIC_TYPE, METRIC_UNIT};
 pub use matcher::{MatchOp, Matcher, MatcherError, full_match_regex};
 pub use metadata::{METADATA_TEXT_BYTES_MAX, MetadataAppended, MetricMetadata};
 pub use querier::{SampleKind, SelectedSeries, Selection};

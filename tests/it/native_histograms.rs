@@ -172,11 +172,21 @@ fn stored(result: &Value) -> BTreeMap<String, Value> {
     result.as_array().unwrap().iter().filter(is_same_everywhere).map(of_one).collect()
 }
 
-/// Prometheus tells of itself in both formats. Cairn and another Prometheus scrape the same pages under all rules about
-/// histograms, and have stored the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_stored_is_what_prometheus_stores() {
+    stores_what_prometheus_stores("").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_with_types_is_what_prometheus_stores() {
+    stores_what_prometheus_stores(",type-and-unit-labels").await;
+}
+
+/// Prometheus tells of itself in both formats. Cairn and another Prometheus, with more `features`, scrape the same pages
+/// under all rules about histograms, and have stored the same.
+async fn stores_what_prometheus_stores(features: &str) {
     let Some(program) = prometheus() else { return };
+    let features = format!("--enable-feature=native-histograms{features}");
     let dir = tempfile::tempdir().unwrap();
     let start = |name: &str, yaml: &str| {
         let (port, config) = (free_port(), dir.path().join(name).with_extension("yml"));
@@ -185,7 +195,7 @@ async fn what_is_stored_is_what_prometheus_stores() {
             format!("--config.file={}", config.display()),
             format!("--web.listen-address=127.0.0.1:{port}"),
             format!("--storage.tsdb.path={}", dir.path().join(name).display()),
-            "--enable-feature=native-histograms".to_owned(),
+            features.clone(),
         ];
         (Peer::start(&program, dir.path(), &args), format!("http://127.0.0.1:{port}"))
     };
@@ -232,7 +242,7 @@ async fn what_is_stored_is_what_prometheus_stores() {
     // Prometheus 3.5 knows no such key: its feature flag is the same for all jobs.
     let config = dir.path().join("cairn.yml");
     std::fs::write(&config, global(", scrape_native_histograms: true")).unwrap();
-    let cairn = Cairn::start(dir.path(), &[&format!("--config.file={}", config.display())]);
+    let cairn = Cairn::start(dir.path(), &[&format!("--config.file={}", config.display()), &features]);
     let (_prometheus, url) = start("prometheus", &global(""));
     let up = format!("{url}/api/v1/query?query=sum(up)");
     let all = jobs.len().to_string();

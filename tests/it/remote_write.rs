@@ -118,7 +118,7 @@ async fn bodies_that_are_no_write_requests_are_refused() {
     assert!(cairn.is_up());
 }
 
-/// A request of remote write 2.0 with a counter's two samples, which began at `start`.
+/// A request of remote write 2.0 with a counter's two samples, which began at `start`. Its unit is `jobs`.
 fn body_2(t: i64, start: i64) -> Vec<u8> {
     #[derive(Clone, PartialEq, prost::Message)]
     struct Request {
@@ -133,6 +133,15 @@ fn body_2(t: i64, start: i64) -> Vec<u8> {
         labels_refs: Vec<u32>,
         #[prost(message, repeated, tag = "2")]
         samples: Vec<Sample>,
+        #[prost(message, tag = "5")]
+        metadata: Option<Metadata>,
+    }
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Metadata {
+        #[prost(uint32, tag = "1")]
+        kind: u32,
+        #[prost(uint32, tag = "4")]
+        unit_ref: u32,
     }
     #[derive(Clone, PartialEq, prost::Message)]
     struct Sample {
@@ -143,10 +152,11 @@ fn body_2(t: i64, start: i64) -> Vec<u8> {
         #[prost(int64, tag = "3")]
         start_timestamp: i64,
     }
-    let symbols = ["", "__name__", "jobs_total"].map(str::to_owned).to_vec();
+    let symbols = ["", "__name__", "jobs_total", "jobs"].map(str::to_owned).to_vec();
     let sample = |timestamp, value| Sample { value, timestamp, start_timestamp: start };
     let samples = vec![sample(t - 1000, 5.0), sample(t, 7.0)];
-    let request = Request { symbols, timeseries: vec![TimeSeries { labels_refs: vec![1, 2], samples }] };
+    let metadata = Some(Metadata { kind: 1, unit_ref: 3 });
+    let request = Request { symbols, timeseries: vec![TimeSeries { labels_refs: vec![1, 2], samples, metadata }] };
     snap::raw::Encoder::new().compress_vec(&prost::Message::encode_to_vec(&request)).unwrap()
 }
 
@@ -179,6 +189,27 @@ async fn version_two_says_what_was_written_and_brings_starts() {
     assert_eq!(value("start_timestamp(jobs_total)").await, Some((now - 2000) as f64 / 1000.0));
     // From the start on, nothing extrapolated: all seven.
     assert_eq!(value("increase(jobs_total[1h])").await, Some(7.0));
+}
+
+#[tokio::test]
+async fn types_and_units_become_labels_where_they_are_wanted() {
+    let push = async |features: &[&str]| {
+        let dir = tempfile::tempdir().unwrap();
+        let cairn = Cairn::start(dir.path(), features);
+        let now = cairn::clock::Clock::system().now_ms();
+        let content_type = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+        let request = cairn.post("/api/v1/write").header("content-type", content_type).body(body_2(now, 0));
+        assert_eq!(request.send().await.unwrap().status(), 204);
+        let series = cairn.json("/api/v1/series?match[]=jobs_total").await["data"].clone();
+        let at = now as f64 / 1000.0;
+        let rate = cairn.json(&format!("/api/v1/query?time={at}&query=rate(jobs_total[1m])")).await;
+        (series, rate["infos"].clone())
+    };
+    let (series, infos) = push(&[]).await;
+    assert_eq!((series, infos.is_null()), (serde_json::json!([{"__name__": "jobs_total"}]), true));
+    let (series, infos) = push(&["--enable-feature=type-and-unit-labels"]).await;
+    let typed = serde_json::json!([{"__name__": "jobs_total", "__type__": "counter", "__unit__": "jobs"}]);
+    assert_eq!((series, infos.is_null()), (typed, true));
 }
 
 #[tokio::test]

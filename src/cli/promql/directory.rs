@@ -66,6 +66,7 @@ fn options(asked: &Asked) -> EngineOptions {
         syntax: features::syntax(&asked.features),
         delayed_name_removal: features::delayed_name_removal(&asked.features),
         use_start_timestamps: features::use_start_timestamps(&asked.features),
+        type_and_unit_labels: features::type_and_unit_labels(&asked.features),
         ..EngineOptions::default()
     }
 }

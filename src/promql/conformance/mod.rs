@@ -146,9 +146,13 @@ fn our_scripts() {
     let scripts = scripts_in(dir);
     assert!(!scripts.is_empty(), "no scripts in {}", dir.display());
     for path in scripts {
-        // One script is about what that option changes; the others run as usual.
-        let use_start_timestamps = file_name(&path) == "use_start_timestamps.test";
-        let options = EngineOptions { syntax: ParseOptions::all(), use_start_timestamps, ..EngineOptions::default() };
+        // Some scripts are about what an option changes; the others run as usual.
+        let options = EngineOptions {
+            syntax: ParseOptions::all(),
+            use_start_timestamps: file_name(&path) == "use_start_timestamps.test",
+            type_and_unit_labels: file_name(&path) == "type_and_unit_labels.test",
+            ..EngineOptions::default()
+        };
         let text = fs::read_to_string(&path).expect("a readable script");
         for placement in [Placement::Head, Placement::Blocks, Placement::Both] {
             for outcome in run_script(&text, &options, placement) {

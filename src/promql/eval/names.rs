@@ -6,7 +6,7 @@
 //! Type and unit labels are part of the name: they go with it.
 
 use rustc_hash::FxHashSet;
-use storage::{Labels, METRIC_NAME, MatchOp, Matcher};
+use storage::{Labels, METRIC_NAME, METRIC_TYPE, METRIC_UNIT, MatchOp, Matcher};
 
 use super::context::Selected;
 use super::row::{Overlap, Row, Sink, unite};
@@ -16,7 +16,7 @@ use crate::promql::types::QueryError;
 
 /// Labels that say what a metric is rather than where it comes from.
 pub(super) fn is_metadata(label: &str) -> bool {
-    matches!(label, METRIC_NAME | "__type__" | "__unit__")
+    matches!(label, METRIC_NAME | METRIC_TYPE | METRIC_UNIT)
 }
 
 pub(super) fn without_metadata(labels: &Labels) -> Labels {

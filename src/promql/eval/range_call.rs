@@ -3,7 +3,7 @@
 //! Elsewhere: series that have native histograms, too (`mixed_range`), or start timestamps (`started`); several threads
 //! (`parallel`).
 
-use storage::{Columns, Labels};
+use storage::{Columns, Labels, METRIC_TYPE};
 
 use super::annotate::invalid_quantile;
 use super::budget::Budget;
@@ -17,6 +17,7 @@ use crate::promql::functions::native_range::HistogramRange;
 use crate::promql::functions::quantile::quantile;
 use crate::promql::functions::rate::{Kind, extrapolated, instant};
 use crate::promql::functions::{over_time, regression};
+use crate::promql::parse::quote;
 use crate::promql::source::SeriesReader;
 use crate::promql::types::QueryError;
 
@@ -46,7 +47,7 @@ impl Evaluator<'_> {
         let mut produce = |sink: &mut Sink<'_>| {
             self.each_range_row(call, arg, &mut function, &mut |labels, row| {
                 if wants_counter && row.values.iter().any(|v| !is_absent(*v)) {
-                    self.hint_at_gauge(labels.metric_name(), arg.span);
+                    self.hint_at_gauge(labels, arg.span);
                 }
                 sink(row)
             })
@@ -174,13 +175,22 @@ impl Evaluator<'_> {
         }
     }
 
-    fn hint_at_gauge(&self, metric: &str, span: Span) {
+    fn hint_at_gauge(&self, labels: &Labels, span: Span) {
         const COUNTER_SUFFIXES: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
-        if metric.is_empty() || COUNTER_SUFFIXES.iter().any(|suffix| metric.ends_with(suffix)) {
+        let metric = labels.metric_name();
+        if metric.is_empty() {
             return;
         }
-        let rule = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
-        self.ctx.info(&format!("{rule}: {}", crate::promql::parse::quote(metric)), span);
+        if self.ctx.options.type_and_unit_labels {
+            let kind = labels.get(METRIC_TYPE).unwrap_or_default();
+            if !matches!(kind, "counter" | "histogram") {
+                let rule = r#"metric might not be a counter, __type__ label is not set to "counter" or "histogram""#;
+                self.ctx.info(&format!("{rule}, got {}: {}", quote(kind), quote(metric)), span);
+            }
+        } else if !COUNTER_SUFFIXES.iter().any(|suffix| metric.ends_with(suffix)) {
+            let rule = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
+            self.ctx.info(&format!("{rule}: {}", quote(metric)), span);
+        }
     }
 }
 

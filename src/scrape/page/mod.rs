@@ -265,3 +265,5 @@ impl PageReader {
 mod histogram_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod type_tests;

@@ -21,6 +21,8 @@ pub(crate) struct PageRules {
     /// Native histograms of a finer schema are made coarser.
     pub(crate) schema_max: i32,
     pub(crate) starts: StartRules,
+    /// Series get labels `__type__` and `__unit__` of their family (`type-and-unit-labels`).
+    pub(crate) type_and_unit_labels: bool,
 }
 
 /// What becomes of start timestamps.
@@ -54,6 +56,7 @@ impl Default for PageRules {
             histograms: HistogramRules::default(),
             schema_max: SCHEMA_MAX,
             starts: StartRules::default(),
+            type_and_unit_labels: false,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Here: the cache's key, the labels, errors that name the place. Elsewhere: the formats (`exposition`).
 
-use storage::METRIC_NAME;
+use storage::{METRIC_NAME, METRIC_TYPE, METRIC_UNIT};
 
 use super::PageError;
 use crate::exposition::series::{Pairs, RawSeries};
@@ -93,6 +93,49 @@ impl<'a> PageSeries<'a> for &Joined<'a> {
 
     fn fault(&self, message: String) -> PageError {
         self.first.error(message).into()
+    }
+}
+
+/// A series with labels that say what the page says of its family; they take the place of its own ones.
+#[derive(Debug)]
+pub(super) struct Typed<'m, S> {
+    pub(super) series: S,
+    /// [`Kind::Unknown`] is no label.
+    pub(super) kind: Kind,
+    /// An empty one is no label.
+    pub(super) unit: &'m str,
+}
+
+impl<'a, S: PageSeries<'a>> PageSeries<'a> for Typed<'_, S> {
+    fn key<'k>(&self, scratch: &'k mut Vec<u8>) -> &'k [u8]
+    where
+        'a: 'k,
+    {
+        let mut own = Vec::new();
+        let key = self.series.key(&mut own);
+        scratch.clear();
+        // No text holds these bytes.
+        for part in [key, self.kind.as_str().as_bytes(), self.unit.as_bytes()] {
+            scratch.push(0xfd);
+            scratch.extend_from_slice(part);
+        }
+        scratch
+    }
+
+    fn read_pairs(&self, pairs: &mut Pairs<'a>) -> Result<(), PageError> {
+        self.series.read_pairs(pairs)?;
+        let kind = if self.kind == Kind::Unknown { "" } else { self.kind.as_str() };
+        for (name, value) in [(METRIC_TYPE, kind), (METRIC_UNIT, self.unit)] {
+            if !value.is_empty() {
+                pairs.retain(|(own, _)| own != name);
+                pairs.push((name.into(), value.to_owned().into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn fault(&self, message: String) -> PageError {
+        self.series.fault(message)
     }
 }
 

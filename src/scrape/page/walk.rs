@@ -12,8 +12,9 @@ use super::PageError;
 use super::classic::{ClassicSeries, Made};
 use super::created::CreatedLines;
 use super::rules::PageRules;
-use super::series::{PageSeries, TextSeries};
+use super::series::{PageSeries, TextSeries, Typed};
 use crate::exposition::protobuf::{Value, read_page};
+use crate::exposition::series::RawSeries;
 use crate::exposition::{Entry, Exemplar, Format, Kind, PageFormat, Parser, Sample};
 
 /// A sample as the page gives it.
@@ -52,6 +53,26 @@ pub(super) enum Described<'t> {
     Unit(&'t str),
 }
 
+/// What is known of the samples that come.
+struct Family {
+    kind: Kind,
+    unit: String,
+}
+
+impl Default for Family {
+    fn default() -> Self {
+        Family { kind: Kind::Unknown, unit: String::new() }
+    }
+}
+
+impl<'m, S> Exposed<'m, S> {
+    /// The same with labels of the type and the unit.
+    fn typed<'u>(self, kind: Kind, unit: &'u str) -> Exposed<'m, Typed<'u, S>> {
+        let Exposed { series, value, timestamp_ms, start_ms, exemplars, is_counter } = self;
+        Exposed { series: Typed { series, kind, unit }, value, timestamp_ms, start_ms, exemplars, is_counter }
+    }
+}
+
 /// Tells `visitor` all that is on the page, until something is wrong.
 pub(super) fn walk<'a>(
     body: &'a [u8],
@@ -59,24 +80,31 @@ pub(super) fn walk<'a>(
     rules: &PageRules,
     visitor: &mut impl Visit<'a>,
 ) -> Result<(), PageError> {
-    let mut kind = Kind::Unknown;
+    let mut family = Family::default();
     match format {
         PageFormat::Text(format) => TextWalk::new(format, rules, visitor).walk(body),
         PageFormat::Protobuf => read_page(body, rules.histograms, |entry| match entry {
             Entry::Sample(sample) => {
                 let exposed = Exposed {
-                    is_counter: sample.series.is_counter_of(kind),
+                    is_counter: sample.series.is_counter_of(family.kind),
                     series: sample.series,
                     value: sample.value,
                     timestamp_ms: sample.timestamp_ms,
                     start_ms: sample.start_ms,
                     exemplars: sample.exemplars,
                 };
-                visitor.sample(exposed).map(|_| ())
+                match rules.type_and_unit_labels {
+                    true => visitor.sample(exposed.typed(family.kind, &family.unit)).map(|_| ()),
+                    false => visitor.sample(exposed).map(|_| ()),
+                }
             }
             about => {
-                if let Entry::Type { kind: of_family, .. } = &about {
-                    kind = *of_family;
+                // Each family begins with its help.
+                match &about {
+                    Entry::Help { .. } => family = Family::default(),
+                    Entry::Unit { unit, .. } => (*unit).clone_into(&mut family.unit),
+                    Entry::Type { kind, .. } => family.kind = *kind,
+                    Entry::Sample(_) => {}
                 }
                 describe(&about, visitor);
                 Ok(())
@@ -104,6 +132,9 @@ struct TextWalk<'a, 'v, V> {
     /// Of the last `# TYPE`.
     kind: Kind,
     family: String,
+    /// Of the last `# UNIT`: the family and its unit.
+    unit: (String, String),
+    has_types: bool,
     synthesizes: bool,
     /// Families whose starts come after their samples: nothing is made up for them.
     told: FxHashSet<String>,
@@ -120,6 +151,8 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
             keeps_classic: rules.histograms.classic,
             kind: Kind::Unknown,
             family: String::new(),
+            unit: (String::new(), String::new()),
+            has_types: rules.type_and_unit_labels,
             synthesizes: rules.starts.synthesized,
             told: FxHashSet::default(),
             created: takes_created.then(CreatedLines::default),
@@ -162,6 +195,9 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
             self.created.iter_mut().for_each(|created| created.set_kind(*kind));
             self.classic.iter_mut().for_each(|classic| classic.set_kind(family, *kind));
         }
+        if let Entry::Unit { unit, .. } = entry {
+            self.unit = (family.to_owned(), (*unit).to_owned());
+        }
         Ok(())
     }
 
@@ -181,12 +217,27 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
             exemplars: sample.exemplar.as_deref().map_or(&[], std::slice::from_ref),
             is_counter: self.may_synthesize() && is_counter(sample.series.text(), &self.family, self.kind),
         };
-        if let Some(place) = self.visitor.sample(exposed)?
-            && let Some(created) = &mut self.created
-        {
+        let place = self.tell(exposed, sample.series)?;
+        if let (Some(place), Some(created)) = (place, &mut self.created) {
             created.note(place, sample.series);
         }
         Ok(())
+    }
+
+    /// Tells of a sample that `raw` is, or is the first of.
+    fn tell<S: PageSeries<'a>>(
+        &mut self,
+        exposed: Exposed<'_, S>,
+        raw: RawSeries<'a>,
+    ) -> Result<Option<Place>, PageError> {
+        if !self.has_types {
+            return self.visitor.sample(exposed);
+        }
+        // What stands under lines about another family is not of that family's type.
+        let is_of = |family: &str| !family.is_empty() && bare_name(raw.text()).starts_with(family);
+        let kind = if is_of(&self.family) { self.kind } else { Kind::Unknown };
+        let unit = if is_of(&self.unit.0) { &self.unit.1 } else { "" };
+        self.visitor.sample(exposed.typed(kind, unit))
     }
 
     fn may_synthesize(&self) -> bool {
@@ -199,14 +250,15 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
     }
 
     fn histogram(&mut self, mut made: Made<'a>) -> Result<(), PageError> {
-        let place = self.visitor.sample(Exposed {
+        let exposed = Exposed {
             series: &made.series,
             value: Value::Histogram(&mut made.histogram),
             timestamp_ms: made.timestamp_ms,
             start_ms: 0,
             exemplars: &made.exemplars,
             is_counter: self.may_synthesize(),
-        })?;
+        };
+        let place = self.tell(exposed, made.series.first)?;
         if let (Some(place), Some(created)) = (place, &mut self.created) {
             created.note(place, made.series.first);
         }
@@ -214,11 +266,15 @@ impl<'a, 'v, V: Visit<'a>> TextWalk<'a, 'v, V> {
     }
 }
 
+/// The text of a series from its name on, which may be quoted.
+fn bare_name(text: &str) -> &str {
+    text.strip_prefix('{').map_or(text, |inner| inner.trim_start().trim_start_matches('"'))
+}
+
 /// Whether a series of a text page counts, by its name and the type of the family that was named last.
 fn is_counter(text: &str, family: &str, kind: Kind) -> bool {
     let family = if kind == Kind::Counter { family.strip_suffix("_total").unwrap_or(family) } else { family };
-    let bare = text.strip_prefix('{').map_or(text, |inner| inner.trim_start().trim_start_matches('"'));
-    let Some(rest) = bare.strip_prefix(family) else { return false };
+    let Some(rest) = bare_name(text).strip_prefix(family) else { return false };
     let suffix = rest.split(['{', '"', ' ', '\t']).next().unwrap_or(rest);
     match kind {
         Kind::Counter => matches!(suffix, "" | "_total"),
