@@ -1,7 +1,7 @@
 //! Series of the head, and label sets of blocks, that selectors found before.
 //!
 //! Here: [`Listings`], which remembers for a list of matchers which series satisfy them, with their labels and in their
-//! order. Of a block, which never changes, it remembers all label sets that satisfy them. Dashboards and rules ask for the
+//! order. Of a block, which never changes, it remembers all label sets that satisfy them ([`BlockListing`]). Dashboards and rules ask for the
 //! same again and again, and most of a short query's time goes into finding series, putting their labels together and
 //! sorting them. Elsewhere: finding them (`head::select`, `block`), their samples (`db`).
 //!
@@ -118,6 +118,12 @@ impl Listings {
         self.put(block_key(owner, matchers), &all.into(), 0);
     }
 
+    /// Whether the label sets of a block were asked for before, so that it is worth to put them together for all series.
+    fn is_asked_again(&self, owner: u64, matchers: &[Matcher]) -> bool {
+        let mut state = self.lock();
+        !state.note(block_key(owner, matchers))
+    }
+
     /// Forgets all.
     pub(crate) fn clear(&self) {
         let mut state = self.lock();
@@ -137,12 +143,11 @@ impl Listings {
         let labels: usize = series.iter().map(|(_, labels)| labels.packed_bytes()).sum();
         let bytes = labels + series.len() * SERIES_BYTES + 2 * key.len();
         let mut state = self.lock();
-        let State { kept, seen, .. } = &mut *state;
-        if bytes > self.bytes_max || !kept.contains_key(&key) && !seen.contains(&key) {
-            if seen.len() >= SEEN_MAX {
-                seen.clear();
-            }
-            seen.insert(key);
+        if bytes > self.bytes_max {
+            return;
+        }
+        if !state.kept.contains_key(&key) && !state.seen.contains(&key) {
+            state.note(key);
             return;
         }
         let used = state.now;
@@ -157,6 +162,81 @@ impl Listings {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Notes that these matchers were asked for; true if they were not before.
+    fn note(&mut self, key: String) -> bool {
+        if self.seen.len() >= SEEN_MAX {
+            self.seen.clear();
+        }
+        self.seen.insert(key)
+    }
+}
+
+/// The label sets of a block while its series that satisfy some matchers are gone through.
+pub(crate) struct BlockListing<'l, 'm> {
+    listings: &'l Listings,
+    owner: u64,
+    matchers: &'m [Matcher],
+    known: Option<Listed>,
+    /// All are to be known.
+    wants_all: bool,
+}
+
+/// The same of some of the series, which come by number.
+pub(crate) struct ListingPart<'b> {
+    /// From the first of them on, as far as they were not met.
+    known: &'b [(SeriesRef, Labels)],
+    /// Those that were met, if all are to be known.
+    met: Option<Vec<(SeriesRef, Labels)>>,
+}
+
+impl<'l, 'm> BlockListing<'l, 'm> {
+    /// Of a block (by [`crate::block::Block::owner`]), for these matchers.
+    pub(crate) fn new(listings: &'l Listings, owner: u64, matchers: &'m [Matcher]) -> Self {
+        let known = listings.of_block(owner, matchers);
+        let wants_all = known.is_none() && listings.is_asked_again(owner, matchers);
+        BlockListing { listings, owner, matchers, known, wants_all }
+    }
+
+    /// From this series on.
+    pub(crate) fn part(&self, first: Option<SeriesRef>) -> ListingPart<'_> {
+        let known = self.known.as_deref().unwrap_or_default();
+        let before = known.partition_point(|(series, _)| first.is_none_or(|first| *series < first));
+        ListingPart { known: &known[before..], met: self.wants_all.then(Vec::new) }
+    }
+
+    /// All series were met, in these parts.
+    pub(crate) fn finish(&self, parts: Vec<ListingPart<'_>>) {
+        if self.wants_all {
+            let all = parts.into_iter().filter_map(|part| part.met).flatten().collect();
+            self.listings.put_block(self.owner, self.matchers, all);
+        }
+    }
+}
+
+impl ListingPart<'_> {
+    /// Whether all series are to be met, those without samples in a range among them.
+    pub(crate) fn wants_all(&self) -> bool {
+        self.met.is_some()
+    }
+
+    /// Labels of the next series; `make` puts them together.
+    pub(crate) fn labels<E>(
+        &mut self,
+        series: SeriesRef,
+        make: impl FnOnce() -> Result<Labels, E>,
+    ) -> Result<Labels, E> {
+        let before = self.known.iter().take_while(|(other, _)| *other < series).count();
+        self.known = &self.known[before..];
+        if let Some((_, labels)) = self.known.first().filter(|(other, _)| *other == series) {
+            return Ok(labels.clone());
+        }
+        let labels = make()?;
+        self.met.iter_mut().for_each(|met| met.push((series, labels.clone())));
+        Ok(labels)
     }
 }
 
@@ -268,6 +348,40 @@ mod tests {
         (0..2).for_each(|_| assert_eq!((found(TimeRange::new(1000, 1001)), known()), (20, None)));
         assert_eq!((found(TimeRange::ALL), known()), (21, None));
         (0..2).for_each(|_| assert_eq!((found(TimeRange::ALL), known()), (21, Some(20))));
+    }
+
+    #[test]
+    fn selecting_from_a_block_lists_all_of_it_and_uses_what_is_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(dir.path(), Options { block_ms: 1000, ..Options::default() }).unwrap();
+        add(&db, 0..20);
+        let mut later = Batch::default();
+        (0..40).step_by(3).for_each(|job| {
+            let labels = Labels::from_pairs([("__name__", "up"), ("job", &job.to_string()), ("late", "yes")]).unwrap();
+            later.push(labels, 1500, 1.0);
+        });
+        later.push(Labels::from_pairs([("__name__", "up"), ("job", "later")]).unwrap(), 100_000, 1.0);
+        db.append(&mut later, 100_000, Durability::Written).unwrap();
+        db.maintain(100_000).unwrap();
+        let m = [Matcher::equal("__name__", "up")];
+        let [block] = &db.blocks_in(TimeRange::ALL)[..] else { panic!("{:?}", db.stats()) };
+        let known = || db.listings.of_block(block.owner(), &m);
+        let found = |range| -> Vec<Labels> {
+            let found = db.select(&m, range).unwrap().series;
+            found.iter().map(|series| series.labels().clone()).collect()
+        };
+        let early = TimeRange::new(1000, 1001);
+        let first = found(early);
+        assert_eq!((first.len(), known().is_none()), (20, true));
+        // The second time those are listed, too, that have nothing in the range.
+        assert_eq!((found(early), known().map(|listed| listed.len())), (first.clone(), Some(34)));
+        let listed = known().unwrap();
+        let again = found(early);
+        assert_eq!(again, first);
+        let is_shared = |labels: &Labels| listed.iter().any(|(_, l)| Arc::ptr_eq(l.packed(), labels.packed()));
+        assert!(again.iter().all(is_shared));
+        assert_eq!(found(TimeRange::new(1001, 2000)).len(), 14);
+        assert_eq!(db.series(&m, TimeRange::ALL, &|_| true).unwrap().len(), 35);
     }
 
     #[test]

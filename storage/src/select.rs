@@ -57,7 +57,7 @@ impl Db {
         warnings.extend(self.damage.warnings(range));
         let mut found = Vec::new();
         for block in self.blocks_in(range) {
-            match block.select(matchers, range, &self.damage, &mut warnings, go_on) {
+            match block.select(matchers, range, (threads, go_on), (&self.listings, &self.damage), &mut warnings) {
                 Ok(Some(series)) => found.extend(series),
                 Ok(None) => return Ok(None),
                 Err(damage) => warnings.push(unserved(&damage)),

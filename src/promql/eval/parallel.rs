@@ -19,8 +19,12 @@ use super::look_back::Picks;
 use crate::promql::source::SeriesReader;
 use crate::promql::types::QueryError;
 
-/// Series that are worked on at a time. Tests have few: theirs are small, so that helpers have something to do.
+/// Series that are worked on at a time, at least. Tests have few: theirs are small, so that helpers have something to do.
 const PORTION: usize = if cfg!(test) { 2 } else { 32 };
+/// And at most: neighbours are on the same pages of a block, which two threads should not take apart at once.
+const PORTION_MAX: usize = 8 * PORTION;
+/// Steps of all series of a portion: results wait for their turn in memory.
+const PORTION_STEPS: usize = 1 << 16;
 /// How many portions may be done ahead of the one that is handed on.
 const AHEAD: usize = 8;
 /// Samples and steps below which a second thread costs more than it gives.
@@ -54,6 +58,11 @@ impl Helpers {
         let spare = cores.saturating_sub(1);
         self.take(if is_worth(series, steps) { spare.min(series.len() / (2 * PORTION)) } else { 0 }, spare)
     }
+}
+
+/// How many of so many series are worked on at a time.
+fn portion_len(series: usize, steps: usize, threads: usize) -> usize {
+    (series / (8 * threads)).min(PORTION_STEPS / steps.max(1)).clamp(PORTION, PORTION_MAX)
 }
 
 impl Taken<'_> {
@@ -93,7 +102,8 @@ pub(super) fn each_in_order<T: Send>(
         let mut room = Room::default();
         return series.iter().try_for_each(|one| take(one.as_ref(), work(one.as_ref(), &mut room)?));
     }
-    let queue = Queue { series, state: Mutex::default(), changed: Condvar::new() };
+    let portion_len = portion_len(series.len(), steps, 1 + taken.count());
+    let queue = Queue { series, portion_len, state: Mutex::default(), changed: Condvar::new() };
     std::thread::scope(|scope| {
         // However this ends, helpers are told.
         let _end = End { queue: &queue, is_caller: true };
@@ -115,11 +125,12 @@ pub(super) fn each_apart<A: Send>(
 ) -> Result<Vec<A>, QueryError> {
     let taken = helpers.take_for(cores, series, steps);
     let next = AtomicUsize::new(0);
+    let portion_len = portion_len(series.len(), steps, 1 + taken.count());
     let on_one = || {
         let (mut own, mut room) = (new(), Room::default());
         loop {
-            let start = next.fetch_add(PORTION, Ordering::Relaxed);
-            for at in start..series.len().min(start + PORTION) {
+            let start = next.fetch_add(portion_len, Ordering::Relaxed);
+            for at in start..series.len().min(start + portion_len) {
                 if let Err(e) = work(&mut own, at, &mut room) {
                     // Others end the portions that they have, which may hold an earlier failure.
                     next.store(series.len(), Ordering::Relaxed);
@@ -203,6 +214,7 @@ type Portion<T> = Vec<Result<T, QueryError>>;
 
 struct Queue<'s, T> {
     series: &'s [Box<dyn SeriesReader>],
+    portion_len: usize,
     state: Mutex<State<T>>,
     changed: Condvar,
 }
@@ -243,8 +255,8 @@ impl<'s, T: Send> Queue<'s, T> {
     }
 
     fn portion(&self, number: usize) -> &'s [Box<dyn SeriesReader>] {
-        let start = (number * PORTION).min(self.series.len());
-        &self.series[start..(start + PORTION).min(self.series.len())]
+        let start = (number * self.portion_len).min(self.series.len());
+        &self.series[start..(start + self.portion_len).min(self.series.len())]
     }
 
     /// Begins a portion if one may be begun.
@@ -257,7 +269,7 @@ impl<'s, T: Send> Queue<'s, T> {
     }
 
     fn finish(&self, number: usize, work: &impl Work<T>, room: &mut Room) {
-        let mut results = Vec::with_capacity(PORTION);
+        let mut results = Vec::with_capacity(self.portion_len);
         for one in self.portion(number) {
             results.push(work(one.as_ref(), room));
             if results.last().is_some_and(Result::is_err) {
@@ -290,7 +302,7 @@ impl<'s, T: Send> Queue<'s, T> {
 
     fn hand_on(&self, work: &impl Work<T>, take: &mut dyn FnMut(&dyn SeriesReader, T) -> Done) -> Done {
         let mut room = Room::default();
-        for number in 0..self.series.len().div_ceil(PORTION) {
+        for number in 0..self.series.len().div_ceil(self.portion_len) {
             let results = loop {
                 let mut state = self.lock();
                 if let Some(results) = state.done.remove(&number) {

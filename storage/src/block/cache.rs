@@ -5,12 +5,17 @@
 //!
 //! Invariant: it holds at most about its limit; what readers hold beyond that is theirs. The lock is held for a look-up
 //! only, so two readers may take the same page apart at once.
+//!
+//! Who reads series after series looks for the same few pages again and again, so each thread remembers where it found
+//! some of them and mostly needs no lock. That keeps no page from going.
 
 use std::any::Any;
+use std::cell::RefCell;
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHasher};
 
 /// Bytes that the blocks of one `Db` keep ready in all.
 pub(crate) const CACHE_BYTES_MAX: usize = 8 << 20;
@@ -32,10 +37,34 @@ pub(crate) enum Part {
 type Key = (u64, Part, u64);
 type Kept = Arc<dyn Any + Send + Sync>;
 
+/// Pages that a thread remembers: a block has one for each width of values at hand, and its columns of times.
+const RECENT: usize = 64;
+
+/// Where a thread found a page.
+struct Found {
+    /// The cache, and its generation then: in the next one it has to be asked again, so that it knows what is used.
+    place: (u64, u64),
+    key: Key,
+    page: Weak<dyn Any + Send + Sync>,
+}
+
+/// By a hash of their keys.
+type Recent = [Option<Found>; RECENT];
+
+/// Tells caches from one another.
+static NEXT_CACHE: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static PAGES: RefCell<Recent> = const { RefCell::new([const { None }; RECENT]) };
+}
+
 /// Two generations: what is asked for moves to the young one; when that is full it becomes the old one, and what was in
 /// the old one goes.
 #[derive(Debug)]
 pub(crate) struct PageCache {
+    id: u64,
+    /// Counts how often the young generation became the old one.
+    generation: AtomicU64,
     bytes_max: usize,
     state: Mutex<State>,
     next_owner: AtomicU64,
@@ -51,7 +80,14 @@ struct State {
 impl PageCache {
     /// An empty one.
     pub(crate) fn new(bytes_max: usize) -> PageCache {
-        PageCache { bytes_max, state: Mutex::default(), next_owner: AtomicU64::new(0) }
+        let id = NEXT_CACHE.fetch_add(1, Ordering::Relaxed);
+        PageCache {
+            id,
+            generation: AtomicU64::new(0),
+            bytes_max,
+            state: Mutex::default(),
+            next_owner: AtomicU64::new(0),
+        }
     }
 
     /// A number for a block that is being opened.
@@ -65,13 +101,22 @@ impl PageCache {
         key: Key,
         make: impl FnOnce() -> Result<(T, usize), E>,
     ) -> Result<Arc<T>, E> {
-        if let Some(found) = self.find(&key).and_then(|kept| kept.downcast::<T>().ok()) {
+        let place = (self.id, self.generation.load(Ordering::Relaxed));
+        if let Some(found) = recent(place, &key).and_then(|kept| kept.downcast::<T>().ok()) {
             return Ok(found);
         }
-        let (made, bytes) = make()?;
-        let made = Arc::new(made);
-        self.lock().put(key, made.clone(), bytes, self.bytes_max);
-        Ok(made)
+        let found = match self.find(&key).and_then(|kept| kept.downcast::<T>().ok()) {
+            Some(found) => found,
+            None => {
+                let (made, bytes) = make()?;
+                let made = Arc::new(made);
+                self.put(&mut self.lock(), key, made.clone(), bytes);
+                made
+            }
+        };
+        let page: Weak<dyn Any + Send + Sync> = Arc::downgrade(&(found.clone() as Kept));
+        PAGES.with_borrow_mut(|pages| pages[slot_of(&key)] = Some(Found { place, key, page }));
+        Ok(found)
     }
 
     fn find(&self, key: &Key) -> Option<Kept> {
@@ -80,8 +125,22 @@ impl PageCache {
             return Some(kept.clone());
         }
         let (kept, bytes) = state.old.remove(key)?;
-        state.put(*key, kept.clone(), bytes, self.bytes_max);
+        self.put(&mut state, *key, kept.clone(), bytes);
         Some(kept)
+    }
+
+    fn put(&self, state: &mut State, key: Key, kept: Kept, bytes: usize) {
+        // A giant would push out everything else and be gone itself at once.
+        if bytes > self.bytes_max / 2 {
+            return;
+        }
+        if state.young_bytes + bytes > self.bytes_max / 2 {
+            state.old = std::mem::take(&mut state.young);
+            state.young_bytes = 0;
+            self.generation.fetch_add(1, Ordering::Relaxed);
+        }
+        state.young_bytes += bytes;
+        state.young.insert(key, (kept, bytes));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -89,19 +148,18 @@ impl PageCache {
     }
 }
 
-impl State {
-    fn put(&mut self, key: Key, kept: Kept, bytes: usize, bytes_max: usize) {
-        // A giant would push out everything else and be gone itself at once.
-        if bytes > bytes_max / 2 {
-            return;
-        }
-        if self.young_bytes + bytes > bytes_max / 2 {
-            self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
-        }
-        self.young_bytes += bytes;
-        self.young.insert(key, (kept, bytes));
-    }
+fn slot_of(key: &Key) -> usize {
+    let mut hasher = FxHasher::default();
+    key.hash(&mut hasher);
+    // Its high bits are the good ones.
+    (hasher.finish() >> 32) as usize % RECENT
+}
+
+/// What this thread remembers, if it is still there.
+fn recent(place: (u64, u64), key: &Key) -> Option<Kept> {
+    PAGES.with_borrow(|pages| {
+        pages[slot_of(key)].as_ref().filter(|found| found.place == place && found.key == *key)?.page.upgrade()
+    })
 }
 
 #[cfg(test)]
@@ -126,5 +184,19 @@ mod tests {
         assert_eq!(made.get(), 50, "0 was asked for all the time");
         let state = cache.lock();
         assert!(state.young.len() + state.old.len() <= 10);
+    }
+
+    #[test]
+    fn a_thread_remembers_what_is_there_and_of_which_cache() {
+        let (one, other) = (PageCache::new(100), PageCache::new(100));
+        let get = |cache: &PageCache, n: u64, value: u64| {
+            *cache.get((0, Part::Index, n), || Ok::<_, ()>((value, 10))).unwrap()
+        };
+        assert_eq!((get(&one, 1, 5), get(&other, 1, 6)), (5, 6));
+        assert_eq!((get(&one, 1, 0), get(&other, 1, 0)), (5, 6));
+        // Remembering keeps nothing: what went is made anew.
+        (100..200).for_each(|n| assert_eq!(get(&one, n, n), n));
+        assert_eq!((get(&one, 1, 7), get(&other, 1, 0)), (7, 6));
+        assert!(recent((one.id, one.generation.load(Ordering::Relaxed)), &(0, Part::Index, 150)).is_none());
     }
 }

@@ -1,14 +1,14 @@
 //! Blocks: immutable directories of older samples, read through maps.
 //!
-//! Here: opening a block, selecting in it, reading its chunks; finding the pages that are damaged.
-//! Elsewhere: writing (`writer`), the index (`index`), pages and their contents (`page`, `data`), which blocks there are
+//! Here: opening a block, reading its chunks; finding the pages that are damaged.
+//! Elsewhere: selecting (`select`), writing (`writer`), the index (`index`), pages and their contents (`page`, `data`), which blocks there are
 //! (`blocks`).
 //!
 //! Invariant: a byte of a block is used only after the checksum over it held since the block was opened. A damaged
 //! page of the chunks file costs the chunks that use it; a damaged page of the index costs the block.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use self::cache::{PageCache, Part};
 pub(crate) use self::data::ChunkRef;
 use self::data::{DataPage, Place, TimesPage};
-use self::index::series::{Pair, SERIES, SeriesPage};
-use self::index::{Index, Texts};
+use self::index::Index;
+use self::index::series::{Pair, SERIES};
 use self::meta::{BlockId, META_FILE, Meta, MetaError};
 use self::page::{BadPage, PageKind};
 use self::starts::{StartsFile, starts_error};
@@ -27,11 +27,9 @@ use crate::fs::Fs;
 use crate::histogram::blobs;
 use crate::index::{Damage, SeriesRef};
 use crate::mmap::Mapped;
-use crate::querier::{Piece, SelectedSeries};
-use crate::select::{GoOn, SNAPSHOT_SERIES};
 use crate::starts::Changes;
 use crate::tombstone::{TombstoneError, Tombstones, is_gone, strip};
-use crate::{Columns, Histogram, HistogramColumns, Labels, Matcher, ReadError, TimeRange};
+use crate::{Columns, Histogram, HistogramColumns, Labels, ReadError, TimeRange};
 
 pub(crate) mod cache;
 pub(crate) mod columns;
@@ -40,6 +38,7 @@ pub(crate) mod fuzz;
 pub(crate) mod index;
 pub(crate) mod meta;
 pub(crate) mod page;
+mod select;
 #[cfg(test)]
 mod size_tests;
 pub(crate) mod starts;
@@ -137,13 +136,6 @@ pub(crate) struct Block {
     starts: Option<StartsFile>,
     /// Why the file of start timestamps could not be used at open.
     starts_damage: Option<Damage>,
-}
-
-/// A series as the index has it.
-struct Entry<'a> {
-    series: SeriesRef,
-    pairs: &'a [Pair],
-    chunks: &'a [ChunkRef],
 }
 
 impl Block {
@@ -261,100 +253,9 @@ impl Block {
         }
     }
 
-    /// Series that satisfy the matchers with the chunks that overlap `range`, sorted by labels. Damaged pages
-    /// are left out and named in `warnings`. `None` once `go_on` says no.
-    pub(crate) fn select(
-        self: &Arc<Self>,
-        matchers: &[Matcher],
-        range: TimeRange,
-        damage: &DamageLog,
-        warnings: &mut Vec<String>,
-        go_on: &GoOn<'_>,
-    ) -> Result<Option<Vec<SelectedSeries>>, Damage> {
-        let tombstones = self.tombstones();
-        let (mut bad, mut bad_starts) = (BTreeMap::new(), BTreeMap::new());
-        let mut found = Vec::new();
-        let (mut seen, mut is_over) = (0_usize, false);
-        let selected = self.each_selected(matchers, |texts, Entry { series, pairs, chunks }| {
-            is_over = is_over || seen.is_multiple_of(SNAPSHOT_SERIES) && !go_on(found.len());
-            seen += 1;
-            if is_over {
-                return Ok(());
-            }
-            let gone = tombstones.of(series);
-            let starts = self.starts_of(series).unwrap_or_else(|e| {
-                bad_starts.insert(e.to_string(), e);
-                None
-            });
-            let pieces: Vec<Piece> = chunks
-                .iter()
-                .filter(|c| c.reaches(range) && !c.is_gone(gone) && self.is_good(c, &mut bad))
-                .map(|c| Piece::Block(self.clone(), *c).without(gone).started(starts.as_ref()))
-                .collect();
-            if !pieces.is_empty() {
-                found.push(SelectedSeries::new(texts.labels(pairs)?, range, pieces));
-            }
-            Ok(())
-        });
-        self.count_damage(damage);
-        selected?;
-        for (page, sums) in bad {
-            let error = self.page_error(page, sums);
-            self.note_damage(&error, damage);
-            warnings.push(format!("{error}; what it held is missing from this answer"));
-        }
-        for (text, error) in bad_starts {
-            self.note_damage(&error, damage);
-            warnings.push(format!("{text}; the start timestamps that it held are missing from this answer"));
-        }
-        Ok((!is_over).then_some(found))
-    }
-
-    /// Shows `each` number and packed labels of every series that satisfies the matchers and has a chunk that reaches into
-    /// `range` and is not deleted as a whole. No chunk is read: what is on a damaged page counts, too.
-    pub(crate) fn each_reaching(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        damage: &DamageLog,
-        mut each: impl FnMut(SeriesRef, &str),
-    ) -> Result<(), Damage> {
-        let tombstones = self.tombstones();
-        let selected = self.each_selected(matchers, |texts, Entry { series, pairs, chunks }| {
-            let gone = tombstones.of(series);
-            if chunks.iter().any(|c| c.reaches(range) && !c.is_gone(gone)) {
-                each(series, texts.packed(pairs)?);
-            }
-            Ok(())
-        });
-        self.count_damage(damage);
-        selected
-    }
-
     /// Labels of a series, by what [`Block::series_at`] gave.
     pub(crate) fn labels(&self, pairs: &[Pair]) -> Result<Labels, Damage> {
         self.index.texts()?.labels(pairs)
-    }
-
-    /// Calls `each` with every series that satisfies the matchers, and with what makes labels of its pairs.
-    fn each_selected(
-        &self,
-        matchers: &[Matcher],
-        mut each: impl FnMut(&mut Texts<'_>, Entry<'_>) -> Result<(), Damage>,
-    ) -> Result<(), Damage> {
-        let mut texts = self.index.texts()?;
-        let mut page: Option<(usize, Arc<SeriesPage>)> = None;
-        for series in crate::index::select(&self.index, matchers)? {
-            let number = series as usize / SERIES;
-            if page.as_ref().is_none_or(|(there, _)| *there != number) {
-                page = Some((number, self.index.series_page(number)?));
-            }
-            let found = page.as_ref().and_then(|(_, page)| page.series(series as usize % SERIES));
-            if let Some((pairs, chunks)) = found {
-                each(&mut texts, Entry { series, pairs, chunks })?;
-            }
-        }
-        Ok(())
     }
 
     /// Counts a damaged page, and says it to the log, once.
@@ -363,19 +264,6 @@ impl Block {
         if self.bad_pages.lock().unwrap_or_else(PoisonError::into_inner).insert((path.clone(), *offset)) {
             damage.add_met(format!("{error}; what it held is missing from answers"));
         }
-    }
-
-    /// Whether the pages of a chunk's values and times are whole.
-    fn is_good(&self, chunk: &ChunkRef, bad: &mut BTreeMap<u32, BadPage>) -> bool {
-        let times = self.time_page(chunk.column).map(|(page, _)| page);
-        let mut is_good = times.is_some();
-        for page in chunk.page().into_iter().chain(times) {
-            if let Err(sums) = self.page(page) {
-                bad.insert(page, sums);
-                is_good = false;
-            }
-        }
-        is_good
     }
 
     fn time_page(&self, column: u32) -> Option<(u32, u32)> {

@@ -6,6 +6,8 @@ use super::cache::CACHE_BYTES_MAX;
 use super::writer::BlockWriter;
 use super::*;
 use crate::fs::RealFs;
+use crate::listing::Listings;
+use crate::querier::{Piece, SelectedSeries};
 use crate::stale_nan;
 
 /// A block in a directory of its own.
@@ -101,7 +103,14 @@ fn read_all(block: &Arc<Block>, range: TimeRange) -> Found {
     let log = DamageLog::new(Arc::new(RealFs), Path::new("/nowhere"));
     let mut warnings = Vec::new();
     let mut found = Vec::new();
-    match block.select(&[], range, &log, &mut warnings, &|_| true) {
+    let listings = Listings::new(0);
+    let on_one = block.select(&[], range, (1, &|_| true), (&listings, &log), &mut Vec::new());
+    let labels = |found: &Option<Vec<SelectedSeries>>| -> Vec<Labels> {
+        found.iter().flatten().map(|series| series.labels().clone()).collect()
+    };
+    let on_several = block.select(&[], range, (3, &|_| true), (&listings, &log), &mut warnings);
+    assert_eq!(on_one.as_ref().map(labels).ok(), on_several.as_ref().map(labels).ok());
+    match on_several {
         Ok(series) => {
             for series in series.unwrap_or_default() {
                 let mut out = Columns::default();
