@@ -12,9 +12,10 @@
 //! Invariant: listings hold at most about their limit. They are kept from the second time on, so that what is asked once
 //! takes no memory, and all of them are dropped now and then, for those of series that are gone.
 
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use crate::db::read;
 use crate::head::copies::LabelCopies;
@@ -29,8 +30,8 @@ const NEW_MAX: u64 = 1024;
 const SERIES_BYTES: usize = 48;
 /// Bytes of labels that are usual: what has more series than fit is not listed at all.
 const LABELS_BYTES: usize = 128;
-/// Matchers that were seen once.
-const SEEN_MAX: usize = 4096;
+/// Matchers that were asked for, each of each block.
+const SEEN_MAX: usize = 1 << 15;
 
 /// Series that satisfy matchers, sorted by labels.
 pub(crate) type Listed = Arc<[(SeriesRef, Labels)]>;
@@ -48,7 +49,8 @@ struct State {
     bytes: usize,
     /// Counts uses.
     now: u64,
-    seen: FxHashSet<String>,
+    /// Hashes of what was asked for: one that is wrong makes a listing at once.
+    seen: FxHashSet<u64>,
 }
 
 #[derive(Debug)]
@@ -121,7 +123,7 @@ impl Listings {
     /// Whether the label sets of a block were asked for before, so that it is worth to put them together for all series.
     fn is_asked_again(&self, owner: u64, matchers: &[Matcher]) -> bool {
         let mut state = self.lock();
-        !state.note(block_key(owner, matchers))
+        !state.note(&block_key(owner, matchers))
     }
 
     /// Forgets all.
@@ -146,8 +148,7 @@ impl Listings {
         if bytes > self.bytes_max {
             return;
         }
-        if !state.kept.contains_key(&key) && !state.seen.contains(&key) {
-            state.note(key);
+        if !state.kept.contains_key(&key) && state.note(&key) {
             return;
         }
         let used = state.now;
@@ -167,11 +168,11 @@ impl Listings {
 
 impl State {
     /// Notes that these matchers were asked for; true if they were not before.
-    fn note(&mut self, key: String) -> bool {
+    fn note(&mut self, key: &str) -> bool {
         if self.seen.len() >= SEEN_MAX {
             self.seen.clear();
         }
-        self.seen.insert(key)
+        self.seen.insert(FxBuildHasher.hash_one(key))
     }
 }
 

@@ -27,7 +27,9 @@ const QUANTILE_STEPS: usize = 16;
 
 /// The rows of one group, folded.
 pub(super) struct Group {
-    pub(super) labels: Labels,
+    labels: Labels,
+    /// The number of its first series, where series are numbered.
+    pub(super) first: usize,
     drop_name: bool,
     pub(super) fold: Fold,
     /// Only for a sum or a mean that has met a native histogram.
@@ -54,7 +56,8 @@ impl<'a> Folding<'a> {
             budget.charge(self.steps)?;
             budget.charge_bytes(labels.packed_bytes() as u64)?;
             let fold = Fold::new(self.aggregate.op, self.steps);
-            self.folded.push(Group { labels: self.groups.labels_of(labels), drop_name: false, fold, histograms: None });
+            let labels = self.groups.labels_of(labels);
+            self.folded.push(Group { labels, first: usize::MAX, drop_name: false, fold, histograms: None });
         }
         Ok(&mut self.folded[place])
     }

@@ -124,27 +124,39 @@ pub(super) fn each_apart<A: Send>(
     work: &(impl Fn(&mut A, usize, &mut Room) -> Done + Sync),
 ) -> Result<Vec<A>, QueryError> {
     let taken = helpers.take_for(cores, series, steps);
-    let next = AtomicUsize::new(0);
-    let portion_len = portion_len(series.len(), steps, 1 + taken.count());
-    let on_one = || {
+    let threads = 1 + taken.count();
+    let portion_len = portion_len(series.len(), steps, threads);
+    // Each thread begins in a stretch of its own, so that they look at different pages, and then helps with the others.
+    let stretch_len = series.len().div_ceil(threads);
+    let nexts: Vec<AtomicUsize> = (0..threads).map(|thread| AtomicUsize::new(thread * stretch_len)).collect();
+    let failed_at = AtomicUsize::new(usize::MAX);
+    let on_one = |thread: usize| {
         let (mut own, mut room) = (new(), Room::default());
-        loop {
-            let start = next.fetch_add(portion_len, Ordering::Relaxed);
-            for at in start..series.len().min(start + portion_len) {
-                if let Err(e) = work(&mut own, at, &mut room) {
-                    // Others end the portions that they have, which may hold an earlier failure.
-                    next.store(series.len(), Ordering::Relaxed);
-                    return Err((at, e));
+        for stretch in (thread..threads).chain(0..thread) {
+            let end = series.len().min((stretch + 1) * stretch_len);
+            loop {
+                let start = nexts[stretch].fetch_add(portion_len, Ordering::Relaxed);
+                for at in start..end.min(start + portion_len) {
+                    // What comes before a failure may hold an earlier one.
+                    if at > failed_at.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    if let Err(e) = work(&mut own, at, &mut room) {
+                        failed_at.fetch_min(at, Ordering::Relaxed);
+                        return Err((at, e));
+                    }
+                }
+                if start >= end {
+                    break;
                 }
             }
-            if start >= series.len() {
-                return Ok(own);
-            }
         }
+        Ok(own)
     };
     let results: Vec<Result<A, (usize, QueryError)>> = std::thread::scope(|scope| {
-        let others: Vec<_> = (0..taken.count()).map(|_| scope.spawn(on_one)).collect();
-        let own = on_one();
+        let on_one = &on_one;
+        let others: Vec<_> = (1..threads).map(|thread| scope.spawn(move || on_one(thread))).collect();
+        let own = on_one(0);
         let others = others.into_iter().map(|other| other.join().unwrap_or_else(|e| std::panic::resume_unwind(e)));
         std::iter::once(own).chain(others).collect()
     });

@@ -28,8 +28,6 @@ pub(super) struct Tallied<'a> {
 /// What one thread has counted.
 struct Tally<'a> {
     folding: Folding<'a>,
-    /// For each group the number of its first series.
-    firsts: Vec<usize>,
     /// Series with native histograms, for the query's own thread.
     mixed: Vec<usize>,
     /// Samples that were found.
@@ -39,12 +37,7 @@ struct Tally<'a> {
 impl<'a> Tally<'a> {
     fn new(aggregate: &'a AggregateExpr, steps: usize) -> Self {
         let folding = Folding::new(aggregate, steps);
-        Tally { folding, firsts: Vec::new(), mixed: Vec::new(), found: 0 }
-    }
-
-    /// Groups that are new are those of series number `at`.
-    fn note_first(&mut self, at: usize) {
-        self.firsts.resize(self.folding.folded.len(), at);
+        Tally { folding, mixed: Vec::new(), found: 0 }
     }
 }
 
@@ -76,8 +69,9 @@ impl Evaluator<'_> {
             };
             tally.found += found;
             if let Some(values) = values {
-                tally.folding.group(one.labels(), budget)?.fold.push(values);
-                tally.note_first(at);
+                let group = tally.folding.group(one.labels(), budget)?;
+                group.first = group.first.min(at);
+                group.fold.push(values);
             }
             Ok(())
         };
@@ -92,16 +86,18 @@ impl Evaluator<'_> {
             for at in mixed {
                 let one = (series[at].as_ref(), &mut columns);
                 let folding = &mut tally.folding;
-                self.picked_mixed(selector, span, sight, one, &mut |row| self.fold_row(folding, row))?;
-                tally.note_first(at);
+                self.picked_mixed(selector, span, sight, one, &mut |row| {
+                    let group = folding.group(&row.labels, budget)?;
+                    group.first = group.first.min(at);
+                    self.fold_row(folding, row)
+                })?;
             }
             tallies.push(tally);
         }
-        let mut groups: Vec<(usize, Group)> =
-            tallies.into_iter().flat_map(|tally| tally.firsts.into_iter().zip(tally.folding.folded)).collect();
-        groups.sort_unstable_by_key(|(first, _)| *first);
+        let mut groups: Vec<Group> = tallies.into_iter().flat_map(|tally| tally.folding.folded).collect();
+        groups.sort_unstable_by_key(|group| group.first);
         let mut folding = Folding::new(aggregate, steps);
-        groups.into_iter().for_each(|(_, group)| folding.merge(group, budget));
+        groups.into_iter().for_each(|group| folding.merge(group, budget));
         Ok(folding)
     }
 }
