@@ -124,14 +124,7 @@ impl Db {
         let count = AtomicUsize::new(0);
         let of_part = |part: &[T]| self.snapshots_of_part(part, &of, range, &count, go_on);
         let part_len = series.len().div_ceil(threads.max(1)).max(PART_SERIES_MIN);
-        let parts = std::thread::scope(|scope| {
-            let mut parts = series.chunks(part_len);
-            let own = parts.next().unwrap_or_default();
-            let others: Vec<_> = parts.map(|part| scope.spawn(|| of_part(part))).collect();
-            let own = of_part(own);
-            let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|e| std::panic::resume_unwind(e)));
-            std::iter::once(own).chain(joined).collect::<Option<Vec<_>>>()
-        })?;
+        let parts = in_parts(series, part_len, &of_part).into_iter().collect::<Option<Vec<_>>>()?;
         let mut all = Vec::with_capacity(if parts.len() > 1 { series.len() } else { 0 });
         for (mut found, bad) in parts {
             bad.iter().for_each(|(series, chunk)| each_bad(*series, chunk));
@@ -199,6 +192,23 @@ impl Db {
             self.damage.add_met(format!("{error}; its {count} samples are missing from answers"));
         }
     }
+}
+
+/// What `of_part` makes of each part of so many items, in order; of all parts at once, each but the first on a thread of its
+/// own.
+pub(crate) fn in_parts<T: Sync, R: Send>(
+    items: &[T],
+    part_len: usize,
+    of_part: &(impl Fn(&[T]) -> R + Sync),
+) -> Vec<R> {
+    std::thread::scope(|scope| {
+        let mut parts = items.chunks(part_len);
+        let own = parts.next().unwrap_or_default();
+        let others: Vec<_> = parts.map(|part| scope.spawn(|| of_part(part))).collect();
+        let own = of_part(own);
+        let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|e| std::panic::resume_unwind(e)));
+        std::iter::once(own).chain(joined).collect()
+    })
 }
 
 fn unserved(damage: &Damage) -> String {

@@ -18,7 +18,7 @@ use crate::damage::DamageLog;
 use crate::index::{Damage, SeriesRef};
 use crate::listing::{BlockListing, ListingPart, Listings};
 use crate::querier::{Piece, SelectedSeries};
-use crate::select::{GoOn, SNAPSHOT_SERIES};
+use crate::select::{GoOn, SNAPSHOT_SERIES, in_parts};
 use crate::{Matcher, ReadError, TimeRange};
 
 /// A thread for fewer series costs more than it gives.
@@ -90,14 +90,7 @@ impl Block {
             Ok(found.map(|found| (found, listed)))
         };
         let part_len = matching.len().div_ceil(threads.max(1)).max(PART_SERIES_MIN);
-        let parts: Result<Option<Vec<_>>, Damage> = std::thread::scope(|scope| {
-            let mut parts = matching.chunks(part_len);
-            let own = parts.next().unwrap_or_default();
-            let others: Vec<_> = parts.map(|part| scope.spawn(|| of_part(part))).collect();
-            let own = of_part(own);
-            let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|e| std::panic::resume_unwind(e)));
-            std::iter::once(own).chain(joined).map(Result::transpose).collect::<Option<Result<Vec<_>, _>>>().transpose()
-        });
+        let parts = in_parts(&matching, part_len, &of_part).into_iter().collect::<Result<Option<Vec<_>>, Damage>>();
         Ok(parts?.map(|parts| {
             let (found, listed): (Vec<Found>, Vec<ListingPart<'_>>) = parts.into_iter().unzip();
             listing.finish(listed);
